@@ -35,7 +35,11 @@ def keypoint_box(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
 
 def crop_matrix(
-    centre: np.ndarray, side: float, size: tuple[int, int], rotation: float = 0.0, flip: bool = False
+    centre: np.ndarray,
+    side: float,
+    size: tuple[int, int],
+    rotation: float = 0.0,
+    flip: bool = False,
 ) -> np.ndarray:
     """The affine map from image pixels to crop pixels.
 

@@ -39,7 +39,7 @@ class Skeleton:
 
     @cached_property
     def flip(self) -> np.ndarray:
-        """(K,) index that swaps left and right: `keypoints[:, flip]` are those of a mirror image."""
+        """(K,) index that swaps left and right: `keypoints[:, flip]` fit the mirror image."""
         return np.array([self.joints.index(_other_side(joint)) for joint in self.joints])
 
     @cached_property
@@ -56,7 +56,15 @@ class Skeleton:
     def parts(self) -> dict[str, list[int]]:
         """Body part -> joint positions: head, torso, arms and legs."""
         members = {
-            "head": {"head", "head_top", "neck", "upper_neck", "nose", *_pair("eye"), *_pair("ear")},
+            "head": {
+                "head",
+                "head_top",
+                "neck",
+                "upper_neck",
+                "nose",
+                *_pair("eye"),
+                *_pair("ear"),
+            },
             "torso": {*_pair("shoulder"), *_pair("hip"), "thorax", "pelvis"},
         }
         for side in ("left", "right"):
@@ -97,7 +105,8 @@ _TORSO_LIMBS = (
     ("right_hip", "left_hip"),
 )
 _LIMB_GROUPS = {
-    name.capitalize(): _pair(name) for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    name.capitalize(): _pair(name)
+    for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 }
 _LIMBS = _LEG_LIMBS + _ARM_LIMBS + _TORSO_LIMBS
 

@@ -1,5 +1,6 @@
 """Annotations as columns: one row is one person in one image."""
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,14 @@ class ImageSource(Protocol):
         """Decode one image to (h, w, 3) uint8 RGB."""
         ...
 
+    def encoded(self, name: str) -> bytes:
+        """The image as the bytes of its file."""
+        ...
+
+    def present(self, names: np.ndarray) -> np.ndarray:
+        """(N,) bool, which of the names can be read; looks at listings, not at every file."""
+        ...
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -26,21 +35,48 @@ class Folder:
     root: Path
 
     def read(self, name: str) -> np.ndarray:
+        return decode(self.encoded(name), str(self.root / name))
+
+    def encoded(self, name: str) -> bytes:
         path = self.root / name
         try:
-            data = np.fromfile(path, np.uint8)
+            return path.read_bytes()
         except OSError as error:
             raise PosekitError(f"cannot read image {path}: {error.strerror}") from error
-        return decode(data, str(path))
+
+    def present(self, names: np.ndarray) -> np.ndarray:
+        listed = {}
+        for name in names.tolist():
+            folder = name.rpartition("/")[0]
+            if folder not in listed:
+                path = self.root / folder
+                listed[folder] = set(os.listdir(path)) if path.is_dir() else set()
+        parts = (name.rpartition("/") for name in names.tolist())
+        return np.array([file in listed[folder] for folder, _, file in parts], bool)
 
 
-def decode(data: np.ndarray, where: str) -> np.ndarray:
-    """Decode an encoded image (bytes as uint8) to (h, w, 3) uint8 RGB, or name what is broken."""
+def decode(data: bytes | np.ndarray, where: str) -> np.ndarray:
+    """Decode an encoded image to (h, w, 3) uint8 RGB, or name what is broken."""
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(data, flags) if data.size else None
+    image = None
+    if is_whole(bytes(data)):
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error:  # dimensions beyond OpenCV's limit
+            image = None
     if image is None:
-        raise PosekitError(f"{where} is not a readable image: replace the file or remove its record")
+        raise PosekitError(
+            f"{where} is not a readable image: replace the file or remove its record"
+        )
     return image
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether an encoded image has its end: OpenCV fills what a JPEG lacks with grey, silently."""
+    if not data.startswith(b"\xff\xd8"):
+        return len(data) > 0
+    # Inside the compressed scan no end marker can occur, so it has to come after the last scan.
+    return data.endswith(b"\xff\xd9") or data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
 
 
 @dataclass(frozen=True)

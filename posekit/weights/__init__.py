@@ -1,0 +1,204 @@
+"""Weights in and out: own and published checkpoints in, safetensors out.
+
+Reading is safe: a file can hold numbers, never code, and a file that does not fit the network
+to the last tensor is refused before anything is changed.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import PosekitError
+from ..models import create_model, list_models
+
+RUN_WEIGHTS = "weights.safetensors"  # the file's name in a run folder
+# Entries of a training checkpoint under which published files keep the network.
+WRAPPERS = ("state_dict", "best_state_dict", "model_state", "model")
+PREFIXES = ("module.", "_orig_mod.")  # left by data parallel and compiled training
+TORCH_ENDINGS = (".pth", ".pt", ".pth.tar", ".tar")
+# Counts steps for an averaging mode that no network here uses; files older than 2018 lack it.
+OPTIONAL = ".num_batches_tracked"
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What `load_weights` did.
+
+    Attributes:
+        source: the file, or "state dict".
+        matched: number of tensors put into the network, all it has.
+        ignored: entries of the source that are not the network's, such as the optimizer.
+    """
+
+    source: str
+    matched: int
+    ignored: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """One sentence."""
+        rest = f"; not used: {', '.join(self.ignored)}" if self.ignored else ""
+        return f"loaded all {self.matched} tensors from {self.source}{rest}"
+
+
+def load_weights(model: nn.Module, source: str | os.PathLike | Mapping) -> LoadReport:
+    """Put stored weights into a network; all of them or none.
+
+    Args:
+        model: the network, made by `create_model`.
+        source: a state dict, a file (.safetensors .pth .pt .pth.tar) or a run folder. Training
+            checkpoints are unwrapped and the prefix of data-parallel training is removed.
+
+    Raises:
+        PosekitError: if the file cannot be read or is not this network's.
+    """
+    if isinstance(source, Mapping):
+        where, content, made_for = "state dict", source, None
+    else:
+        path = Path(source)
+        path = path / RUN_WEIGHTS if path.is_dir() else path
+        where, (content, made_for) = str(path), _read(path)
+    tensors, ignored = _unwrap(content, where)
+    own = model.state_dict()
+    for name in own:
+        if name.endswith(OPTIONAL):
+            tensors.setdefault(name, own[name])
+    problems = _differences(own, tensors)
+    if problems:
+        name = model.description.name if hasattr(model, "description") else type(model).__name__
+        raise PosekitError(
+            f"{where} does not fit {name}: {'; '.join(problems)}. "
+            + _whose(name, made_for if made_for in list_models() else _owner(tensors))
+        )
+    model.load_state_dict(tensors)
+    return LoadReport(where, len(own), ignored)
+
+
+def save_weights(
+    model: nn.Module, path: str | os.PathLike, metadata: dict[str, str] | None = None
+) -> None:
+    """Write the weights of a network as safetensors, whole or not at all.
+
+    Args:
+        model: the network; the name in its description is stored under "model".
+        path: the file; its folder must exist.
+        metadata: further strings to keep in the file.
+
+    Raises:
+        PosekitError: if the file cannot be written.
+    """
+    path = Path(path)
+    about = {"model": model.description.name} if hasattr(model, "description") else {}
+    about |= metadata or {}
+    state = model.state_dict()
+    tensors = {name: value.cpu().clone().contiguous() for name, value in state.items()}
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+            draft = Path(folder) / path.name
+            save_file(tensors, draft, about)
+            os.replace(draft, path)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PosekitError(f"cannot write {path}: {reason}.") from error
+
+
+def _read(path: Path) -> tuple[Mapping, str | None]:
+    """Content of a weight file and the network that it says it was made for."""
+    if not path.is_file():
+        raise PosekitError(f"{path}: no such weight file.")
+    name = path.name.lower()
+    if name.endswith((".caffemodel", ".caffemodel.h5")):
+        raise PosekitError(f"{path}: caffe models cannot be read yet; convert the file to .pth.")
+    try:
+        if name.endswith(".safetensors"):
+            with safe_open(path, "pt", device="cpu") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                return tensors, (file.metadata() or {}).get("model")
+        if name.endswith(TORCH_ENDINGS):
+            content = torch.load(path, weights_only=True, map_location="cpu")
+        else:
+            raise PosekitError(
+                f"{path}: not a kind of weight file that can be read; "
+                f"there are .safetensors, {', '.join(TORCH_ENDINGS)} and run folders."
+            )
+    except PosekitError:
+        raise
+    except Exception as error:  # readers of broken files raise whatever they stumble upon
+        reason = str(error).strip().partition("\n")[0][:160] or type(error).__name__
+        raise PosekitError(
+            f"{path}: cannot be read as weights; the file is incomplete, of another kind, or holds "
+            f"Python objects, which are refused because they can run code ({reason})."
+        ) from error
+    if not isinstance(content, Mapping):
+        raise PosekitError(f"{path}: holds a {type(content).__name__}, not a table of weights.")
+    return content, None
+
+
+def _unwrap(content: Mapping, where: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Tensors of the network under their own names, and the entries left aside."""
+    ignored = []
+    wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+    if wrapper is not None:
+        ignored = [str(key) for key in content if key != wrapper]
+        content = content[wrapper]
+    tensors = {}
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            ignored.append(str(name))
+            continue
+        name = str(name)
+        while name.startswith(PREFIXES):
+            name = name.partition(".")[2]
+        tensors[name] = value
+    if not tensors:
+        raise PosekitError(f"{where}: holds no weights, only {_few(ignored) or 'nothing'}.")
+    return tensors, tuple(ignored)
+
+
+def _differences(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
+    """What keeps the given tensors from being this network's, in words."""
+    shapes = [
+        f"{name} {tuple(given[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in given and given[name].shape != own[name].shape
+    ]
+    kinds = {
+        "missing": [name for name in own if name not in given],
+        "unexpected": [name for name in given if name not in own],
+        "wrongly shaped": shapes,
+    }
+    return [f"{len(names)} {kind} ({_few(names)})" for kind, names in kinds.items() if names]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def _whose(name: str, owner: str | None) -> str:
+    """Advice for the reader whose weights are not those of the network `name`."""
+    if owner is None:
+        return "It belongs to another network, none that posekit has, or holds no network at all."
+    if owner == name:
+        return "The network is right but its size is not: compare num_keypoints, width and options."
+    return f"It belongs to another network: create_model({owner!r}, ...)."
+
+
+def _owner(tensors: dict[str, Tensor]) -> str | None:
+    """The network of the registry with these names, rather one with these shapes as well."""
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    namesake = None
+    for name in list_models():
+        with torch.device("meta"):  # shapes only, nothing is allocated
+            candidate = create_model(name).state_dict()
+        if {key: tensor.shape for key, tensor in candidate.items()} == shapes:
+            return name
+        if namesake is None and candidate.keys() == shapes.keys():
+            namesake = name
+    return namesake

@@ -1,0 +1,30 @@
+"""Human-pose papers re-implemented: one notebook, one recipe and one honest score a paper.
+
+`import posekit` is instant: the names below are imported from their modules when first used.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "PosekitError": "errors",
+    "create_model": "models",
+    "list_models": "models",
+    "load_weights": "weights",
+    "score": "evaluate",
+    "skeleton": "skeletons",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'posekit' has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

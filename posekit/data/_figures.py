@@ -1,0 +1,273 @@
+"""People drawn for the generated sample: pose, motion, clothes, and what hides what.
+
+A person is a chain of tapered limbs in the picture plane. Nothing is coded by side: front and back
+are told by the head alone, and left and right follow from them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SIDES = ("right", "left")
+_ARC = np.linspace(-np.pi / 2, np.pi / 2, 7)
+_SKIN = np.array([(150, 185, 232), (120, 160, 215), (90, 130, 190), (60, 95, 150), (45, 65, 105)])
+# action: how far arms and legs swing, radians
+ACTIONS = {
+    "jumping_jacks": (0.5, 0.25),
+    "tennis_serve": (0.6, 0.1),
+    "squats": (0.15, 0.35),
+    "bowling": (0.35, 0.2),
+}
+# Limb radius at both ends, as a fraction of the height.
+_RADII = {
+    "neck": (0.030, 0.027),
+    "upper_arm": (0.040, 0.030),
+    "forearm": (0.030, 0.021),
+    "hand": (0.022, 0.019),
+    "thigh": (0.055, 0.040),
+    "shin": (0.039, 0.024),
+    "foot": (0.025, 0.020),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A convex piece of a person.
+
+    Attributes:
+        name: such as left_thigh.
+        outline: (T, P, 2) polygons, image pixels.
+        radius: half its thickness, image pixels.
+        colour: (3,) BGR.
+    """
+
+    name: str
+    outline: np.ndarray
+    radius: float
+    colour: np.ndarray
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One person over T frames.
+
+    Attributes:
+        joints: joint name -> (T, 2) image pixels, pixel centres at integers.
+        parts: in drawing order, the farthest first.
+        front: the person faces the camera.
+        height: standing height in image pixels.
+    """
+
+    joints: dict[str, np.ndarray]
+    parts: list[Part]
+    front: bool
+    height: float
+
+    def keypoints(self, names: tuple[str, ...]) -> np.ndarray:
+        """The named joints, (T, K, 2)."""
+        return np.stack([self.joints[name] for name in names], 1)
+
+    def boxes(self) -> np.ndarray:
+        """The extent (T, 4) of the drawn body, image pixels."""
+        points = np.concatenate([part.outline for part in self.parts], 1)
+        return np.concatenate([points.min(1), points.max(1)], 1)
+
+
+def pose(
+    rng: np.random.Generator, frames: int, action: str, upright: bool, front: bool
+) -> dict[str, np.ndarray]:
+    """Joints of a moving person of height 1, the pelvis at the origin, y downwards.
+
+    Args:
+        rng: the person's own generator.
+        frames: T.
+        action: one of `ACTIONS`.
+        upright: body angle within about 0.25 rad of upright, otherwise any angle.
+        front: facing the camera.
+
+    Returns:
+        Joint name -> (T, 2), plus hands and feet, which no data set annotates.
+    """
+    arms, legs = ACTIONS[action]
+    time = np.arange(frames)
+
+    def swing(rest: float, reach: float) -> np.ndarray:
+        speed, phase = rng.uniform(0.25, 0.7), rng.uniform(0, 2 * np.pi)
+        return rest + reach * rng.uniform(0.3, 1) * np.sin(speed * time + phase)
+
+    def bone(length: float, least: float = 0.85) -> float:
+        return length * rng.uniform(0.94, 1.06) * rng.uniform(least, 1.0)
+
+    def step(start: np.ndarray, length: float, side: float, angle: np.ndarray) -> np.ndarray:
+        """Go along a bone; the angle is from straight down, outwards positive."""
+        return start + length * np.stack([side * np.sin(angle), np.cos(angle)], -1)
+
+    turn = rng.uniform(-0.8, 0.8)
+    across = np.cos(turn) * (-1 if front else 1)  # x of the person's right side
+    lean = swing(rng.normal(0, 0.12), 0.1)
+    j = {"pelvis": np.zeros((frames, 2))}
+    j["thorax"] = step(j["pelvis"], bone(0.29), 1, np.pi + lean)
+    nod = np.pi + lean + swing(rng.normal(0, 0.15), 0.1)
+    j["upper_neck"] = step(j["thorax"], bone(0.055), 1, nod)
+    j["neck"] = (j["thorax"] + j["upper_neck"]) / 2
+    j["head_top"] = step(j["upper_neck"], bone(0.15, 0.95), 1, nod)
+    j["head"] = (j["upper_neck"] + j["head_top"]) / 2
+    j["gaze"] = np.full((frames, 2), [np.sin(turn), 0.0])
+    shoulder, hip = bone(0.115, 1), bone(0.07, 1)
+    girdle = np.stack([np.cos(lean), -np.sin(lean)], -1)
+    for side in SIDES:
+        x = across if side == "right" else -across
+        out = np.sign(x)
+        down = np.sign(x) * lean  # the arms follow the trunk in part
+        j[f"{side}_shoulder"] = j["thorax"] + x * shoulder * girdle
+        j[f"{side}_hip"] = j["pelvis"] + np.array([x * hip, 0.02])
+        rest = rng.normal(0.25, 0.15) if rng.random() < 0.35 else rng.uniform(0.1, 2.8)
+        upper = swing(rest, arms) - 0.5 * down
+        lower = upper + swing(rng.uniform(-1.0, 1.7), arms)
+        j[f"{side}_elbow"] = step(j[f"{side}_shoulder"], bone(0.175), out, upper)
+        j[f"{side}_wrist"] = step(j[f"{side}_elbow"], bone(0.16), out, lower)
+        j[f"{side}_hand"] = step(j[f"{side}_wrist"], 0.03, out, lower)
+        rest = rng.normal(0.12, 0.1) if rng.random() < 0.6 else rng.uniform(0.1, 1.2)
+        upper = swing(rest, legs)
+        lower = upper - np.maximum(rest, 0) * rng.uniform(0, 1.5) + swing(rng.normal(0, 0.1), legs)
+        j[f"{side}_knee"] = step(j[f"{side}_hip"], bone(0.245, 0.8), out, upper)
+        j[f"{side}_ankle"] = step(j[f"{side}_knee"], bone(0.235, 0.8), out, lower)
+        j[f"{side}_foot"] = step(j[f"{side}_ankle"], 0.05, out, lower + rng.uniform(0.2, 0.9))
+    angle = rng.normal(0, 0.25) if upright else rng.uniform(-np.pi, np.pi)
+    angle = angle + np.cumsum(np.full(frames, rng.normal(0, 0.02)))
+    matrix = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], -1)
+    matrix = matrix.reshape(frames, 2, 2)
+    return {name: np.einsum("tij,tj->ti", matrix, points) for name, points in j.items()}
+
+
+def dress(
+    rng: np.random.Generator, joints: dict[str, np.ndarray], height: float, front: bool
+) -> Figure:
+    """Put flesh and clothes on a pose.
+
+    Args:
+        rng: the person's own generator.
+        joints: joint name -> (T, 2), image pixels, as placed in the picture.
+        height: image pixels.
+        front: facing the camera.
+    """
+    joints = dict(joints)
+    gaze = joints.pop("gaze") * (1 if front else -1)
+    build = height * rng.uniform(0.92, 1.15)
+    skin = _SKIN[rng.integers(len(_SKIN))] * rng.uniform(0.9, 1.08)
+    shirt, trousers, hair, shoe = (rng.uniform(low, high, 3) for low, high in _CLOTHES)
+    shin = skin if rng.random() < 0.35 else trousers
+
+    def limb(name: str, a: str, b: str, colour: np.ndarray) -> Part:
+        ra, rb = (build * r for r in _RADII[name.split("_", 1)[-1] if a != "thorax" else name])
+        return Part(name, capsule(joints[a], joints[b], ra, rb), rb, colour)
+
+    def arm(side: str) -> list[Part]:
+        return [
+            limb(f"{side}_upper_arm", f"{side}_shoulder", f"{side}_elbow", shirt),
+            limb(f"{side}_forearm", f"{side}_elbow", f"{side}_wrist", skin),
+            limb(f"{side}_hand", f"{side}_wrist", f"{side}_hand", skin),
+        ]
+
+    def leg(side: str) -> list[Part]:
+        return [
+            limb(f"{side}_foot", f"{side}_ankle", f"{side}_foot", shoe),
+            limb(f"{side}_shin", f"{side}_knee", f"{side}_ankle", shin),
+            limb(f"{side}_thigh", f"{side}_hip", f"{side}_knee", trousers),
+        ]
+
+    trunk = [
+        _hull("pelvis", joints, ("right_hip", "left_hip"), 0.05 * build, trousers),
+        _hull("torso", joints, _TORSO, 0.04 * build, shirt),
+    ]
+    head = [
+        limb("neck", "thorax", "upper_neck", skin),
+        *_head(joints, gaze, build, skin, hair, front),
+    ]
+    first, second = rng.permutation(SIDES)
+    near = [rng.random() < (0.8 if front else 0.4) for _ in SIDES]
+    arms = [(arm(side), over) for side, over in zip((first, second), near, strict=True)]
+    behind = [part for parts, over in arms if not over for part in parts]
+    before = [part for parts, over in arms if over for part in parts]
+    parts = [*behind, *leg(first), *leg(second), *trunk, *head, *before]
+    return Figure(joints, parts, front, height)
+
+
+_CLOTHES = ((30, 240), (20, 210), (10, 90), (15, 230))
+_TORSO = ("right_shoulder", "left_shoulder", "right_hip", "left_hip")
+
+
+def _hull(
+    name: str,
+    joints: dict[str, np.ndarray],
+    corners: tuple[str, ...],
+    radius: float,
+    colour: np.ndarray,
+) -> Part:
+    """The convex hull of discs around joints, as polygons of a fixed number of points."""
+    turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    away = np.stack(
+        [np.cos(turn), np.sin(turn)], -1
+    )  # a hull is where each direction reaches farthest
+    points = np.stack([joints[corner] for corner in corners], 1)
+    farthest = np.einsum("tkc,pc->tpk", points, away).argmax(-1)
+    outline = np.take_along_axis(points, farthest[..., None], 1) + radius * away
+    return Part(name, outline, 2 * radius, colour)
+
+
+def _neckline(joints: dict[str, np.ndarray], radius: float, colour: np.ndarray) -> Part:
+    """The open collar that a shirt has in front."""
+    top, bottom = joints["thorax"], joints["pelvis"]
+    outline = capsule(top, top + 0.24 * (bottom - top), 1.6 * radius, 0.4 * radius)
+    return Part("torso", outline, radius, colour)
+
+
+def _head(
+    joints: dict[str, np.ndarray],
+    gaze: np.ndarray,
+    build: float,
+    skin: np.ndarray,
+    hair: np.ndarray,
+    front: bool,
+) -> list[Part]:
+    """Head with hair; the face and its eyes only from the front."""
+    chin, top = joints["upper_neck"], joints["head_top"]
+    axis = top - chin
+    size = 0.064 * build
+    middle = chin + 0.5 * axis
+
+    def blob(
+        name: str, a: float, b: float, radius: float, colour: np.ndarray, x: float = 0
+    ) -> Part:
+        across = np.stack([-axis[:, 1], axis[:, 0]], -1)
+        shift = x * across + 0.25 * size * gaze
+        return Part(
+            name,
+            capsule(chin + a * axis + shift, chin + b * axis + shift, radius, radius),
+            radius,
+            colour,
+        )
+
+    skull = Part(
+        "head", capsule(chin + 0.4 * axis, middle + 0.08 * axis, size * 0.92, size), size, hair
+    )
+    if not front:
+        return [skull]
+    dark = skin * 0.3
+    return [
+        skull,
+        blob("head", 0.33, 0.5, size * 0.78, skin),
+        blob("head", 0.5, 0.54, size * 0.11, dark, 0.14),
+        blob("head", 0.5, 0.54, size * 0.11, dark, -0.14),
+        blob("head", 0.2, 0.22, size * 0.1, dark),
+    ]
+
+
+def capsule(a: np.ndarray, b: np.ndarray, ra: float, rb: float) -> np.ndarray:
+    """Outline of a limb between discs of radius ra and rb: (..., 2), (..., 2) -> (..., P, 2)."""
+    along = b - a
+    angle = np.arctan2(along[..., 1], along[..., 0])[..., None]
+    far, near = angle + _ARC, angle + _ARC + np.pi
+    end = b[..., None, :] + rb * np.stack([np.cos(far), np.sin(far)], -1)
+    start = a[..., None, :] + ra * np.stack([np.cos(near), np.sin(near)], -1)
+    return np.concatenate([end, start], -2)

@@ -1,0 +1,213 @@
+"""From annotations to training samples: windows of frames, one crop a clip, augmentation.
+
+Workers return uint8 crops, keypoints and visibility; normalisation and targets are made once per
+batch on the device.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..geometry import box_to_square, crop_matrix, invert, transform, union_box
+from ..skeletons import Skeleton, convert
+from ._columns import Annotations
+
+_GREY = (
+    128,
+    128,
+    128,
+)  # what lies outside the picture: zero after the pose machines' (x - 128) / 256
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes, drawn once per clip.
+
+    Attributes:
+        scale_range: factor on the person's size, uniform.
+        rotation: degrees, uniform in -rotation .. rotation.
+        flip_prob: probability of a mirror image.
+        colour_jitter: each channel is multiplied by 1 +- this much.
+    """
+
+    scale_range: tuple[float, float] = (1.0, 1.0)
+    rotation: float = 0.0
+    flip_prob: float = 0.0
+    colour_jitter: float = 0.0
+
+
+def windows(sequence: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut sequences into clips of `frames` frames that together show every frame.
+
+    Clips follow one another without overlap; the last one of a sequence is moved back so that it is
+    full. A sequence shorter than a clip repeats its last frame. Every frame is scored exactly once,
+    at its first full showing, or the last one if it is repeated.
+
+    Args:
+        sequence: (N,) sequence of each row, equal ones together.
+        frames: T.
+
+    Returns:
+        rows (C, T) and scored (C, T) bool.
+    """
+    starts = np.flatnonzero(np.r_[True, sequence[1:] != sequence[:-1]])
+    ends = np.r_[starts[1:], len(sequence)]
+    rows, scored = [], []
+    for start, end in zip(starts, ends, strict=True):
+        first = np.arange(start, end, frames)
+        clip = np.minimum(first, max(start, end - frames))[:, None] + np.arange(frames)
+        clip_scored = clip >= first[:, None]
+        repeated = clip >= end
+        clip_scored[:, :-1] &= ~repeated[:, 1:]
+        rows.append(np.minimum(clip, end - 1))
+        scored.append(clip_scored)
+    return np.concatenate(rows), np.concatenate(scored)
+
+
+class Clips(Dataset):
+    """Clips of T frames of one person, cropped around the union of the clip's boxes.
+
+    Indexed by (epoch, clip): the random numbers of a sample depend on (seed, epoch, clip) alone, so
+    results do not depend on the number of workers.
+
+    Args:
+        people: the rows to cut into clips.
+        skeleton: the network's joints.
+        frames: T.
+        image_size: (h, w) of the crop.
+        padding: factor on the box.
+        augmentation: None for testing.
+        seed: of the augmentation.
+    """
+
+    def __init__(
+        self,
+        people: Annotations,
+        skeleton: Skeleton,
+        frames: int,
+        image_size: tuple[int, int],
+        padding: float,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.people = people
+        self.skeleton = skeleton
+        self.image_size = tuple(image_size)
+        self.augmentation = augmentation
+        self.seed = seed
+        self.rows, self.scored = windows(people.sequence, frames)
+        self.keypoints, self.visible = convert(
+            people.keypoints, people.visible, people.skeleton, skeleton
+        )
+        boxes = np.stack([union_box(people.boxes[rows]) for rows in self.rows])
+        self.centres, self.sides = box_to_square(boxes, padding)
+        self.clip_of_row = np.empty(len(people), dtype=int)
+        self.clip_of_row[self.rows[self.scored]] = np.nonzero(self.scored)[0]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def matrices(self) -> np.ndarray:
+        """The maps (C, 2, 3) from image to crop pixels without augmentation."""
+        squares = zip(self.centres, self.sides, strict=True)
+        return np.stack([crop_matrix(*square, self.image_size) for square in squares])
+
+    def to_crop(self, keypoints: np.ndarray) -> np.ndarray:
+        """Image pixels (N, K, 2) of every row to pixels of the crop that the row is scored in."""
+        return transform(self.matrices[self.clip_of_row], keypoints)
+
+    def to_image(self, keypoints: np.ndarray) -> np.ndarray:
+        """Crop pixels (N, K, 2) of every row to image pixels."""
+        return transform(invert(self.matrices[self.clip_of_row]), keypoints)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, np.ndarray]:
+        """One sample.
+
+        Returns:
+            images (T, 3, h, w) uint8 RGB; keypoints (T, K, 2) float32 crop pixels; visible (T, K)
+            bool; rows (T,); scored (T,) bool.
+        """
+        epoch, clip = key
+        rows = self.rows[clip]
+        matrix, flip, gain = self.matrices[clip], False, None
+        if self.augmentation is not None:
+            rng = np.random.default_rng([self.seed, epoch, clip])
+            matrix, flip, gain = self._draw(rng, clip)
+        keypoints = transform(matrix, self.keypoints[rows]).astype(np.float32)
+        visible = self.visible[rows]
+        if flip:
+            keypoints, visible = keypoints[:, self.skeleton.flip], visible[:, self.skeleton.flip]
+        crops = np.stack([self._crop(row, matrix) for row in dict.fromkeys(rows)])
+        if gain is not None:
+            crops = np.clip(crops * gain, 0, 255).astype(np.uint8)
+        if len(crops) < len(rows):
+            crops = crops[np.unique(rows, return_inverse=True)[1]]
+        return {
+            "images": np.ascontiguousarray(crops.transpose(0, 3, 1, 2)),
+            "keypoints": keypoints,
+            "visible": visible,
+            "rows": rows,
+            "scored": self.scored[clip],
+        }
+
+    def _draw(
+        self, rng: np.random.Generator, clip: int
+    ) -> tuple[np.ndarray, bool, np.ndarray | None]:
+        """Draw an augmented crop matrix, whether it is a mirror, and the colour gain (3,)."""
+        a = self.augmentation
+        side = self.sides[clip] / rng.uniform(*a.scale_range)
+        angle = rng.uniform(-a.rotation, a.rotation)
+        flip = bool(rng.random() < a.flip_prob)
+        matrix = crop_matrix(self.centres[clip], side, self.image_size, angle, flip)
+        jitter = a.colour_jitter
+        gain = rng.uniform(1 - jitter, 1 + jitter, 3).astype(np.float32) if jitter else None
+        return matrix, flip, gain
+
+    def _crop(self, row: int, matrix: np.ndarray) -> np.ndarray:
+        """Warp the picture of a row to the crop (h, w, 3)."""
+        h, w = self.image_size
+        image = self.people.read(row)
+        return cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_LINEAR, borderValue=_GREY)
+
+
+class EpochSampler(Sampler):
+    """Yields (epoch, clip) keys; the order of an epoch depends on (seed, epoch) alone."""
+
+    def __init__(self, n_clips: int, shuffle: bool, seed: int = 0) -> None:
+        self.n_clips = n_clips
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.n_clips
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.arange(self.n_clips)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+        return ((self.epoch, int(clip)) for clip in order)
+
+
+def loader(clips: Clips, batch_size: int, shuffle: bool, workers: int, pin: bool) -> DataLoader:
+    """Batches of clips; set `loader.sampler.epoch` before each epoch."""
+    return DataLoader(
+        clips,
+        batch_size,
+        sampler=EpochSampler(len(clips), shuffle, clips.seed),
+        num_workers=workers,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+        worker_init_fn=_quiet_worker,
+    )
+
+
+def _quiet_worker(_: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,146 @@
+"""Leeds Sports Pose (2000 images) and its training extension LSPET (10000), 14 joints.
+
+The third value of a joint means the opposite in the two files: 1 is occluded in LSP, where every
+joint is annotated, and 1 is visible in LSPET, where 0 marks a joint that is missing and has junk
+coordinates. Layouts: joints_2000.mat with images_2000/ and joints_10000.mat with images_10000/, or
+joints.mat with images/.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import PosekitError
+from ..geometry import keypoint_box
+from ..skeletons import LSP
+from ._columns import Annotations, Folder
+from ._files import check_shape, first_existing, load_mat, need_folder
+
+_LSPET_OFFSET = 10000
+# LSP's pictures are cut around the person with a margin of about 0.16 of the longer extent of the
+# joints on each side (median of the left and upper margins of all 2000 images).
+_MARGIN = 0.16
+
+
+def read(folder: Path, split: str, source: str) -> Annotations:
+    """The rows of one split: images 1 to N/2 and LSPET to train, the others to test.
+
+    MATLAB's 1 is subtracted. The reference length is the torso, right hip to left shoulder. Boxes
+    of LSP are NaN until `picture_boxes` has seen the pictures.
+
+    Args:
+        folder: of LSP.
+        split: train or test.
+        source: real or sample.
+    """
+    joints, occluded = _lsp_joints(folder)
+    half = len(joints) // 2
+    rows = slice(0, half) if split == "train" else slice(half, None)
+    number = np.arange(1, len(joints) + 1, dtype=np.int32)[rows]
+    joints, occluded = joints[rows], occluded[rows]
+    visible = np.ones(occluded.shape, bool)
+    image = _names(folder, "images_2000", "im{:04d}.jpg", number)
+    boxes = np.full((len(joints), 4), np.nan)
+    notes = ()
+    if split == "train" and (folder / "joints_10000.mat").exists():
+        more, seen = _lspet_joints(folder / "joints_10000.mat")
+        joints = np.concatenate([joints, more])
+        visible = np.concatenate([visible, seen])
+        occluded = np.concatenate([occluded, np.zeros(seen.shape, bool)])
+        boxes = np.concatenate([boxes, _like_lsp(more, seen) - 1])
+        extra = np.arange(1, len(more) + 1, dtype=np.int32)
+        number = np.concatenate([number, extra + _LSPET_OFFSET])
+        image = np.concatenate([image, _names(folder, "images_10000", "im{:05d}.jpg", extra)])
+    elif split == "train" and source == "real":
+        notes = ("without LSPET (no joints_10000.mat)",)
+    keypoints = np.where(visible[..., None], joints - 1, 0)
+    hip, shoulder = LSP.index("right_hip", "left_shoulder")
+    torso = np.linalg.norm(keypoints[:, hip] - keypoints[:, shoulder], axis=-1)
+    torso[~(visible[:, hip] & visible[:, shoulder])] = np.nan
+    return Annotations(
+        dataset="LSP",
+        split=split,
+        source=source,
+        skeleton=LSP,
+        keypoints=keypoints.astype(np.float32),
+        visible=visible,
+        occluded=occluded,
+        boxes=boxes.astype(np.float32),
+        reference=torso.astype(np.float32),
+        sequence=number,
+        frame=np.ones(len(number), np.int32),
+        image=image,
+        images=Folder(folder),
+        notes=notes,
+    )
+
+
+def joints(root: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The joints of LSP in the file's own 1-based coordinates, pictures not needed.
+
+    Args:
+        root: the data root, the folder that holds LSP.
+
+    Returns:
+        (N, 14, 2) float64 pixels and (N, 14) bool occluded; N is 2000.
+    """
+    return _lsp_joints(need_folder(root, "LSP"))
+
+
+def picture_boxes(table: Annotations) -> np.ndarray:
+    """Boxes (N, 4): the whole picture for LSP, so that a test crop does not know the joints.
+
+    LSPET's pictures are not cut around the person; its boxes, used in training only, are the
+    extent of the annotated joints with LSP's usual margin, and stay as they are.
+    """
+    boxes = table.boxes.copy()
+    whole = table.sequence <= _LSPET_OFFSET
+    sizes = [_size(Path(table.images.root) / name) for name in table.image[whole].tolist()]
+    boxes[whole, :2] = 0
+    boxes[whole, 2:] = np.array(sizes, np.float32).reshape(-1, 2) - 1
+    return boxes
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height as the header says."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise PosekitError(f"{path} is not a readable image: replace the file") from error
+
+
+def _lsp_joints(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    path = first_existing(folder, "joints_2000.mat", "joints.mat")
+    if path is None:
+        raise PosekitError(f"{folder} lacks joints_2000.mat (or joints.mat): copy it from LSP")
+    values = load_mat(path, ["joints"])["joints"].astype(float)
+    check_shape(values, (3, 14, None), path, "field joints")
+    return values[:2].transpose(2, 1, 0), _flags(values[2].T, path)
+
+
+def _lspet_joints(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    values = load_mat(path, ["joints"])["joints"].astype(float)
+    check_shape(values, (14, 3, None), path, "field joints")
+    values = values.transpose(2, 0, 1)
+    return values[..., :2], _flags(values[..., 2], path)
+
+
+def _flags(values: np.ndarray, path: Path) -> np.ndarray:
+    if not np.isin(values, (0, 1)).all():
+        raise PosekitError(f"{path}: field joints has flags other than 0 and 1: copy it again")
+    return values == 1
+
+
+def _like_lsp(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    box = keypoint_box(keypoints, visible)
+    margin = _MARGIN * (box[:, 2:] - box[:, :2]).max(-1, keepdims=True)
+    return np.concatenate([box[:, :2] - margin, box[:, 2:] + margin], 1)
+
+
+def _names(folder: Path, images: str, pattern: str, numbers: np.ndarray) -> np.ndarray:
+    if not (folder / images).is_dir() and (folder / "images").is_dir():
+        images = "images"
+    return np.array([f"{images}/{pattern.format(n)}" for n in numbers.tolist()], str)

@@ -1,0 +1,199 @@
+"""MPII Human Pose: people in everyday pictures, 16 joints.
+
+Layouts: annot/train.json and annot/valid.json (as HRNet and Simple Baselines ship them), or one
+mpii_annotations.json (as pytorch-pose ships it). The test split is `valid`, whose official head
+sizes are in annot/gt_valid.mat.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import PosekitError
+from ..skeletons import MPII
+from ._columns import Annotations, Folder
+from ._files import check_shape, column, first_existing, load_mat, load_records
+
+_HEAD_SIZE = 0.6  # SC_BIAS of the official evaluation, times the diagonal of the head box
+# The two head joints of MPII come from the head box: the official size is 0.75 of their distance
+# (all of 2932 validation people: median 0.75000, 5% and 95% quantiles 0.74999 and 0.75000).
+_HEAD_OF_NECK = 0.75
+_UNIT = 200.0  # pixels of person height per unit of scale
+
+
+class GroundTruth(NamedTuple):
+    """Columns of gt_valid.mat in 1-based pixels.
+
+    Attributes:
+        keypoints: (N, 16, 2) float64.
+        missing: (N, 16) bool.
+        headboxes: (N, 4) float64 x1 y1 x2 y2.
+    """
+
+    keypoints: np.ndarray
+    missing: np.ndarray
+    headboxes: np.ndarray
+
+    @property
+    def head_size(self) -> np.ndarray:
+        """(N,) pixels, the length that PCKh divides by: 0.6 of the head box's diagonal."""
+        sides = self.headboxes[:, 2:] - self.headboxes[:, :2]
+        return _HEAD_SIZE * np.linalg.norm(sides, axis=-1)
+
+
+class _Records(NamedTuple):
+    path: Path
+    keypoints: np.ndarray
+    visible: np.ndarray
+    occluded: np.ndarray
+    centre: np.ndarray
+    scale: np.ndarray
+    image: list[str]
+
+
+def read(folder: Path, split: str, source: str) -> Annotations:
+    """The people of one split in file order; images are not looked at.
+
+    MATLAB's 1 is subtracted from coordinates. A box is the square of 200 * scale pixels around
+    the annotated centre. Each person is a sequence of one frame, numbered in file order from 1:
+    several people may share a picture. The reference length of the test split is the official head
+    size; the training annotations have no head box, and 0.75 of the distance from upper neck to
+    head top stands in for it, NaN where one of the two is missing.
+
+    Args:
+        folder: of MPII.
+        split: train or test (valid).
+        source: real or sample.
+    """
+    records = _read_records(folder, split)
+    notes = ()
+    if split == "test":
+        reference = _official_sizes(folder, records)
+    else:
+        neck, top = MPII.index("upper_neck", "head_top")
+        offset = records.keypoints[:, top] - records.keypoints[:, neck]
+        known = records.visible[:, top] & records.visible[:, neck]
+        length = _HEAD_OF_NECK * np.linalg.norm(offset, axis=-1)
+        reference = np.where(known & (length > 0), length, np.nan)
+        notes = ("head size taken as 0.75 of the distance from upper neck to head top",)
+    half = _UNIT * records.scale[:, None] / 2
+    middle = records.centre - 1
+    return Annotations(
+        dataset="MPII",
+        split=split,
+        source=source,
+        skeleton=MPII,
+        keypoints=np.where(records.visible[..., None], records.keypoints - 1, 0).astype(np.float32),
+        visible=records.visible,
+        occluded=records.occluded,
+        boxes=np.concatenate([middle - half, middle + half], 1).astype(np.float32),
+        reference=reference.astype(np.float32),
+        sequence=np.arange(1, len(records.image) + 1, dtype=np.int32),
+        frame=np.ones(len(records.image), np.int32),
+        image=np.array([f"images/{name}" for name in records.image], str),
+        images=Folder(folder),
+        notes=notes,
+    )
+
+
+def ground_truth(path: Path) -> GroundTruth:
+    """Read the official validation columns of gt_valid.mat.
+
+    Raises:
+        PosekitError: a column is missing, of another shape or not finite.
+    """
+    columns = load_mat(path, ["jnt_missing", "pos_gt_src", "headboxes_src"])
+    keypoints, missing = columns["pos_gt_src"], columns["jnt_missing"]
+    headboxes = columns["headboxes_src"]
+    if keypoints.ndim == 2:  # MATLAB drops the last axis of a single person
+        keypoints, headboxes = keypoints[..., None], headboxes[..., None]
+    check_shape(keypoints, (16, 2, None), path, "field pos_gt_src")
+    people = keypoints.shape[-1]
+    check_shape(missing, (16, people), path, "field jnt_missing")
+    check_shape(headboxes, (2, 2, people), path, "field headboxes_src")
+    return GroundTruth(
+        keypoints.astype(float).transpose(2, 0, 1),
+        missing.T != 0,
+        headboxes.astype(float).transpose(2, 0, 1).reshape(people, 4),
+    )
+
+
+def _official_sizes(folder: Path, records: _Records) -> np.ndarray:
+    path = first_existing(folder, "annot/gt_valid.mat", "gt_valid.mat")
+    if path is None:
+        raise PosekitError(f"{folder} lacks annot/gt_valid.mat, the official head sizes: copy it")
+    truth = ground_truth(path)
+    if len(truth.keypoints) != len(records.keypoints):
+        raise PosekitError(
+            f"{path} has {len(truth.keypoints)} people and {records.path} has "
+            f"{len(records.keypoints)}: both must be the same split, in the same order"
+        )
+    both = records.visible & ~truth.missing
+    # A few coordinates of the official file are 0, so most joints have to agree and not all.
+    near = np.abs(truth.keypoints - records.keypoints).max(-1) <= 1
+    strangers = np.flatnonzero(2 * (both & near).sum(1) < both.sum(1))
+    if len(strangers):
+        raise PosekitError(
+            f"{path} and {records.path} show different people in record {strangers[0]}: both must "
+            "be in the same order"
+        )
+    return truth.head_size
+
+
+def _read_records(folder: Path, split: str) -> _Records:
+    name = "train.json" if split == "train" else "valid.json"
+    path = first_existing(folder, f"annot/{name}", name)
+    if path is not None:
+        return _read_hrnet(path)
+    path = first_existing(folder, "annot/mpii_annotations.json", "mpii_annotations.json")
+    if path is not None:
+        return _read_pytorch_pose(path, split)
+    raise PosekitError(f"{folder} lacks annot/{name} (or mpii_annotations.json): copy it there")
+
+
+def _read_hrnet(path: Path) -> _Records:
+    records = load_records(path)
+    visible = column(path, records, "joints_vis", (16,)) > 0
+    return _Records(
+        path,
+        column(path, records, "joints", (16, 2)),
+        visible,
+        np.zeros(visible.shape, bool),
+        column(path, records, "center", (2,)),
+        _positive(path, column(path, records, "scale", ()), "scale"),
+        _image_names(path, records, "image"),
+    )
+
+
+def _read_pytorch_pose(path: Path, split: str) -> _Records:
+    """Here a missing joint is (0, 0), and the third value 0 alone means occluded."""
+    records = load_records(path)
+    validation = column(path, records, "isValidation", ()) > 0
+    records = [r for r, v in zip(records, validation, strict=True) if v == (split == "test")]
+    joints = column(path, records, "joint_self", (16, 3))
+    visible = (joints[..., :2] != 0).any(-1)
+    return _Records(
+        path,
+        joints[..., :2],
+        visible,
+        visible & (joints[..., 2] == 0),
+        column(path, records, "objpos", (2,)),
+        _positive(path, column(path, records, "scale_provided", ()), "scale_provided"),
+        _image_names(path, records, "img_paths"),
+    )
+
+
+def _positive(path: Path, values: np.ndarray, field: str) -> np.ndarray:
+    if (values <= 0).any():
+        bad = int(np.flatnonzero(values <= 0)[0])
+        raise PosekitError(f"{path}: record {bad} has a field {field} that is not positive")
+    return values
+
+
+def _image_names(path: Path, records: list[dict], field: str) -> list[str]:
+    names = [record.get(field) for record in records]
+    for i, name in enumerate(names):
+        if not isinstance(name, str) or not name or Path(name).name != name or "\\" in name:
+            raise PosekitError(f"{path}: record {i} has no plain file name in field {field}")
+    return names

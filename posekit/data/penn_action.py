@@ -1,0 +1,213 @@
+"""Penn Action: 2326 videos of sports, 13 joints a frame.
+
+Facts of the files: x and y may be uint8 or uint16 (arithmetic on them wraps), the last row of bbox
+is absent in two files and some boxes are a point, `train` is 1 or -1, `nframes` and `dimensions`
+are not to be trusted. Frames are images in frames/ or in two LMDB stores.
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import PosekitError
+from ..geometry import keypoint_box
+from ..places import project_root
+from ..skeletons import PENN_ACTION
+from ._columns import Annotations, Folder, ImageSource
+from ._files import check_shape, load_mat, need_folder, some
+from .frame_store import FrameStore
+
+_FIELDS = ("x", "y", "visibility", "bbox", "train")
+_COLUMNS = ("sequence", "frame", "train", "keypoints", "visible", "boxes")
+_CACHE_VERSION = 1
+_STORES = {"train": "train.lmdb", "test": "valid.lmdb"}
+
+
+def read(folder: Path, split: str, source: str) -> Annotations:
+    """The rows of one split, sorted by sequence and frame; images are not looked at.
+
+    MATLAB's 1 is subtracted from coordinates and boxes: adding 1 gives the files' own again. The
+    reference length is the longer side of the box.
+
+    Args:
+        folder: with labels/ and frames/ or the two LMDB stores.
+        split: train or test, as the label files say.
+        source: real or sample.
+    """
+    columns = _labels(folder)
+    if (folder / "frames").is_dir():
+        _check_every_clip_has_labels(folder, columns["sequence"])
+    rows = columns["train"] == (split == "train")
+    sequence, frame, boxes = (columns[name][rows] for name in ("sequence", "frame", "boxes"))
+    pairs = zip(sequence.tolist(), frame.tolist(), strict=True)
+    return Annotations(
+        dataset="PennAction",
+        split=split,
+        source=source,
+        skeleton=PENN_ACTION,
+        keypoints=(columns["keypoints"][rows] - 1).astype(np.float32),
+        visible=columns["visible"][rows],
+        occluded=np.zeros((rows.sum(), len(PENN_ACTION)), bool),
+        boxes=(boxes - 1).astype(np.float32),
+        reference=(boxes[:, 2:] - boxes[:, :2]).max(-1).astype(np.float32),
+        sequence=sequence,
+        frame=frame,
+        image=np.array([f"{s:04d}/{f:06d}.jpg" for s, f in pairs], str),
+        images=_images(folder, split),
+    )
+
+
+def labels(root: Path) -> dict[str, np.ndarray]:
+    """The labels of all frames in the files' own 1-based coordinates; frames need not be there.
+
+    Args:
+        root: the data root, the folder that holds PennAction.
+
+    Returns:
+        Columns of N frames: sequence (N,) and frame (N,) int32, train (N,) bool, keypoints
+        (N, 13, 2) and boxes (N, 4) float64 in 1-based pixels with boxes repaired, visible (N, 13).
+    """
+    return _labels(need_folder(root, "PennAction"))
+
+
+def _images(folder: Path, split: str) -> ImageSource:
+    store = folder / _STORES[split]
+    if store.exists() and not (folder / "frames").is_dir():
+        return FrameStore(store)
+    return Folder(folder / "frames")
+
+
+def _check_every_clip_has_labels(folder: Path, sequence: np.ndarray) -> None:
+    clips = {n for n in os.listdir(folder / "frames") if re.fullmatch(r"\d{4}", n)}
+    without = sorted(clips - {f"{s:04d}" for s in np.unique(sequence)})
+    if without:
+        raise PosekitError(
+            f"{folder / 'labels'} lacks .mat files for frames/ {some(without)}: copy them there"
+        )
+
+
+def _labels(folder: Path) -> dict[str, np.ndarray]:
+    files = _label_files(folder / "labels")
+    cache = _cache_file(folder)
+    fingerprint = hashlib.sha256(str((_CACHE_VERSION, files)).encode()).hexdigest()
+    columns = _load_cache(cache, fingerprint)
+    if columns is None:
+        columns = _read_labels([path for path, *_ in files])
+        _save_cache(cache, columns | {"fingerprint": np.array(fingerprint)})
+    return columns
+
+
+def _label_files(folder: Path) -> list[tuple[Path, int, int]]:
+    if not folder.is_dir():
+        raise PosekitError(f"{folder} is missing: copy the labels of Penn Action there")
+    files = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if re.fullmatch(r"\d{4}\.mat", entry.name):
+                stat = entry.stat()
+                files.append((Path(entry.path), stat.st_size, stat.st_mtime_ns))
+    if not files:
+        raise PosekitError(f"{folder} holds no label such as 0001.mat: copy the labels there")
+    return sorted(files)
+
+
+def _read_labels(paths: list[Path]) -> dict[str, np.ndarray]:
+    clips = [_read_clip(path) for path in paths]
+    counts = [len(clip["keypoints"]) for clip in clips]
+    columns = {
+        name: np.concatenate([clip[name] for clip in clips])
+        for name in ("keypoints", "visible", "boxes")
+    }
+    columns["sequence"] = np.repeat([int(path.stem) for path in paths], counts).astype(np.int32)
+    columns["frame"] = np.concatenate([np.arange(1, n + 1, dtype=np.int32) for n in counts])
+    columns["train"] = np.repeat([clip["train"] for clip in clips], counts)
+    return columns
+
+
+def _read_clip(path: Path) -> dict[str, np.ndarray]:
+    fields = load_mat(path, _FIELDS)
+    x, y, visible, boxes = (fields[name].astype(float) for name in _FIELDS[:4])
+    check_shape(x, (None, len(PENN_ACTION)), path, "field x")
+    for name in ("y", "visibility"):
+        check_shape(fields[name], x.shape, path, f"field {name}")
+    if not np.isin(visible, (0, 1)).all():
+        raise PosekitError(f"{path}: field visibility holds values other than 0 and 1")
+    if len(boxes) == len(x) - 1:
+        boxes = np.concatenate([boxes, boxes[-1:]])
+    check_shape(boxes, (len(x), 4), path, "field bbox")
+    train = fields["train"].astype(float).ravel()
+    if train.tolist() not in ([1], [-1]):
+        raise PosekitError(f"{path}: field train is {train.tolist()} instead of 1 or -1")
+    keypoints = np.stack([x, y], -1)
+    visible = visible == 1
+    boxes = _repair(boxes, keypoints, visible, path)
+    return {"keypoints": keypoints, "visible": visible, "boxes": boxes, "train": train[0] > 0}
+
+
+def _repair(
+    boxes: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, path: Path
+) -> np.ndarray:
+    """Replace boxes that locate nobody: a point (frames with one visible joint) or inside out.
+
+    The extent of the frame's visible joints takes their place; where that is a point too, the box
+    of the nearest frame does, the earlier of two.
+
+    Args:
+        boxes: (n, 4) of one clip, in frame order.
+        keypoints: (n, 13, 2).
+        visible: (n, 13).
+        path: named in errors.
+
+    Raises:
+        PosekitError: no frame of the clip has a box or two visible joints.
+    """
+    good = _locates(boxes)
+    if good.all():
+        return boxes
+    boxes = np.where(good[:, None], boxes, keypoint_box(keypoints, visible))
+    good = np.flatnonzero(_locates(boxes))
+    if not len(good):
+        raise PosekitError(f"{path}: no row of field bbox is a box: copy the file again")
+    nearest = np.abs(np.arange(len(boxes))[:, None] - good).argmin(1)
+    return boxes[good[nearest]]
+
+
+def _locates(boxes: np.ndarray) -> np.ndarray:
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return (sides.max(-1) > 1) & (sides.min(-1) >= 0)
+
+
+def _cache_file(labelled: Path) -> Path:
+    """One file for each label folder, overwritten when its labels change."""
+    data = project_root() / "data"
+    folder = data / ".cache"
+    if not (data.is_dir() and os.access(data, os.W_OK)):
+        user = getattr(os, "getuid", int)()
+        folder = Path(tempfile.gettempdir()) / f"posekit-cache-{user}"
+    place = hashlib.sha256(str(labelled.resolve()).encode()).hexdigest()[:12]
+    return folder / f"penn_action-{place}.npz"
+
+
+def _load_cache(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if file["fingerprint"].item() != fingerprint:
+                return None
+            return {name: file[name] for name in _COLUMNS}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _save_cache(path: Path, columns: dict[str, np.ndarray]) -> None:
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        np.savez(partial, **columns)
+        os.replace(partial, path)
+    except OSError:  # a cache that cannot be written is only slower
+        partial.unlink(missing_ok=True)

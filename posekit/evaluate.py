@@ -1,0 +1,247 @@
+"""Predict a split and score it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from . import data, metrics
+from .data import lsp, mpii, penn_action
+from .data.clips import Clips
+from .errors import PosekitError
+from .metrics import Score
+from .recipes import data_root, dataset_name
+from .skeletons import POSE_MACHINE, convert
+from .train.loop import Machine
+from .train.task import PoseMachineTask
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Keypoints of every row of a split, in the network's joints.
+
+    Attributes:
+        keypoints: (N, K, 2) image pixels.
+        scores: (N, K) height of each peak.
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+
+
+def final_beliefs(
+    task: PoseMachineTask,
+    images: Tensor,
+    flip: np.ndarray,
+    flip_test: bool = False,
+    scales: Sequence[float] = (1.0,),
+) -> Tensor:
+    """The network's belief about each frame, averaged over mirror images and sizes.
+
+    Args:
+        task: the network.
+        images: (B, T, 3, h, w) uint8.
+        flip: (K,) index that swaps left and right joints.
+        flip_test: also look at the mirror image.
+        scales: sizes of the person to look at; each enlarges or shrinks the crop about its middle.
+
+    Returns:
+        (B, T, K, H, W) float32.
+    """
+    total: Tensor | int = 0
+    for scale in scales:
+        scaled = _zoom(images, scale)
+        for mirrored in (False, True) if flip_test else (False,):
+            maps = task.beliefs(scaled.flip(-1) if mirrored else scaled).float()
+            if mirrored:
+                maps = maps.flip(-1)[:, :, flip]
+            total = total + _zoom(maps, 1 / scale)
+    return total / (len(scales) * (2 if flip_test else 1))
+
+
+def _zoom(images: Tensor, scale: float) -> Tensor:
+    """Enlarge (..., C, h, w) about its middle by a factor, same size out; zeros come in as grey."""
+    if scale == 1:
+        return images
+    flat = images.flatten(0, -4)
+    empty = 128.0 if images.dtype == torch.uint8 else 0.0
+    theta = images.new_tensor([[1 / scale, 0, 0], [0, 1 / scale, 0]], dtype=torch.float32)
+    grid = F.affine_grid(theta.expand(len(flat), 2, 3), list(flat.shape), align_corners=False)
+    out = F.grid_sample(flat.float() - empty, grid, align_corners=False) + empty
+    if images.dtype == torch.uint8:
+        out = out.round().clamp(0, 255).to(torch.uint8)
+    return out.reshape(images.shape)
+
+
+@torch.inference_mode()
+def predict(
+    task: PoseMachineTask,
+    batches: DataLoader,
+    machine: Machine,
+    flip_test: bool = False,
+    scales: Sequence[float] = (1.0,),
+    bar: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
+) -> Predictions:
+    """Predict every row of a split once.
+
+    Args:
+        task: the network; it is put in evaluation mode.
+        batches: from `posekit.data.loader`, unshuffled, without augmentation.
+        machine: device and precision.
+        flip_test: average with the mirror image.
+        scales: sizes to add up.
+        bar: wraps the batches in a progress bar.
+    """
+    task.model.eval()
+    clips: Clips = batches.dataset
+    keypoints, scores = np.empty(clips.keypoints.shape), np.empty(clips.visible.shape)
+    for batch in bar(batches, "predicting"):
+        images = batch["images"].to(machine.device, non_blocking=True)
+        with machine.autocast():
+            maps = final_beliefs(task, images, clips.skeleton.flip, flip_test, scales)
+        found, heights = task.decode(maps, clips.image_size)
+        scored = batch["scored"].numpy()
+        rows = batch["rows"].numpy()[scored]
+        keypoints[rows] = found.cpu().numpy()[scored]
+        scores[rows] = heights.cpu().numpy()[scored]
+    return Predictions(clips.to_image(keypoints), scores)
+
+
+def mean_pose(train: Clips, test: Clips) -> np.ndarray:
+    """The baseline that never looks: the mean training pose inside each test crop.
+
+    Returns:
+        (N, K, 2) image pixels for the rows of `test`.
+    """
+    visible = train.visible[..., None]
+    crops = np.where(visible, train.to_crop(train.keypoints), 0)
+    mean = crops.sum(0) / visible.sum(0).clip(1)
+    return test.to_image(np.broadcast_to(mean, test.keypoints.shape))
+
+
+def official(clips: Clips, keypoints: np.ndarray) -> Score:
+    """Score keypoints under the data set's own protocol.
+
+    Args:
+        clips: the split.
+        keypoints: (N, K, 2) image pixels in the network's joints.
+    """
+    people = clips.people
+    shown = np.ones(keypoints.shape[:2], dtype=bool)
+    ours, _ = convert(keypoints, shown, clips.skeleton, people.skeleton)
+    known = people.reference > 0  # False for NaN: training annotations may lack a reference
+    columns = (ours, people.keypoints, people.visible, people.reference)
+    result = metrics.pck(people.dataset, *(column[known] for column in columns))
+    if known.all():
+        return result
+    lost = f"{(~known).sum()} people without a reference length left out"
+    return replace(result, protocol=f"{result.protocol}; {lost}")
+
+
+def lenient(clips: Clips, keypoints: np.ndarray) -> Score:
+    """Score under MobilePose-master's own definition, to stand beside its published table.
+
+    Args:
+        clips: the split.
+        keypoints: (N, 14, 2) image pixels in pose-machine order.
+    """
+    if clips.skeleton is not POSE_MACHINE:
+        raise PosekitError("MobilePose-master's PCK is defined for the 14 pose-machine joints only")
+    found, truth = clips.to_crop(keypoints), clips.to_crop(clips.keypoints)
+    if clips.people.dataset == "PennAction":
+        side = np.full(len(found), max(clips.image_size))
+        return metrics.penn_test(found, truth, clips.visible, side)
+    return metrics.mobilepose_pck(found, np.nan_to_num(truth), clips.visible)
+
+
+def score(
+    dataset: str,
+    predictions: np.ndarray | Mapping[int | str, np.ndarray],
+    split: str | None = None,
+    root: str | Path | None = None,
+) -> Score:
+    """Score predictions made by anything under a data set's official protocol.
+
+    Predictions are in the coordinates of the ground-truth files and are compared as they are.
+
+    Args:
+        dataset: LSP, MPII or PennAction.
+        predictions: LSP (1000, 14, 2) for images 1001..2000 in LSP's joint order; MPII (N, 16, 2)
+            in the order of annot/gt_valid.mat; PennAction a mapping of sequence id to (n, 13, 2).
+        split: test, which is the default. Penn Action can also be scored on train; without a
+            split its score is over the sequences that are given, and says how many those are.
+        root: the folder that holds LSP, mpii, PennAction, like the parameter data_root; for MPII
+            also a gt_valid.mat itself.
+
+    Raises:
+        PosekitError: unknown data set, missing ground truth, or predictions that do not fit it.
+    """
+    name = dataset_name(dataset)
+    place = data_root(str(root) if root else None)
+    if name == "PennAction":
+        return _score_penn_action(predictions, split, place)
+    if split not in (None, "test"):
+        raise PosekitError(f"posekit.score knows the test split of {name}, not {split!r}")
+    if name == "LSP":
+        return _score_lsp(np.asarray(predictions, float), place)
+    if name == "MPII":
+        return _score_mpii(np.asarray(predictions, float), place)
+    raise PosekitError(f"posekit.score knows {', '.join(metrics.PROTOCOLS)}, not yet {name}")
+
+
+def _score_lsp(predictions: np.ndarray, root: Path) -> Score:
+    joints, _ = lsp.joints(root)
+    truth = joints[len(joints) // 2 :]
+    hip, shoulder = metrics.LSP.index("right_hip", "left_shoulder")
+    torso = np.linalg.norm(truth[:, hip] - truth[:, shoulder], axis=-1)
+    return metrics.pck("LSP", predictions, truth, np.ones(truth.shape[:2], bool), torso)
+
+
+def _score_mpii(predictions: np.ndarray, root: Path) -> Score:
+    folder = data.find("MPII", root) or root / "mpii"
+    truth = mpii.ground_truth(root if root.is_file() else folder / "annot" / "gt_valid.mat")
+    return metrics.pck("MPII", predictions, truth.keypoints, ~truth.missing, truth.head_size)
+
+
+def _score_penn_action(
+    predictions: Mapping[int | str, np.ndarray], split: str | None, root: Path
+) -> Score:
+    labels = penn_action.labels(root)
+    if split not in (None, "test", "train"):
+        raise PosekitError(f"Penn Action has the splits train and test, not {split!r}")
+    given = {int(key): np.asarray(value, float) for key, value in predictions.items()}
+    in_split = labels["train"] == (split == "train") if split else labels["sequence"] > 0
+    known = np.unique(labels["sequence"][in_split])
+    strange = sorted(set(given) - set(known.tolist()))
+    lacking = sorted(set(known.tolist()) - set(given)) if split else []
+    if strange or lacking or not given:
+        raise PosekitError(
+            f"Penn Action {split or 'labels'}: no labels for the predicted sequences {strange[:5]}"
+            if strange
+            else f"Penn Action {split or ''}: {len(lacking) or 'all'} sequences have no prediction,"
+            f" among them {(lacking or known.tolist())[:5]}"
+        )
+    rows = np.isin(labels["sequence"], list(given))
+    sequence, truth = labels["sequence"][rows], labels["keypoints"][rows]
+    for key, value in given.items():
+        if value.shape != truth[sequence == key].shape:
+            raise PosekitError(
+                f"Penn Action sequence {key:04d}: predictions of shape {value.shape}, labels have "
+                f"{truth[sequence == key].shape}"
+            )
+    boxes = labels["boxes"][rows]
+    result = metrics.pck(
+        "PennAction",
+        np.concatenate([given[key] for key in np.unique(sequence).tolist()]),
+        truth,
+        labels["visible"][rows],
+        (boxes[:, 2:] - boxes[:, :2]).max(-1),
+    )
+    over = f"over the {len(given)} sequences given of {len(known)} labelled"
+    return result if split else replace(result, protocol=f"{result.protocol}; {over}")

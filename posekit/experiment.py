@@ -1,0 +1,558 @@
+"""The steps of a training notebook, in its order: start, load, build, train, evaluate, finish."""
+
+import contextlib
+import os
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from . import data, metrics, viz
+from .data import Annotations, EmptySplit
+from .data.clips import Augmentation, Clips, loader
+from .data.sample import ensure_sample
+from .errors import PosekitError
+from .evaluate import Predictions, lenient, mean_pose, official, predict
+from .models import cost, create_model, list_models
+from .recipes import Bound, Recipe, bind, published
+from .report import build_index, write_report
+from .results import Run, comparison
+from .skeletons import skeleton
+from .train.checkpoint import Checkpoints
+from .train.loop import Log, Machine, choose_machine, fit
+from .train.losses import heatmap_loss
+from .train.progress import bar, epoch_lines
+from .train.task import PoseMachineTask
+from .weights import load_weights, save_weights
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass
+class Experiment:
+    """One run of one paper's notebook: what every later step needs from the earlier ones.
+
+    Attributes:
+        bound: the checked parameters.
+        run: the run folder.
+        machine: device, precision, loading processes.
+        train: training clips, augmented.
+        val: clips held out from training, for choosing the best epoch.
+        test: the clips that are scored.
+        task: the network with its targets, loss and decoding.
+        log: the training log.
+        network: the network's table as text.
+        predictions: of the scored clips.
+        tables: heading -> table, for the report.
+    """
+
+    bound: Bound
+    run: Run
+    machine: Machine
+    train: Clips | None = None
+    val: Clips | None = None
+    test: Clips | None = None
+    task: PoseMachineTask | None = None
+    log: Log | None = None
+    network: str = ""
+    predictions: Predictions | None = None
+    tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The values of the parameters."""
+        return self.bound.recipe
+
+
+def start(paper: str, namespace: dict[str, Any]) -> Experiment:
+    """Check the notebook's parameters and open the run folder.
+
+    An interrupted run of the same parameters is continued, unless resume is "never".
+
+    Args:
+        paper: stem of the paper.
+        namespace: the notebook's `globals()`.
+
+    Raises:
+        PosekitError: naming everything that is wrong with the parameters, before any work.
+    """
+    bound = bind(paper, namespace)
+    recipe = bound.recipe
+    if recipe.network not in list_models():
+        raise PosekitError(f"network={recipe.network!r}: choose one of {', '.join(list_models())}")
+    if recipe.init and not Path(recipe.init).expanduser().exists():
+        raise PosekitError(f"init={recipe.init!r}: there is no such run folder or weights file")
+    machine = choose_machine(recipe)
+    run = Run.open(bound)
+    _watch_for_failure(run)
+    if link := os.environ.get("POSEKIT_RUN_LINK"):
+        Path(link).write_text(str(run.folder), encoding="utf-8")
+    return Experiment(bound, run, machine)
+
+
+def _watch_for_failure(run: Run) -> None:
+    """In a notebook, note in the run's record when a cell fails or is interrupted."""
+    with contextlib.suppress(ImportError):
+        from IPython import get_ipython
+
+        if shell := get_ipython():
+
+            def after_cell(result: Any) -> None:
+                error = result.error_in_exec or result.error_before_exec
+                if error is not None and run.record["status"] != "finished":
+                    run.update(
+                        status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+                    )
+
+            shell.events.register("post_run_cell", after_cell)
+
+
+def load(experiment: Experiment) -> str:
+    """Read the data, hold a part out for validation, and cut it into clips.
+
+    Returns:
+        What there is, as text.
+
+    Raises:
+        PosekitError: what is missing or damaged and where to get it.
+    """
+    recipe, source = experiment.recipe, experiment.bound.source
+    root = experiment.bound.data_root
+    if source == "sample":
+        root = ensure_sample(recipe.dataset, smoke=experiment.bound.smoke)
+    tables = _splits(recipe.dataset, root, source, recipe.source == "real", recipe.holdout)
+    about = _shapes_only(recipe).description
+    joints = skeleton(about.skeleton)
+    frames = recipe.frames if about.kind == "clip" else 1
+
+    def clips(people: Annotations, augmentation: Augmentation | None = None) -> Clips:
+        return Clips(
+            people, joints, frames, recipe.image_size, recipe.box_padding, augmentation, recipe.seed
+        )
+
+    augmentation = Augmentation(
+        recipe.scale_range, recipe.rotation, recipe.flip_prob, recipe.colour_jitter
+    )
+    experiment.train = clips(tables["train"], augmentation)
+    experiment.val = clips(tables["val"])
+    experiment.test = clips(tables[recipe.eval_split])
+    notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
+    if recipe.eval_split != "test":
+        notes.append(f"scored on the {recipe.eval_split} part, not on the test split")
+    experiment.run.update(notes=notes, n_samples=len(experiment.test.people))
+    lines = [
+        f"{split:5}  {len(t):6,} frames in {len(np.unique(t.sequence)):5,} sequences, "
+        f"{100 * t.visible.mean():3.0f} % of the joints annotated"
+        for split, t in tables.items()
+    ]
+    label = experiment.run.label
+    return "\n".join([label, *lines, *(f"note: {note}" for note in notes)])
+
+
+def _shapes_only(recipe: Recipe) -> nn.Module:
+    """The recipe's network without weights, to ask it for shapes."""
+    with torch.device("meta"):
+        return create_model(recipe.network, **_options(recipe))
+
+
+def _options(recipe: Recipe) -> dict[str, Any]:
+    return {"width": recipe.width} if recipe.width != 1 else {}
+
+
+def _splits(
+    dataset: str, root: Path, source: str, allow_partial: bool, holdout: float
+) -> dict[str, Annotations]:
+    """Train, val and test tables; a partial folder that holds one split only is used for all."""
+    tables = {}
+    for split in ("train", "test"):
+        try:
+            tables[split] = data.load(
+                dataset, split, root, source=source, allow_partial=allow_partial
+            )
+        except EmptySplit:
+            if not allow_partial or (split == "test" and not tables):
+                raise
+    if len(tables) == 1:
+        (split, only), *_ = tables.items()
+        note = f"this folder holds the {split} split only: trained and scored on the same frames"
+        only = replace(only, notes=(*only.notes, note))
+        return {name: replace(only, split=name) for name in ("train", "val", "test")}
+    train, val = hold_out(tables["train"], holdout)
+    return {"train": train, "val": val, "test": tables["test"]}
+
+
+def hold_out(people: Annotations, share: float) -> tuple[Annotations, Annotations]:
+    """Set whole sequences of the training part aside for validation.
+
+    The same ones every time, so that runs can be compared. With nothing to set aside, validation
+    looks at the training part itself.
+    """
+    sequences = np.unique(people.sequence)
+    count = min(round(share * len(sequences)), len(sequences) - 1)
+    if count == 0:
+        return people, people.rows(np.arange(len(people)), "val")
+    chosen = np.random.default_rng(0).permutation(sequences)[:count]
+    held = np.isin(people.sequence, chosen)
+    return people.rows(~held), people.rows(held, "val")
+
+
+def build(experiment: Experiment) -> str:
+    """Make the network, starting from other weights where the recipe says so.
+
+    Returns:
+        Its table as text: parts with their parameters, shapes and cost for one clip.
+    """
+    recipe, clips = experiment.recipe, experiment.train
+    torch.manual_seed(recipe.seed)
+    model = create_model(recipe.network, **_options(recipe))
+    note = str(load_weights(model, recipe.init)) if recipe.init else ""
+    about, frames = model.description, clips.rows.shape[1]
+    inputs = _one_clip(model, clips)
+    price = cost(model, *inputs)
+    experiment.run.update(params_count=price.params, gmacs=price.gmacs, paper_title=about.paper)
+    model.to(experiment.machine.device)
+    if recipe.channels_last and experiment.machine.device.type == "cuda":
+        model.to(memory_format=torch.channels_last)
+    experiment.task = PoseMachineTask(model, recipe.sigma, recipe.centre_sigma, recipe.loss)
+    lines = [
+        f"{about.name}: {about.paper}",
+        f"input {tuple(inputs[0].shape)} {about.colour} and centre map, output {price.output}",
+        *(f"  {name:10} {_count(part):>12,}" for name, part in model.named_children()),
+        f"  {'parameters':10} {price.params:>12,}",
+        f"  {'GMACs':10} {price.gmacs:>12.3f} for {frames} frame{'s' * (frames > 1)}",
+    ]
+    experiment.network = "\n".join([*lines, note]).strip()
+    return experiment.network
+
+
+def _one_clip(model: nn.Module, clips: Clips) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs of the right shape for one clip: frames or an image, and a centre map."""
+    (h, w), frames = clips.image_size, clips.rows.shape[1]
+    lead = (1, frames) if model.description.kind == "clip" else (1,)
+    return torch.empty(*lead, 3, h, w, device="meta"), torch.empty(1, 1, h, w, device="meta")
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def sample_grid(experiment: Experiment, clips: int = 6) -> Any:
+    """A figure of training clips as the network sees them, augmented, with their keypoints."""
+    source = experiment.train
+    chosen = np.linspace(0, len(source) - 1, clips).astype(int).tolist()
+    samples = [source[0, clip] for clip in chosen]
+    frames = min(source.rows.shape[1], 3)
+    cells = [(s["images"][t].transpose(1, 2, 0), s, t) for t in range(frames) for s in samples]
+    figure = viz.skeleton_grid(
+        [image for image, _, _ in cells],
+        [s["keypoints"][t] for _, s, t in cells],
+        [s["visible"][t] for _, s, t in cells],
+        source.skeleton,
+        f"Training clips, one a column: {experiment.run.label}",
+        columns=clips,
+    )
+    caption = "Training crops after augmentation with their annotated joints; frames go downwards."
+    return experiment.run.figure("1-samples", figure, caption)
+
+
+def codec_check(experiment: Experiment, clips: int = 4) -> Any:
+    """Draw targets of test clips and read them back: the best that any network can do.
+
+    Prints how far the joints read off perfect heat maps are from the truth; returns a figure.
+    """
+    source, recipe = experiment.test, experiment.recipe
+    ghost = _shapes_only(recipe)
+    task = PoseMachineTask(ghost, recipe.sigma, recipe.centre_sigma)
+    channels, *cells = cost(ghost, *_one_clip(ghost, source)).output[-3:]
+    chosen = np.unique(np.linspace(0, len(source) - 1, 64).astype(int))
+    batch = _batch(source, chosen, experiment.machine)
+    keypoints, visible = batch["keypoints"][:, :1], batch["visible"][:, :1]
+    stages = torch.empty(len(chosen), 1, channels, *cells, device="meta")
+    target, _ = task.targets(keypoints, visible, stages, source.image_size)
+    joints = target[:, :, : len(source.skeleton)]
+    found, _ = task.decode(joints, source.image_size)
+    error = (found - keypoints).norm(dim=-1)[visible & (joints.amax((-2, -1)) > 0)]
+    print(
+        f"targets read back: mean error {error.mean():.2f} px, worst {error.max():.2f} px, "
+        f"in crops of {max(source.image_size)} px with cells of "
+        f"{source.image_size[0] / cells[0]:.3g} px"
+    )
+    images = batch["images"][:clips, 0].permute(0, 2, 3, 1).cpu().numpy()
+    figure = viz.heatmap_grid(
+        images,
+        target[:clips, 0].cpu().numpy(),
+        [f"clip {clip + 1}" for clip in range(len(images))],
+        [*source.skeleton.joints, "background"][:channels],
+        f"What the network is taught: {experiment.run.label}",
+    )
+    return experiment.run.figure("2-targets", figure, "Target heat maps over their crops.")
+
+
+def _batch(clips: Clips, chosen: np.ndarray, machine: Machine) -> dict[str, torch.Tensor]:
+    """The named clips as one batch on the device."""
+    samples = [clips[0, int(clip)] for clip in chosen]
+    return machine.put(torch.utils.data.default_collate(samples))
+
+
+@torch.no_grad()
+def first_loss(experiment: Experiment) -> str:
+    """The loss of the untrained network on one batch, beside that of saying nothing at all."""
+    task, recipe = experiment.task, experiment.recipe
+    count = min(recipe.batch_size, len(experiment.train))
+    batch = _batch(experiment.train, np.arange(count), experiment.machine)
+    task.model.eval()
+    stages = task.outputs(batch["images"]).float()
+    target, weights = task.targets(
+        batch["keypoints"], batch["visible"], stages, experiment.train.image_size
+    )
+    silent = heatmap_loss(torch.zeros_like(stages), target, weights, recipe.loss)
+    drawn = heatmap_loss(stages, target, weights, recipe.loss)
+    return f"loss before training {drawn:.4g}; of empty maps {silent:.4g}"
+
+
+def train(experiment: Experiment) -> "pd.DataFrame":
+    """Train, or continue an interrupted training; the best epoch's weights are kept.
+
+    Prints one line an epoch. Returns the log as a table.
+    """
+    import pandas as pd
+
+    recipe, machine, run = experiment.recipe, experiment.machine, experiment.run
+    pin = machine.device.type == "cuda"
+    make = partial(loader, batch_size=recipe.batch_size, workers=machine.workers, pin=pin)
+    batches, held_out = make(experiment.train, shuffle=True), make(experiment.val, shuffle=False)
+    metric = f"val {metrics.PROTOCOLS[recipe.dataset].name}"
+    show = epoch_lines(recipe.epochs, metric)
+    writer = _tensorboard(run.folder) if recipe.tensorboard else None
+
+    def validate() -> float:
+        found = predict(experiment.task, held_out, machine)
+        return official(experiment.val, found.keypoints).mean
+
+    def report(record: dict[str, Any]) -> None:
+        show(record)
+        seconds = sum(r["seconds"] for r in experiment.log.records)
+        run.update(epochs_done=record["epoch"], train_seconds=seconds)
+        if writer:
+            for key in record.keys() - {"epoch"}:
+                writer.add_scalar(key, record[key], record["epoch"])
+
+    experiment.log = Log(run.folder / "log.jsonl")
+    checkpoints = Checkpoints(run.checkpoints)
+    if run.resumed:
+        print(f"continuing {run.folder.name}")
+    fit(
+        experiment.task,
+        batches,
+        validate,
+        recipe,
+        machine,
+        checkpoints,
+        experiment.log,
+        report,
+        bar,
+    )
+    model = experiment.task.model
+    model.load_state_dict(checkpoints.best_weights())
+    about = model.description
+    save_weights(
+        model,
+        run.folder / "weights.safetensors",
+        {
+            "model": about.name,
+            "paper": about.paper,
+            "skeleton": about.skeleton,
+            "colour": about.colour,
+            "image_size": str(list(recipe.image_size)),
+            "width": str(recipe.width),
+            "run": run.folder.name,
+            "data": run.label,
+        },
+    )
+    return pd.DataFrame(experiment.log.records)
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise PosekitError(
+            "tensorboard=True needs the package tensorboard: pip install tensorboard"
+        ) from error
+    return SummaryWriter(folder / "tensorboard")
+
+
+def curves(experiment: Experiment) -> Any:
+    """Figure of loss, validation score and learning rate."""
+    metric = metrics.PROTOCOLS[experiment.recipe.dataset].name
+    title = f"Training of {experiment.recipe.network} on {experiment.run.label}"
+    figure = viz.curves(experiment.log.records, metric, title)
+    return experiment.run.figure("3-curves", figure, "Loss, validation score, learning rate.")
+
+
+def evaluate(experiment: Experiment) -> "pd.DataFrame":
+    """Score the test split under the official protocol, beside mean pose and published scores."""
+    recipe, run, machine = experiment.recipe, experiment.run, experiment.machine
+    batches = loader(
+        experiment.test, recipe.batch_size, False, machine.workers, machine.device.type == "cuda"
+    )
+    experiment.predictions = predict(
+        experiment.task, batches, machine, recipe.flip_test, recipe.test_scales, bar
+    )
+    score = official(experiment.test, experiment.predictions.keypoints)
+    baseline = official(experiment.test, mean_pose(experiment.train, experiment.test))
+    known = published(recipe.paper, recipe.dataset)
+    table = comparison(score, baseline, known, run.label)
+    flips = "with" if recipe.flip_test else "without"
+    protocol = (
+        f"{score.protocol}; {recipe.eval_split} split, {flips} flip test, "
+        f"{len(recipe.test_scales)} test scale{'s' * (len(recipe.test_scales) > 1)}"
+    )
+    run.table(table)
+    run.update(
+        protocol=f"{protocol}; generated sample data" if run.is_sample else protocol,
+        metric=score.metric,
+        split=recipe.eval_split,
+        metrics={**score.per_joint, "Mean": score.mean},
+        baseline={"mean_pose": baseline.mean},
+        published={p["method"]: p["mean"] for p in known if p["metric"] == score.metric},
+        n_samples=score.n_people,
+    )
+    experiment.tables[f"{score.metric}, {run.label}"] = table
+    return table
+
+
+def evaluate_leniently(experiment: Experiment) -> "pd.DataFrame":
+    """The same predictions under MobilePose-master's own metric, beside its published table."""
+    recipe, test, label = experiment.recipe, experiment.test, experiment.run.label
+    score = lenient(test, experiment.predictions.keypoints)
+    baseline = lenient(test, mean_pose(experiment.train, test))
+    table = comparison(score, baseline, published(recipe.paper, recipe.dataset), label)
+    experiment.tables[f"{score.metric} (lenient), {label}"] = table
+    return table
+
+
+def error_gallery(experiment: Experiment, columns: int = 6) -> Any:
+    """A figure of the best, middling and worst test frames, prediction over dotted truth."""
+    clips, found = experiment.test, experiment.predictions.keypoints
+    distance = (
+        np.linalg.norm(found - clips.keypoints, axis=-1) / clips.sides[clips.clip_of_row, None]
+    )
+    seen = clips.visible.sum(1)
+    error = np.where(clips.visible, distance, 0).sum(1) / seen.clip(1)
+    order = np.argsort(error[seen > 0], kind="stable")
+    order = np.flatnonzero(seen > 0)[order]
+    middle = max(0, (len(order) - columns) // 2)
+    rows = np.r_[order[:columns], order[middle : middle + columns], order[-columns:]]
+    predicted, truth = clips.to_crop(found)[rows], clips.to_crop(clips.keypoints)[rows]
+    figure = viz.skeleton_grid(
+        [_crop_of(clips, row) for row in rows.tolist()],
+        predicted,
+        clips.visible[rows],
+        clips.skeleton,
+        f"Best, middling and worst frames: {experiment.run.label}",
+        columns=min(columns, len(order)),
+        labels=[f"{100 * error[row]:.1f} % of the crop" for row in rows.tolist()],
+        others=truth,
+    )
+    caption = "Predictions (lines) over the annotation (dotted): best, middling and worst frames."
+    return experiment.run.figure("4-predictions", figure, caption)
+
+
+def prediction_picture(experiment: Experiment, rows: list[int]) -> "Figure":
+    """Test frames with the prediction (lines) over the annotation (dotted)."""
+    clips, found = experiment.test, experiment.predictions.keypoints
+    people = clips.people
+    figure = viz.skeleton_grid(
+        [_crop_of(clips, row) for row in rows],
+        clips.to_crop(found)[rows],
+        clips.visible[rows],
+        clips.skeleton,
+        experiment.run.label,
+        columns=len(rows),
+        labels=[f"{people.sequence[row]:04d}, frame {people.frame[row]}" for row in rows],
+        others=clips.to_crop(clips.keypoints)[rows],
+    )
+    return figure
+
+
+def _crop_of(clips: Clips, row: int) -> np.ndarray:
+    """The crop (h, w, 3) that a row is scored in."""
+    clip = clips.clip_of_row[row]
+    frame = np.flatnonzero(clips.scored[clip] & (clips.rows[clip] == row))[0]
+    return clips[0, int(clip)]["images"][frame].transpose(1, 2, 0)
+
+
+@torch.inference_mode()
+def heatmaps(experiment: Experiment, clip: int | None = None) -> Any:
+    """A figure of a test clip's heat maps: stages x joints for CPM, frames x joints for LPM."""
+    clips, task = experiment.test, experiment.task
+    clip = len(clips) // 2 if clip is None else clip
+    images = _batch(clips, [clip], experiment.machine)["images"]
+    task.model.eval()
+    stages = task.outputs(images)[0].float().cpu().numpy()
+    n_frames, n_stages = images.shape[1], len(stages)
+    frames = images[0].permute(0, 2, 3, 1).cpu().numpy()
+    if n_frames == 1:
+        shown, rows = [frames[0]] * n_stages, [f"stage {s + 1}" for s in range(n_stages)]
+    else:
+        first = ["initial"] * (n_stages - n_frames)
+        shown = [frames[0]] * len(first) + list(frames)
+        rows = first + [f"frame {t + 1}" for t in range(n_frames)]
+    names = [*clips.skeleton.joints, "background"][: stages.shape[1]]
+    figure = viz.heatmap_grid(
+        shown, stages, rows, names, f"Beliefs about a test clip: {experiment.run.label}"
+    )
+    what = "stage" if n_frames == 1 else "frame"
+    caption = f"Belief maps over the crop, one row a {what}, one column a joint."
+    return experiment.run.figure("5-heatmaps", figure, caption)
+
+
+def clip_gif(experiment: Experiment, longest: int = 24) -> Any:
+    """An animated picture of a test sequence with the predicted skeleton."""
+    clips, people = experiment.test, experiment.test.people
+    sequences, counts = np.unique(people.sequence, return_counts=True)
+    sequence = sequences[counts.argmax()]
+    rows = np.flatnonzero(people.sequence == sequence)[:longest]
+    sample = "generated sample, " if experiment.run.is_sample else ""
+    data = viz.skeleton_gif(
+        [people.read(row) for row in rows.tolist()],
+        experiment.predictions.keypoints[rows],
+        clips.skeleton,
+        f"{sample}{people.dataset} {sequence:04d}: predicted",
+    )
+    caption = f"Test sequence {sequence:04d} of {experiment.run.label}, predicted frame by frame."
+    return experiment.run.picture("6-clip.gif", data, caption)
+
+
+def finish(experiment: Experiment) -> str:
+    """Write the report, mark the run finished and rebuild the index.
+
+    Returns:
+        Where things are and the result in one line.
+    """
+    run, record = experiment.run, experiment.run.record
+    record["status"] = "finished"
+    path = write_report(run, experiment.tables, experiment.network, _cells())
+    run.end("finished")
+    index = build_index()
+    return (
+        f"{record['model']} on {run.label}: {record['metrics']['Mean']:.1f} {record['metric']} "
+        f"(mean pose {record['baseline']['mean_pose']:.1f})\nreport {path}\nindex  {index}"
+    )
+
+
+def _cells() -> list[str]:
+    """The code cells of the notebook so far; empty outside one."""
+    with contextlib.suppress(ImportError):
+        from IPython import get_ipython
+
+        if shell := get_ipython():
+            return [cell for cell in shell.user_ns.get("In", []) if cell.strip()]
+    return []

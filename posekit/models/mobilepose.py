@@ -1,0 +1,299 @@
+"""CPM and LPM as the MobilePose-master repository trains them, to load its checkpoints.
+
+Keys and shapes of the state dicts are that repository's, so `load_weights` is strict. So are
+the departures from the papers, which change the numbers; `cpm` and `lpm` have none of them:
+
+- poolings that round down (LPM: a 256 px input gives 31x31 cells) or pad with zeros followed
+  by a 2x2 convolution that turns 32x32 into 31x31 (CPM); the papers round up;
+- LPM: the candidate gate is a sigmoid instead of a tanh, a batch normalisation follows every
+  gate's sigmoid where the paper adds a bias before it, beliefs pass a ReLU, the hidden
+  convolution (its bias) acts on frame 1 too, dropout removes whole channels;
+- CPM: only the last stage is returned, so no intermediate stage gets a loss;
+- the background channel was trained on an all-zero target.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import PosekitError
+from ._blocks import STRIDE, check_inputs, conv, scaled, stack
+from ._registry import Description, register
+
+# Mean and standard deviation (RGB) that the repository applies after dividing pixels by 255. The
+# MPII file is on the 0..255 scale and the Penn Action file 5 times too large, but published
+# checkpoints were trained with them.
+RAW_MEANS = {
+    "LSP": (
+        (0.444209560584002, 0.43021657233025723, 0.4039498509479292),
+        (0.2376052360504069, 0.2296329953620353, 0.23557411995801059),
+    ),
+    "MPII": (
+        (120.22911071777344, 114.72505187988281, 104.42617797851562),
+        (59.56351852416992, 58.467979431152344, 57.28889846801758),
+    ),
+    "PennAction": (
+        (2.163123717539921, 2.145773974276673, 1.915995187568781),
+        (1.1889148078779097, 1.1586892843957086, 1.118308045916771),
+    ),
+}
+GATES = "gfio"  # order of the state dict
+UNSHARED_FRAMES = 5
+
+
+class CaffeNames(nn.Module):
+    """Layers in one flat list under caffe's names, `<layer>_stage<number>`."""
+
+    def _add(self, stage: int, **layers: nn.Module) -> None:
+        for layer, module in layers.items():
+            self.add_module(f"{layer}_stage{stage}", module)
+
+    def _at(self, layer: str, stage: int) -> nn.Module:
+        return getattr(self, f"{layer}_stage{stage}")
+
+    def _add_trunk(self, stage: int, width: float) -> None:
+        hidden = scaled(128, width)
+        sizes = [(3, hidden, 9), (hidden, hidden, 9), (hidden, hidden, 9)]
+        self._add(stage, **{f"conv{n}": conv(*size) for n, size in enumerate(sizes, 1)})
+        self._add(stage, conv4=conv(hidden, scaled(32, width), 5))
+
+    def _add_stage1(self, beliefs: int, width: float) -> None:
+        hidden = scaled(512, width)
+        self._add_trunk(1, width)
+        self._add(1, conv5=conv(scaled(32, width), hidden, 9), conv6=conv(hidden, hidden, 1))
+        self._add(1, conv7=conv(hidden, beliefs, 1))
+
+    def _add_head(self, stage: int, name: str, beliefs: int, width: float) -> None:
+        stacked, hidden = scaled(32, width) + beliefs + 1, scaled(128, width)
+        sizes = [(stacked, hidden, 11), (hidden, hidden, 11), (hidden, hidden, 11)]
+        sizes += [(hidden, hidden, 1), (hidden, beliefs, 1)]
+        self._add(stage, **{f"{name}{n}": conv(*size) for n, size in enumerate(sizes, 1)})
+
+    def _evidence(self, images: Tensor, stage: int, padding: int) -> Tensor:
+        for n in (1, 2, 3):
+            images = self._at(f"conv{n}", stage)(images).relu()
+            images = F.max_pool2d(images, 3, 2, padding)
+        return images
+
+    def _stage1(self, images: Tensor, padding: int, drop: float) -> Tensor:
+        x = self._at("conv4", 1)(self._evidence(images, 1, padding)).relu()
+        x = self._at("conv5", 1)(x).relu()
+        x = self._at("conv6", 1)(F.dropout2d(x, drop, self.training)).relu()
+        return self._at("conv7", 1)(F.dropout2d(x, drop, self.training))
+
+    def _head(self, stage: int, name: str, x: Tensor) -> Tensor:
+        for n in (1, 2, 3, 4):
+            x = self._at(f"{name}{n}", stage)(x).relu()
+        return self._at(f"{name}5", stage)(x)
+
+
+class CPMMobilePose(CaffeNames):
+    """The repository's CPM: six stages, frame by frame, the last stage only."""
+
+    def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
+        super().__init__()
+        beliefs = num_keypoints + 1
+        self._add_stage1(beliefs, width)
+        self._add_trunk(2, width)
+        self._add_head(2, "Mconv", beliefs, width)
+        for stage in range(3, 7):
+            self._add(stage, conv1=conv(scaled(128, width), scaled(32, width), 5))
+            self._add_head(stage, "Mconv", beliefs, width)
+        self.final_layer = nn.Conv2d(beliefs, beliefs, 2)
+
+    def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
+        """Predict every frame by itself.
+
+        Args:
+            frames: (B, T, 3, h, w) normalised RGB, any T >= 1.
+            centre: (B, 1, h, w), one map for all frames.
+
+        Returns:
+            (B, T, K+1, h/8 - 1, w/8 - 1).
+
+        Raises:
+            PosekitError: if the shapes do not fit.
+        """
+        check_inputs(frames, centre, frames=True)
+        _check_grid(frames)
+        batch, time = frames.shape[:2]
+        images = frames.flatten(0, 1)
+        centre = F.avg_pool2d(centre, 9, STRIDE, padding=1).repeat_interleave(time, dim=0)
+        beliefs = self._stage1(images, padding=1, drop=0.0)
+        evidence = self._evidence(images, 2, padding=1)
+        for stage in range(2, 7):
+            features = self._at("conv4" if stage == 2 else "conv1", stage)(evidence).relu()
+            beliefs = self._head(stage, "Mconv", stack(features, beliefs, centre))
+        return self.final_layer(beliefs).unflatten(0, (batch, time))
+
+
+class LPMMobilePose(CaffeNames):
+    """The repository's LPM: one set of weights for all frames, named stage 6."""
+
+    def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
+        super().__init__()
+        beliefs = num_keypoints + 1
+        self._add_stage1(beliefs, width)
+        self._add_trunk(6, width)
+        self._add_head(6, "Mres", beliefs, width)
+        add_gates(self, 6, scaled(32, width) + beliefs + 1)
+
+    def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
+        """Predict every frame of a clip.
+
+        Args:
+            frames: (B, T, 3, h, w) normalised RGB, any T >= 1.
+            centre: (B, 1, h, w), one map for all frames.
+
+        Returns:
+            (B, T+1, K+1, h/8 - 1, w/8 - 1): the initial belief, then one per frame.
+
+        Raises:
+            PosekitError: if the shapes do not fit.
+        """
+        check_inputs(frames, centre, frames=True)
+        _check_grid(frames)
+        centre = F.avg_pool2d(centre, 9, STRIDE)
+        features = self._at("conv4", 6)(self._evidence(frames.flatten(0, 1), 6, 0)).relu()
+        beliefs = [self._stage1(frames[:, 0], padding=0, drop=0.5).relu()]
+        hidden = cell = None
+        for evidence in features.unflatten(0, frames.shape[:2]).unbind(1):
+            x = stack(evidence, beliefs[-1], centre)
+            hidden = torch.zeros_like(x) if hidden is None else hidden
+            cell = torch.zeros_like(x) if cell is None else cell
+            hidden, cell = remember(self, 6, x, hidden, cell)
+            beliefs.append(self._head(6, "Mres", hidden).relu())
+        return torch.stack(beliefs, dim=1)
+
+
+class LPMMobilePoseUnshared(CaffeNames):
+    """The repository's LPM with its own weights for every frame: frame t is stage t + 1."""
+
+    def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
+        super().__init__()
+        beliefs = num_keypoints + 1
+        channels = scaled(32, width) + beliefs + 1
+        self._add_stage1(beliefs, width)
+        self._add_trunk(2, width)
+        self._add(2, **{f"{gate}_x": conv(channels, channels, 3) for gate in "gio"})
+        self._add_head(2, "Mconv", beliefs, width)
+        for stage in range(3, 7):
+            self._add_trunk(stage, width)
+            add_gates(self, stage, channels)
+            self._add_head(stage, "Mres", beliefs, width)
+
+    def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
+        """Predict the five frames of a clip.
+
+        Args:
+            frames: (B, 5, 3, h, w) normalised RGB.
+            centre: (B, 1, h, w), one map for all frames.
+
+        Returns:
+            (B, 6, K+1, h/8 - 1, w/8 - 1): the initial belief, then one per frame.
+
+        Raises:
+            PosekitError: if the shapes do not fit or the clip has not five frames.
+        """
+        check_inputs(frames, centre, frames=True)
+        _check_grid(frames)
+        if frames.shape[1] != UNSHARED_FRAMES:
+            raise PosekitError(
+                f"lpm_mobilepose_unshared has weights for clips of {UNSHARED_FRAMES} frames, got "
+                f"{frames.shape[1]}; use lpm_mobilepose or lpm for other lengths."
+            )
+        centre = F.avg_pool2d(centre, 9, STRIDE)
+        beliefs = [self._stage1(frames[:, 0], padding=0, drop=0.0).relu()]
+        hidden = cell = None
+        for stage, frame in enumerate(frames.unbind(1), start=2):
+            features = self._at("conv4", stage)(self._evidence(frame, stage, 0)).relu()
+            x = stack(features, beliefs[-1], centre)
+            if cell is None:  # the first frame has no forget gate, no normalisation
+                g, i, o = (self._at(f"{gate}_x", stage)(x).sigmoid() for gate in "gio")
+                cell = g * i
+                hidden = o * cell.tanh()
+            else:
+                hidden, cell = remember(self, stage, x, hidden, cell)
+            head = "Mconv" if stage == 2 else "Mres"
+            beliefs.append(self._head(stage, head, hidden).relu())
+        return torch.stack(beliefs, dim=1)
+
+
+def add_gates(net: nn.Module, stage: int, channels: int) -> None:
+    """Give a network the LSTM's four gates, two convolutions and a normalisation each."""
+    for gate in GATES:
+        net.add_module(f"{gate}_x_stage{stage}", conv(channels, channels, 3))
+        net.add_module(f"{gate}_h_stage{stage}", conv(channels, channels, 3))
+        net.add_module(f"{gate}_stage{stage}", nn.BatchNorm2d(channels))
+
+
+def remember(
+    net: nn.Module, stage: int, x: Tensor, hidden: Tensor, cell: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One LSTM step with the gates of a stage: new hidden state and cell, (B, C, H, W) each."""
+
+    def gate(name: str) -> Tensor:
+        from_x = getattr(net, f"{name}_x_stage{stage}")(x)
+        from_hidden = getattr(net, f"{name}_h_stage{stage}")(hidden)
+        return getattr(net, f"{name}_stage{stage}")((from_x + from_hidden).sigmoid())
+
+    cell = gate("i") * gate("g") + gate("f") * cell
+    return gate("o") * cell.tanh(), cell
+
+
+def _check_grid(frames: Tensor) -> None:
+    if min(frames.shape[-2:]) < 2 * STRIDE:
+        raise PosekitError(
+            f"input size {frames.shape[-2]}x{frames.shape[-1]} leaves no heat-map cell; "
+            f"height and width must be at least {2 * STRIDE}."
+        )
+
+
+def _describe(name: str, paper: str) -> Description:
+    return Description(
+        name=name,
+        paper=f"{paper}, as in MobilePose-master",
+        skeleton="pose_machine",
+        kind="clip",
+        centre_map=True,
+        background=True,
+    )
+
+
+_CPM = _describe("cpm_mobilepose", "CPM, Wei et al., CVPR 2016, arXiv 1602.00134")
+_LPM = _describe("lpm_mobilepose", "LPM, Luo et al., CVPR 2018, arXiv 1712.06316")
+_UNSHARED = replace(_LPM, name="lpm_mobilepose_unshared")
+
+
+def _with_means(model: nn.Module, description: Description, means: str) -> nn.Module:
+    """Attach the image statistics: "corrected", or those of a published checkpoint's data set."""
+    if means not in ("corrected", *RAW_MEANS):
+        choices = ", ".join(("corrected", *RAW_MEANS))
+        raise PosekitError(f"create_model: means={means!r} must be one of {choices}.")
+    mean, std = RAW_MEANS["LSP" if means == "corrected" else means]
+    model.description = replace(
+        description, mean=tuple(255 * m for m in mean), std=tuple(255 * s for s in std)
+    )
+    return model
+
+
+@register(_CPM)
+def cpm_mobilepose(num_keypoints: int, width: float = 1.0, means: str = "corrected") -> nn.Module:
+    """CPM of the repository; 31.2 M parameters at width 1."""
+    return _with_means(CPMMobilePose(num_keypoints, width), _CPM, means)
+
+
+@register(_LPM)
+def lpm_mobilepose(num_keypoints: int, width: float = 1.0, means: str = "corrected") -> nn.Module:
+    """LPM of the repository; 12.1 M parameters at width 1."""
+    return _with_means(LPMMobilePose(num_keypoints, width), _LPM, means)
+
+
+@register(_UNSHARED)
+def lpm_mobilepose_unshared(
+    num_keypoints: int, width: float = 1.0, means: str = "corrected"
+) -> nn.Module:
+    """LPM of the repository without weight sharing; 42.7 M parameters at width 1."""
+    return _with_means(LPMMobilePoseUnshared(num_keypoints, width), _UNSHARED, means)

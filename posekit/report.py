@@ -1,0 +1,171 @@
+"""Pages to read in a browser: a run's report.html and the index of all runs.
+
+Both are plain HTML made from the run's own records; a report carries its pictures inside and asks
+the network for nothing.
+"""
+
+import base64
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from .recipes import reports_root
+from .results import Run, all_runs, write_text
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --mark: #d55e00; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { line-height: 1.2; margin-bottom: .2rem; } h2 { margin-top: 2.5rem; }
+table { border-collapse: collapse; font-size: .9rem; display: block; overflow-x: auto; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
+th:first-child, td:first-child { text-align: left; } td.text { text-align: left; }
+figure { margin: 1.5rem 0; } figure img { max-width: 100%; height: auto; background: white; }
+figcaption { font-size: .9rem; opacity: .8; }
+.sample { border-left: .4rem solid var(--mark); padding: .4rem .8rem; background: var(--soft); }
+.headline { font-size: 1.3rem; } summary { cursor: pointer; margin: .6rem 0; font-weight: 600; }
+pre { background: var(--soft); padding: .8rem; overflow-x: auto; font-size: .8rem; }
+img.thumb { height: 5rem; width: auto; background: white; }
+.failed, .interrupted { color: var(--mark); }
+"""
+_SAMPLE = (
+    "Every number and picture here comes from posekit's <b>generated sample</b>, not from "
+    "{dataset}: it shows that the machinery works, and says nothing about the data set."
+)
+
+
+def page(title: str, body: str) -> str:
+    """A whole HTML document without any outside resource."""
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    return (
+        f'<!doctype html><html lang="en"><head>{head}<title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body>{body}</body></html>\n"
+    )
+
+
+def write_report(run: Run, tables: dict[str, Any], network: str, cells: list[str]) -> Path:
+    """Write report.html from the run's records.
+
+    Args:
+        run: the run, with its scores and figures.
+        tables: heading -> DataFrame.
+        network: the network's table as text.
+        cells: source of the notebook's code cells, folded away at the end.
+
+    Returns:
+        The path of report.html.
+    """
+    record = run.record
+    title = f"{record['model']} on {run.label}"
+    value, metric = record["metrics"]["Mean"], record["metric"]
+    body = [f"<h1>{escape(title)}</h1>", f"<p>{escape(record['paper_title'])}</p>"]
+    if run.is_sample:
+        body.append(f'<p class="sample">{_SAMPLE.format(dataset=escape(record["dataset"]))}</p>')
+    body.append(
+        f'<p class="headline"><b>{value:.1f}</b> {escape(metric)}, {escape(run.label)} '
+        f"({escape(record['split'])}); mean pose {record['baseline']['mean_pose']:.1f}</p>"
+    )
+    body.append(f"<p>Protocol: {escape(record['protocol'])}; {record['n_samples']:,} frames.</p>")
+    body += [f"<p>Note: {escape(note)}</p>" for note in record["notes"]]
+    for heading, frame in tables.items():
+        body.append(f"<h2>{escape(heading)}</h2>{_table(frame)}")
+    body.append("<h2>Pictures</h2>")
+    body += [_figure(run.folder / "figures" / f, text) for f, text in record["figures"].items()]
+    body.append("<h2>How it was made</h2>")
+    body.append(
+        f"<p>{record['params_count']:,} parameters, {record['gmacs']:.3f} GMACs a clip; "
+        f"{record['epochs_done']} epochs in {record['train_seconds']:.0f} s; "
+        f"commit {escape(str(record['git_commit']))}.</p>"
+    )
+    body.append(_folded("Network", network))
+    body.append(_folded("Parameters", (run.folder / "params.yaml").read_text(encoding="utf-8")))
+    body.append(_folded("Training log", (run.folder / "log.jsonl").read_text(encoding="utf-8")))
+    environment = (run.folder / "environment.json").read_text(encoding="utf-8")
+    body.append(_folded("Environment", environment))
+    body.append(_folded("Code of the notebook", "\n\n".join(cells)))
+    path = run.folder / "report.html"
+    write_text(path, page(title, "\n".join(body)))
+    return path
+
+
+def _table(frame: Any) -> str:
+    head = "".join(f"<th>{escape(str(c))}</th>" for c in frame.columns)
+    rows = "".join(f"<tr>{''.join(map(_td, row))}</tr>" for row in frame.itertuples(index=False))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _td(value: Any) -> str:
+    if isinstance(value, float):
+        return f"<td>{'' if value != value else f'{value:.1f}'}</td>"
+    return f'<td class="text">{escape(str(value))}</td>'
+
+
+def _figure(path: Path, caption: str) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    kind = path.suffix[1:]
+    text = escape(caption)
+    image = f'<img alt="{text}" src="data:image/{kind};base64,{data}">'
+    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
+
+
+def _folded(title: str, text: str) -> str:
+    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
+
+
+def build_index(root: Path | None = None) -> Path:
+    """Rebuild reports/index.html from every run's metrics.json.
+
+    Runs are grouped by data set, source and metric, because only those can be compared; a failed or
+    interrupted run appears as what it is.
+    """
+    root = root or reports_root()
+    groups: dict[tuple[str, str], list[str]] = {}
+    for folder, record in all_runs(root):
+        sample = " (generated sample)" if record.get("source") == "sample" else ""
+        dataset = f"{record.get('dataset', '?')}{sample}"
+        groups.setdefault((dataset, record.get("metric", "no score")), []).append(
+            _index_row(folder, record, bool(sample))
+        )
+    body = ["<h1>posekit reports</h1>"]
+    if not groups:
+        body.append("<p>No run yet. Start one with <code>python3 run.py</code>.</p>")
+    head = "network,score,mean pose,split,parameters,GMACs,epochs,seconds,started,status,"
+    head = "".join(f"<th>{c}</th>" for c in ["", *head.split(",")])
+    for (dataset, metric), rows in sorted(groups.items()):
+        body.append(f"<h2>{escape(dataset)}: {escape(metric)}</h2>")
+        body.append(f"<table><tr>{head}</tr>{''.join(rows)}</table>")
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / "index.html"
+    write_text(path, page("posekit reports", "\n".join(body)))
+    return path
+
+
+def _index_row(folder: Path, record: dict[str, Any], sample: bool) -> str:
+    name, status = escape(folder.name, quote=True), str(record.get("status", "?"))
+    link = f'<a href="{name}/report.html">report</a>' if (folder / "report.html").exists() else ""
+    cells = [
+        _thumbnail(folder, name),
+        escape(str(record.get("model", "?"))) + (" (sample)" if sample else ""),
+        _number(record.get("metrics", {}).get("Mean", record.get("metrics", {}).get("AP"))),
+        _number(record.get("baseline", {}).get("mean_pose")),
+        escape(str(record.get("split", ""))),
+        f"{record.get('params_count', 0):,}",
+        f"{record.get('gmacs', 0):.2f}",
+        str(record.get("epochs_done", "")),
+        f"{record.get('train_seconds', 0):.0f}",
+        escape(str(record.get("started", "")).replace("T", " ")),
+        f'<span class="{escape(status, quote=True)}">{escape(status)}</span>',
+        link,
+    ]
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _thumbnail(folder: Path, name: str) -> str:
+    pictures = [f for f in sorted((folder / "figures").glob("*.png")) if "predictions" in f.name]
+    if not pictures:
+        return ""
+    source = f"{name}/figures/{escape(pictures[0].name, quote=True)}"
+    return f'<img class="thumb" loading="lazy" alt="predictions" src="{source}">'
+
+
+def _number(value: Any) -> str:
+    return f"{value:.1f}" if isinstance(value, int | float) else ""

@@ -1,0 +1,307 @@
+"""Run folders: what a run leaves behind, whole at every moment.
+
+`metrics.json` says "interrupted" from the first second and "finished" only at the end, so a killed
+run needs no last words. Everything is written beside its target and renamed over it.
+"""
+
+import datetime as dt
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from .metrics import Score
+from .recipes import Bound, project_root, reports_root
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from IPython.display import Image
+    from matplotlib.figure import Figure
+
+COLUMNS = ("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Mean")
+_PACKAGES = ("torch", "numpy", "opencv-python", "matplotlib", "pandas", "papermill")
+
+
+@dataclass
+class Run:
+    """The folder of one run, `reports/<paper>-<dataset>[-sample]-<time>/`.
+
+    Attributes:
+        folder: the run folder.
+        bound: the checked parameters.
+        record: the content of metrics.json.
+        resumed: whether an interrupted run is being continued.
+    """
+
+    folder: Path
+    bound: Bound
+    record: dict[str, Any] = field(default_factory=dict)
+    resumed: bool = False
+    _lock: Any = None
+
+    @classmethod
+    def open(cls, bound: Bound) -> "Run":
+        """Continue the interrupted run of the same parameters, or start a new one."""
+        recipe = bound.recipe
+        stem = f"{recipe.paper}-{recipe.dataset}" + ("-sample" if bound.source == "sample" else "")
+        if recipe.resume == "auto":
+            for folder in sorted(reports_root().glob(f"{stem}-[0-9]*"), reverse=True):
+                record = read_record(folder)
+                same = record.get("fingerprint") == bound.fingerprint()
+                if same and record.get("status") == "interrupted" and (lock := _lock(folder)):
+                    return cls(folder, bound, record, resumed=True, _lock=lock)
+        run = cls(_new_folder(stem), bound)
+        run._lock = _lock(run.folder)
+        run._begin()
+        return run
+
+    def _begin(self) -> None:
+        recipe = self.bound.recipe
+        write_text(self.folder / "params.yaml", _params_yaml(self.bound))
+        environment = _environment()
+        write_text(self.folder / "environment.json", json.dumps(environment, indent=1))
+        self.update(
+            paper=recipe.paper,
+            model=recipe.network,
+            dataset=recipe.dataset,
+            source=self.bound.source,
+            split=recipe.eval_split,
+            protocol="",
+            metrics={},
+            baseline={},
+            published={},
+            n_samples=0,
+            params_count=0,
+            gmacs=0.0,
+            seed=recipe.seed,
+            epochs_done=0,
+            train_seconds=0.0,
+            git_commit=environment["git_commit"],
+            status="interrupted",
+            fingerprint=self.bound.fingerprint(),
+            started=dt.datetime.now().isoformat(timespec="seconds"),
+            notes=[],
+            figures={},
+        )
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether every number of this run comes from the generated sample."""
+        return self.bound.source == "sample"
+
+    @property
+    def label(self) -> str:
+        """The data as titles name it."""
+        dataset = self.bound.recipe.dataset
+        return f"{dataset} (generated sample)" if self.is_sample else dataset
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where training keeps its state."""
+        return self.folder / "checkpoints"
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of metrics.json."""
+        self.record |= fields
+        write_text(self.folder / "metrics.json", json.dumps(self.record, indent=1, default=float))
+
+    def figure(self, name: str, figure: "Figure", caption: str) -> "Image":
+        """Save a figure and return it for display.
+
+        Args:
+            name: of the file in figures/; "-sample" is appended for sample data.
+            figure: from posekit.viz.
+            caption: what the reader should see in it.
+        """
+        if self.is_sample:
+            figure.text(0.995, 0.005, "generated sample data", ha="right", va="bottom", size=7)
+        from .viz import png
+
+        return self.picture(f"{name}.png", png(figure), caption)
+
+    def picture(self, name: str, data: bytes, caption: str) -> "Image":
+        """Save an encoded picture (PNG or GIF) and return it for display."""
+        from IPython.display import Image
+
+        stem, _, kind = name.rpartition(".")
+        file = f"{stem}-sample.{kind}" if self.is_sample else name
+        path = self.folder / "figures" / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        self.update(figures=self.record["figures"] | {file: caption})
+        return Image(data=data, format=kind, alt=caption)
+
+    def table(self, frame: "pd.DataFrame") -> None:
+        """Write the results as table.csv, table.md and table.tex."""
+        write_text(self.folder / "table.csv", frame.to_csv(index=False))
+        write_text(self.folder / "table.md", to_markdown(frame))
+        write_text(self.folder / "table.tex", to_latex(frame))
+
+    def end(self, status: str) -> None:
+        """Say how the run ended: finished, interrupted or failed; another run may continue it."""
+        self.update(status=status)
+        if self._lock:
+            self._lock.close()
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """metrics.json of a run folder; empty if there is none that can be read."""
+    try:
+        record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def all_runs(root: Path | None = None) -> list[tuple[Path, dict[str, Any]]]:
+    """Run folders below reports/ with their records, newest first."""
+    folders = [path.parent for path in (root or reports_root()).glob("*/metrics.json")]
+    runs = [(folder, record) for folder in folders if (record := read_record(folder))]
+    return sorted(runs, key=lambda run: run[1].get("started", ""), reverse=True)
+
+
+def comparison(score: Score, baseline: Score, published: list[dict], this: str) -> "pd.DataFrame":
+    """This run, the mean pose, and what was published under the same metric.
+
+    Published rows of another metric are left out: they cannot be compared.
+
+    Args:
+        score: of this run.
+        baseline: of the mean pose.
+        published: rows from `posekit.recipes.published`.
+        this: what to call the data, such as "PennAction (generated sample)".
+    """
+    import pandas as pd
+
+    rows = [
+        {"result": f"this run, {this}"} | _row(score),
+        {"result": f"mean pose, {this}"} | _row(baseline),
+    ]
+    rows += [
+        {
+            "result": f"published: {p['method']}",
+            **{c: p[c.lower()] for c in COLUMNS},
+            "metric": p["metric"],
+            "source": p["source"],
+        }
+        for p in published
+        if p["metric"] == score.metric
+    ]
+    return pd.DataFrame(rows).fillna({"source": ""}).round(2)
+
+
+def _row(score: Score) -> dict[str, Any]:
+    return score.per_joint | {"Mean": score.mean, "metric": score.metric, "source": ""}
+
+
+def to_markdown(frame: "pd.DataFrame") -> str:
+    """A table as GitHub markdown."""
+    rows = [list(map(str, frame.columns)), ["---"] * frame.shape[1]]
+    rows += [[_cell(v).replace("|", "\\|") for v in row] for row in frame.itertuples(index=False)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def to_latex(frame: "pd.DataFrame") -> str:
+    """A table as a LaTeX tabular."""
+    rows = [frame.columns, *frame.itertuples(index=False)]
+    lines = [" & ".join(_latex(_cell(v)) for v in row) + r" \\" for row in rows]
+    lines.insert(1, r"\hline")
+    columns = "l" + "r" * (frame.shape[1] - 1)
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *lines, r"\end{tabular}", ""])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.2f}"
+    return str(value)
+
+
+def _latex(text: str) -> str:
+    for character in "&%#_":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _new_folder(stem: str) -> Path:
+    now = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
+    for attempt in range(1, 1000):
+        folder = reports_root() / (f"{stem}-{now}" + (f"-{attempt}" if attempt > 1 else ""))
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(f"too many runs named {stem}-{now}")
+
+
+def _lock(folder: Path) -> Any:
+    """Hold a run folder for this process; None if another process holds it.
+
+    The system lets go of the lock when the process ends, however it ends.
+    """
+    file = (folder / ".lock").open("w")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows: runs are not protected from each other
+        pass
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _params_yaml(bound: Bound) -> str:
+    lines = []
+    for name, value, origin in bound.table():
+        text = yaml.safe_dump({name: value}, default_flow_style=None, width=1000).strip()
+        lines.append(f"{text}  # {origin}\n")
+    return "".join(lines)
+
+
+def _environment() -> dict[str, Any]:
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "gpu": gpu,
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(project_root()), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return f"{commit}+changes" if commit and git("status", "--porcelain") else commit or None
+    except (OSError, subprocess.TimeoutExpired):
+        return None

@@ -1,0 +1,170 @@
+import json
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from posekit.data import load, mpii
+from posekit.errors import PosekitError
+
+
+def person(i: int, **changed) -> dict:
+    joints = np.arange(32.0).reshape(16, 2) * 4 + 100 + 300 * i
+    joints[0] = -1
+    record = {
+        "joints_vis": [0] + [1] * 15,
+        "joints": joints.tolist(),
+        "image": f"{i // 2:09d}.jpg",
+        "scale": 1.5 + i,
+        "center": [160.0 + i, 170.0],
+    }
+    return record | changed
+
+
+def write(folder, split: str, people: list[dict]) -> None:
+    (folder / "annot").mkdir(parents=True, exist_ok=True)
+    (folder / f"annot/{split}.json").write_text(json.dumps(people))
+
+
+def write_truth(folder, people: list[dict]) -> None:
+    joints = np.array([p["joints"] for p in people])
+    missing = 1 - np.array([p["joints_vis"] for p in people], np.uint8)
+    boxes = np.tile(np.array([[10, 20], [40, 60.0]])[..., None], (1, 1, len(people)))
+    savemat(
+        folder / "annot/gt_valid.mat",
+        {
+            "pos_gt_src": joints.transpose(1, 2, 0),
+            "jnt_missing": missing.T,
+            "headboxes_src": boxes,
+        },
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, picture):
+    root = tmp_path / "MPII"
+    people = [person(i) for i in range(3)]
+    write(root, "train", people)
+    write(root, "valid", people)
+    write_truth(root, people)
+    for i in (0, 1):
+        picture(root / f"images/{i:09d}.jpg")
+    return root
+
+
+def test_people_keep_the_order_of_the_file(folder):
+    table = load("mpii", "test", folder.parent, source="sample")
+    assert table.image.tolist() == [f"images/{i:09d}.jpg" for i in (0, 0, 1)]
+    assert table.sequence.tolist() == [1, 2, 3] and table.frame.tolist() == [1, 1, 1]
+    assert table.visible[0].tolist() == [False] + [True] * 15
+    assert table.keypoints[0, :2].tolist() == [[0, 0], [107, 111]]
+    assert table.boxes[1].tolist() == [160 - 250, 169 - 250, 160 + 250, 169 + 250]
+    assert table.reference == pytest.approx([30] * 3)  # 0.6 * |(30, 40)|
+    assert table.read(2).shape == (24, 32, 3)
+
+
+def test_training_head_size_comes_from_the_two_head_joints(folder):
+    blind = person(3, joints_vis=[0] + [1] * 8 + [0] * 7)
+    write(folder, "train", [person(0), blind])
+    table = load("MPII", "train", folder.parent, require_images=False)
+    assert table.reference[0] == pytest.approx(0.75 * np.hypot(8, 8))
+    assert np.isnan(table.reference[1])
+
+
+def test_the_other_layout(tmp_path, picture):
+    people = [person(i) for i in range(2)]
+    records = []
+    for i, p in enumerate(people):
+        joints = np.concatenate([p["joints"], np.ones((16, 1))], 1)
+        joints[0] = 0
+        joints[5, 2] = 0
+        records.append(
+            {
+                "isValidation": float(i),
+                "joint_self": joints.tolist(),
+                "objpos": p["center"],
+                "scale_provided": p["scale"],
+                "img_paths": p["image"],
+            }
+        )
+    folder = tmp_path / "mpii"
+    (folder / "annot").mkdir(parents=True)
+    (folder / "mpii_annotations.json").write_text(json.dumps(records))
+    write_truth(folder, people[1:])
+    picture(folder / "images/000000000.jpg")
+    table = load("MPII", "test", tmp_path)
+    assert len(table) == 1 and not table.visible[0, 0] and table.visible[0, 5]
+    assert table.occluded[0].tolist() == [i == 5 for i in range(16)]
+    assert table.reference[0] == pytest.approx(30)
+    assert len(load("MPII", "train", tmp_path)) == 1
+
+
+def test_missing_pictures(folder):
+    (folder / "images/000000001.jpg").unlink()
+    with pytest.raises(PosekitError, match=r"1 of 3 people have no picture"):
+        load("MPII", "test", folder.parent)
+    table = load("MPII", "test", folder.parent, allow_partial=True)
+    assert table.sequence.tolist() == [1, 2]
+    assert table.notes == ("partial folder: 2 of 3 people have pictures",)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"scale": 0}, "record 1 has a field scale that is not positive"),
+        ({"scale": "tall"}, "record 1 has no field scale"),
+        ({"scale": None}, "field scale holds values that are not finite"),
+        ({"center": [1, float("nan")]}, "field center holds values that are not finite"),
+        ({"joints": [[1, 2]] * 15}, "record 1 has no field joints of shape"),
+        ({"joints": "zero"}, "record 1 has no field joints of shape"),
+        ({"image": "../../secret.jpg"}, "record 1 has no plain file name"),
+    ],
+)
+def test_bad_records_are_named(folder, changed, words):
+    write(folder, "train", [person(0), person(1, **changed)])
+    with pytest.raises(PosekitError, match=rf"train\.json: {words}"):
+        load("MPII", "train", folder.parent)
+
+
+@pytest.mark.parametrize("text", ['[{"joints": [', '{"a": 1}', "[1, 2]", "\xff", "[" * 100_000])
+def test_broken_json_is_named(folder, text):
+    (folder / "annot/train.json").write_text(text, encoding="latin-1")
+    with pytest.raises(PosekitError, match=r"train\.json"):
+        load("MPII", "train", folder.parent)
+
+
+def test_ground_truth_of_other_people_is_refused(folder):
+    write_truth(folder, [person(0), person(1)])
+    with pytest.raises(PosekitError, match="has 2 people and .* has 3"):
+        load("MPII", "test", folder.parent)
+    write_truth(folder, [person(0), person(2), person(1)])
+    with pytest.raises(PosekitError, match="different people in record 1"):
+        load("MPII", "test", folder.parent)
+    (folder / "annot/gt_valid.mat").unlink()
+    with pytest.raises(PosekitError, match="gt_valid.mat"):
+        load("MPII", "test", folder.parent, allow_partial=True)
+
+
+def test_no_people_is_an_error(folder):
+    write(folder, "train", [])
+    with pytest.raises(PosekitError, match="no row for the split train"):
+        load("MPII", "train", folder.parent)
+
+
+@pytest.mark.real
+def test_real_files(real):
+    table = load("MPII", "test", real)
+    assert len(table) == 4 and table.visible.sum() == 60
+    assert table.reference[0] == pytest.approx(0.6 * np.hypot(1031 - 914, 237 - 79))
+    assert table.read(0).shape == (720, 1280, 3)
+    assert len(load("MPII", "train", real)) == 2
+
+
+@pytest.mark.real
+def test_training_head_size_agrees_with_the_official_one(real):
+    truth = mpii.ground_truth(real / "oracles/mpii_gt_valid_full.mat")
+    assert truth.keypoints.shape == (2958, 16, 2)
+    seen = ~truth.missing[:, 8] & ~truth.missing[:, 9]
+    ours = 0.75 * np.linalg.norm(truth.keypoints[:, 9] - truth.keypoints[:, 8], axis=-1)
+    ratio = truth.head_size[seen] / ours[seen]
+    assert np.quantile(ratio, [0.05, 0.5, 0.95]) == pytest.approx([1, 1, 1], abs=1e-4)
