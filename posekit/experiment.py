@@ -162,7 +162,9 @@ def _shapes_only(recipe: Recipe) -> nn.Module:
 
 
 def _options(recipe: Recipe) -> dict[str, Any]:
-    return {"width": recipe.width} if recipe.width != 1 else {}
+    """Options of the network that the recipe changes; not every network knows them all."""
+    wanted = {"width": (recipe.width, 1.0), "init": (recipe.weight_init, "paper")}
+    return {name: value for name, (value, usual) in wanted.items() if value != usual}
 
 
 def _splits(

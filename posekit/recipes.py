@@ -73,6 +73,7 @@ class Recipe(BaseModel):
 
     network: str = Field(description="a name of posekit.list_models()")
     width: Annotated[float, Field(gt=0, le=4)] = Field(1.0, description="multiplier on channels")
+    weight_init: Literal["paper", "he"] = Field("paper", description="random weights: paper or he")
     frames: Annotated[int, Field(ge=1, le=128)] = Field(description="frames in a clip (T)")
     image_size: tuple[Pixels, Pixels] = Field(description="crop as [h, w], pixels")
     sigma: Positive = Field(description="Gaussian of a target, crop pixels")

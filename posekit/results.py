@@ -120,7 +120,7 @@ class Run:
             caption: what the reader should see in it.
         """
         if self.is_sample:
-            figure.text(0.995, 0.005, "generated sample data", ha="right", va="bottom", size=7)
+            figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)
         from .viz import png
 
         return self.picture(f"{name}.png", png(figure), caption)
@@ -268,8 +268,8 @@ def _lock(folder: Path) -> Any:
 def _params_yaml(bound: Bound) -> str:
     lines = []
     for name, value, origin in bound.table():
-        text = yaml.safe_dump({name: value}, default_flow_style=None, width=1000).strip()
-        lines.append(f"{text}  # {origin}\n")
+        text = yaml.safe_dump({name: value}, default_flow_style=True, width=1000)
+        lines.append(f"{text.strip()[1:-1]}  # {origin}\n")
     return "".join(lines)
 
 

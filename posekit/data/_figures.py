@@ -21,9 +21,9 @@ ACTIONS = {
 # Limb radius at both ends, as a fraction of the height.
 _RADII = {
     "neck": (0.030, 0.027),
-    "upper_arm": (0.040, 0.030),
-    "forearm": (0.030, 0.021),
-    "hand": (0.022, 0.019),
+    "upper_arm": (0.042, 0.033),
+    "forearm": (0.033, 0.025),
+    "hand": (0.027, 0.023),
     "thigh": (0.055, 0.040),
     "shin": (0.039, 0.024),
     "foot": (0.025, 0.020),
@@ -121,13 +121,13 @@ def pose(
         down = np.sign(x) * lean  # the arms follow the trunk in part
         j[f"{side}_shoulder"] = j["thorax"] + x * shoulder * girdle
         j[f"{side}_hip"] = j["pelvis"] + np.array([x * hip, 0.02])
-        rest = rng.normal(0.25, 0.15) if rng.random() < 0.35 else rng.uniform(0.1, 2.8)
+        rest = rng.normal(0.3, 0.15) if rng.random() < 0.4 else rng.uniform(0.2, 2.6)
         upper = swing(rest, arms) - 0.5 * down
-        lower = upper + swing(rng.uniform(-1.0, 1.7), arms)
+        lower = upper + swing(rng.uniform(-0.4, 1.3), 0.8 * arms)
         j[f"{side}_elbow"] = step(j[f"{side}_shoulder"], bone(0.175), out, upper)
         j[f"{side}_wrist"] = step(j[f"{side}_elbow"], bone(0.16), out, lower)
         j[f"{side}_hand"] = step(j[f"{side}_wrist"], 0.03, out, lower)
-        rest = rng.normal(0.12, 0.1) if rng.random() < 0.6 else rng.uniform(0.1, 1.2)
+        rest = rng.normal(0.15, 0.1) if rng.random() < 0.6 else rng.uniform(0.1, 1.0)
         upper = swing(rest, legs)
         lower = upper - np.maximum(rest, 0) * rng.uniform(0, 1.5) + swing(rng.normal(0, 0.1), legs)
         j[f"{side}_knee"] = step(j[f"{side}_hip"], bone(0.245, 0.8), out, upper)
@@ -185,7 +185,7 @@ def dress(
         *_head(joints, gaze, build, skin, hair, front),
     ]
     first, second = rng.permutation(SIDES)
-    near = [rng.random() < (0.8 if front else 0.4) for _ in SIDES]
+    near = [rng.random() < (0.85 if front else 0.5) for _ in SIDES]
     arms = [(arm(side), over) for side, over in zip((first, second), near, strict=True)]
     behind = [part for parts, over in arms if not over for part in parts]
     before = [part for parts, over in arms if over for part in parts]

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posekit import data
+from posekit.data.clips import Augmentation, Clips, EpochSampler, loader, windows
+from posekit.data.sample import ensure_sample
+from posekit.skeletons import POSE_MACHINE
+
+lengths = st.lists(st.integers(1, 17), min_size=1, max_size=6)
+
+
+@given(lengths, st.integers(1, 7))
+def test_every_frame_is_scored_once_and_clips_stay_in_their_sequence(counts, frames):
+    sequence = np.repeat(np.arange(len(counts)) * 3, counts)
+    rows, scored = windows(sequence, frames)
+    assert sorted(rows[scored].tolist()) == list(range(len(sequence)))
+    assert (sequence[rows] == sequence[rows[:, :1]]).all()
+    steps = np.diff(rows, axis=1)
+    assert ((steps == 1) | (steps == 0)).all()
+
+
+def test_tail_clip_is_moved_back_and_stills_are_repeated():
+    rows, scored = windows(np.array([7] * 7 + [9]), 5)
+    assert rows.tolist() == [[0, 1, 2, 3, 4], [2, 3, 4, 5, 6], [7] * 5]
+    assert scored.astype(int).tolist() == [[1] * 5, [0, 0, 0, 1, 1], [0, 0, 0, 0, 1]]
+
+
+@pytest.fixture(scope="module")
+def people():
+    return data.load("PennAction", "train", ensure_sample("PennAction", smoke=True), source="sample")
+
+
+def clips(people, augmentation=None, frames=3, seed=0):
+    return Clips(people, POSE_MACHINE, frames, (64, 48), 1.25, augmentation, seed)
+
+
+def test_a_sample_is_uint8_and_keypoints_sit_where_the_picture_says(people):
+    source = clips(people)
+    sample = source[0, 1]
+    assert sample["images"].shape == (3, 3, 64, 48) and sample["images"].dtype == np.uint8
+    assert sample["keypoints"].dtype == np.float32 and sample["visible"].dtype == bool
+    back = source.to_image(source.to_crop(source.keypoints))
+    np.testing.assert_allclose(back, source.keypoints, atol=1e-3)
+    shown = sample["scored"]
+    rows = sample["rows"][shown]
+    crop = source.to_crop(source.keypoints)[rows]
+    np.testing.assert_allclose(sample["keypoints"][shown], crop, atol=1e-3)
+
+
+def test_augmentation_depends_on_seed_epoch_and_clip_only(people):
+    wild = Augmentation((0.7, 1.3), 40.0, 0.5, 0.2)
+    a, b = clips(people, wild)[3, 1], clips(people, wild)[3, 1]
+    for key in a:
+        np.testing.assert_array_equal(a[key], b[key])
+    other_epoch, other_seed = clips(people, wild)[4, 1], clips(people, wild, seed=1)[3, 1]
+    assert not np.array_equal(a["images"], other_epoch["images"])
+    assert not np.array_equal(a["images"], other_seed["images"])
+
+
+def test_mirror_swaps_sides(people):
+    plain = clips(people)[0, 0]
+    mirror = clips(people, Augmentation(flip_prob=1.0))[0, 0]
+    difference = mirror["images"][..., ::-1].astype(int) - plain["images"].astype(int)
+    assert np.abs(difference).mean() < 2  # only the rounding of bilinear weights differs
+    swapped = mirror["keypoints"][:, POSE_MACHINE.flip]
+    np.testing.assert_allclose(47 - swapped[..., 0], plain["keypoints"][..., 0], atol=1e-3)
+    np.testing.assert_array_equal(mirror["visible"][:, POSE_MACHINE.flip], plain["visible"])
+
+
+def test_batches_do_not_depend_on_the_number_of_workers(people):
+    wild = Augmentation((0.8, 1.2), 30.0, 0.5)
+
+    def epoch(workers):
+        batches = loader(clips(people, wild), 4, True, workers, False)
+        batches.sampler.epoch = 2
+        return list(batches)
+
+    for alone, together in zip(epoch(0), epoch(2), strict=True):
+        assert all((alone[key] == together[key]).all() for key in alone)
+
+
+def test_order_changes_with_the_epoch_and_repeats():
+    sampler = EpochSampler(50, True, seed=5)
+    first = list(sampler)
+    sampler.epoch = 1
+    second = list(sampler)
+    sampler.epoch = 0
+    assert list(sampler) == first and [i for _, i in second] != [i for _, i in first]
+    assert sorted(i for _, i in second) == list(range(50)) and {e for e, _ in second} == {1}

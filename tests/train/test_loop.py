@@ -1,0 +1,135 @@
+"""Training: exact resume, equal logs for equal seeds, the recipes' optimisers."""
+
+import json
+
+import pytest
+import torch
+
+from posekit import data
+from posekit.data.clips import Augmentation, Clips, loader
+from posekit.data.sample import ensure_sample
+from posekit.errors import PosekitError
+from posekit.models import create_model
+from posekit.recipes import bind
+from posekit.skeletons import POSE_MACHINE
+from posekit.train.checkpoint import Checkpoints
+from posekit.train.loop import Log, choose_machine, fit
+from posekit.train.optimise import lr_factor, make_optimiser
+from posekit.train.task import PoseMachineTask
+
+TIMES = {"seconds", "clips_per_second", "memory_mb"}
+
+
+def recipe(**wishes):
+    wishes = {"source": "sample", "epochs": 3, "device": "cpu", **wishes}
+    return bind("lpm", wishes).recipe
+
+
+class Killed(Exception):
+    pass
+
+
+def train(folder, wanted, die_in_epoch=None):
+    """Train a tiny LPM, perhaps dying in the middle of an epoch; returns log and weights."""
+    people = data.load("PennAction", "train", ensure_sample("PennAction", smoke=True))
+    people = people.rows(people.sequence <= 4)
+    clips = Clips(people, POSE_MACHINE, 2, (32, 32), 1.25, Augmentation((0.8, 1.2), 30.0, 0.5))
+    torch.manual_seed(wanted.seed)
+    model = create_model("lpm", width=0.0625)
+    task = PoseMachineTask(model, 8.0, 8.0, wanted.loss)
+
+    def bar(batches, title):
+        for i, batch in enumerate(batches):
+            if die_in_epoch and title.startswith(f"epoch {die_in_epoch}/") and i == 1:
+                raise Killed
+            yield batch
+
+    log, checkpoints = Log(folder / "log.jsonl"), Checkpoints(folder / "checkpoints")
+    scores = iter([10.0, 30.0, 20.0][len(log.records) :])
+    fit(
+        task,
+        loader(clips, 4, True, 0, False),
+        lambda: next(scores),
+        wanted,
+        choose_machine(wanted),
+        checkpoints,
+        log,
+        bar=bar,
+    )
+    return [{k: v for k, v in r.items() if k not in TIMES} for r in log.records], model, checkpoints
+
+
+def test_resume_in_mid_epoch_ends_with_the_same_numbers(tmp_path):
+    wanted = recipe(optimiser="adamw")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    whole, straight, _ = train(tmp_path / "a", wanted)
+    with pytest.raises(Killed):
+        train(tmp_path / "b", wanted, die_in_epoch=3)
+    with (tmp_path / "b" / "log.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "lo')  # a line that the crash cut off
+    resumed, continued, checkpoints = train(tmp_path / "b", wanted)
+    assert resumed == whole and [r["epoch"] for r in whole] == [1, 2, 3]
+    lines = (tmp_path / "b" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+    for a, b in zip(straight.parameters(), continued.parameters(), strict=True):
+        assert torch.equal(a, b)
+    best = torch.load(checkpoints.best, weights_only=True)
+    assert best["epoch"] == 2  # the highest validation score, not the last
+
+
+def test_seed_decides(tmp_path):
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    first, second = (train(tmp_path / name, recipe(epochs=1))[0] for name in "ab")
+    other = train(tmp_path / "c", recipe(epochs=1, seed=1))[0]
+    assert first == second != other
+
+
+def test_a_loss_that_explodes_is_named(tmp_path):
+    with pytest.raises(PosekitError, match="no longer a number.*lower lr"):
+        train(tmp_path, recipe(optimiser="sgd", lr=1e30, clip_grad=0.0, schedule="step"))
+
+
+def test_an_unreadable_checkpoint_is_named(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.pt").write_bytes(b"PK\x03\x04 not a checkpoint")
+    with pytest.raises(PosekitError, match="last.pt.*resume=never"):
+        train(tmp_path, recipe())
+
+
+def test_factors_of_the_papers():
+    """CPM: biases learn twice as fast, stage 1 five times, and biases do not decay."""
+    wanted = bind("cpm", {"dataset": "LSP", "source": "sample"}).recipe.model_copy(
+        update={
+            "lr": 1.0,
+            "bias_lr_factor": 2.0,
+            "first_stage_lr_factor": 5.0,
+            "weight_decay": 0.1,
+            "optimiser": "sgd",
+        }
+    )
+    model = create_model("cpm", width=0.0625)
+    names = {id(p): name for name, p in model.named_parameters()}
+    found = {
+        names[id(p)]: (group["lr"], group["weight_decay"])
+        for group in make_optimiser(model, wanted).param_groups
+        for p in group["params"]
+    }
+    assert found["stage1.conv1.weight"] == (5.0, 0.1) and found["stage1.conv1.bias"] == (10.0, 0.0)
+    assert found["trunk.conv1.weight"] == (1.0, 0.1) and found["trunk.conv1.bias"] == (2.0, 0.0)
+    assert set(found) == set(names.values())
+
+
+def test_schedules():
+    step = recipe(schedule="step", lr_step=10, lr_gamma=0.5)
+    assert [lr_factor(step, i, 100) for i in (0, 9, 10, 25)] == [1, 1, 0.5, 0.25]
+    cycle = recipe(schedule="onecycle")
+    factors = [lr_factor(cycle, i, 100) for i in range(100)]
+    assert max(factors) == factors[25] == 1 and factors[0] < 0.05 and factors[-1] < 0.01
+    assert factors[:26] == sorted(factors[:26]) and factors[25:] == sorted(factors[25:])[::-1]
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(PosekitError, match="device 'cuda:7'"):
+        choose_machine(recipe(device="cuda:7"))
