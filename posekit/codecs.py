@@ -12,6 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .errors import PosekitError
+
+DECODERS = (
+    "argmax", "quarter", "dark", "soft_argmax", "soft_argmax_official", "soft_argmax_lp_net",
+)  # fmt: skip
 _CUT = 4.6052  # exponents beyond it count as zero: Gaussians end at 0.01 (caffe CPM and LPM)
 
 
@@ -57,6 +62,51 @@ def gaussian_maps(
     exponent = (dy.square()[..., :, None] + dx.square()[..., None, :]) / (2 * sigma**2)
     drawn = (exponent <= _CUT) & visible[..., None, None]
     return torch.where(drawn, torch.exp(-exponent), 0.0)
+
+
+def rounded_gaussian_maps(
+    keypoints: Tensor,
+    visible: Tensor,
+    image_size: tuple[int, int],
+    map_size: tuple[int, int],
+    sigma_cells: float,
+    faithful: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Draw one Gaussian per keypoint about a whole cell: the target of SimpleBaseline and HRNet.
+
+    The centre is x / s + 0.5 truncated towards zero, so the peak is exactly 1 and up to half a cell
+    off (more just left of and above the crop). A keypoint whose patch of 3 sigma misses the map has
+    weight 0.
+
+    Args:
+        keypoints: (..., K, 2) crop pixels; values of invisible ones do not matter.
+        visible: (..., K) bool.
+        image_size: (h, w) of the crop.
+        map_size: (H, W).
+        sigma_cells: cells, 2 for crops of 256 pixels and 3 for 384.
+        faithful: keep weight 1, with an empty map, where the patch ends just before the first
+            cell, as the references do.
+
+    Returns:
+        maps (..., K, H, W) and weights (..., K), 0 or 1.
+    """
+    (h, w), (H, W) = image_size, map_size
+    keypoints = torch.where(visible[..., None], keypoints, 0.0)
+    middle = (keypoints / keypoints.new_tensor([w / W, h / H]) + 0.5).trunc()
+    radius = round(3 * sigma_cells)
+    end = middle + radius + 1
+    before = end < 0 if faithful else end <= 0
+    outside = (before | (middle - radius >= middle.new_tensor([W, H]))).any(-1)
+    weights = (visible & ~outside).to(keypoints.dtype)
+
+    def profile(cells: int, axis: int) -> Tensor:
+        index = torch.arange(cells, device=middle.device, dtype=middle.dtype)
+        squared = (index - middle[..., axis, None]).square()
+        near = squared.clamp(max=radius**2)  # denormal tails would be slow
+        return torch.exp(near / (-2 * sigma_cells**2)) * (squared <= radius**2)
+
+    rows = profile(H, 1) * weights[..., None]
+    return rows[..., :, None] * profile(W, 0)[..., None, :], weights
 
 
 def with_background(maps: Tensor) -> Tensor:
@@ -106,13 +156,13 @@ def quarter_offset(maps: Tensor, cells: Tensor) -> Tensor:
 
     Args:
         maps: (..., H, W).
-        cells: (..., 2) integer peaks from `argmax`.
+        cells: (..., 2) peaks; the neighbours looked at are those of the nearest cell.
 
     Returns:
         (..., 2) cells.
     """
     H, W = maps.shape[-2:]
-    x, y = cells.long().unbind(-1)
+    x, y = (cells + 0.5).long().unbind(-1)
     inside = (x > 1) & (x < W - 1) & (y > 1) & (y < H - 1)
     x, y = x.clamp(1, W - 2), y.clamp(1, H - 2)
     flat = maps.flatten(-2)
@@ -122,6 +172,120 @@ def quarter_offset(maps: Tensor, cells: Tensor) -> Tensor:
 
     slope = torch.stack([value(1, 0) - value(-1, 0), value(0, 1) - value(0, -1)], -1)
     return cells + 0.25 * slope.sign() * inside[..., None]
+
+
+def dark(maps: Tensor, cells: Tensor, sigma_cells: float = 2.0) -> Tensor:
+    """Refine each peak by one Taylor step on the logarithm of the smoothed map.
+
+    DARK, Zhang et al., CVPR 2020: the logarithm of a Gaussian is a parabola, so the step ends on
+    its true centre. Peaks within two cells of the border stay, and so do those where the map is not
+    concave or the step leaves the 5 x 5 cells it was computed from.
+
+    Args:
+        maps: (..., H, W).
+        cells: (..., 2) integer peaks from `argmax`.
+        sigma_cells: cells, of the Gaussians trained on and of the smoothing.
+
+    Returns:
+        (..., 2) cells.
+    """
+    H, W = maps.shape[-2:]
+    x, y = cells.long().unbind(-1)
+    radius = round(2.5 * sigma_cells)  # kernels 11 and 17 for sigma 2 and 3, as in the paper
+    reach = radius + 2
+    window = torch.arange(2 * reach + 1, device=maps.device)
+    rows = (y[..., None] + window)[..., :, None] * (W + 2 * reach)
+    index = (rows + (x[..., None] + window)[..., None, :]).flatten(-2)
+    patch = F.pad(maps, (reach,) * 4).flatten(-2).gather(-1, index)
+    patch = patch.unflatten(-1, (len(window), len(window)))
+
+    distance = window - reach - torch.arange(-2, 3, device=maps.device)[:, None]
+    blur = torch.exp(distance.square() / (-2 * sigma_cells**2)) * (distance.abs() <= radius)
+    blur = (blur / blur.sum(-1, keepdim=True)).to(maps.dtype)
+    level = (blur @ patch @ blur.T).clamp(min=1e-10).log()
+
+    dx = (level[..., 2, 3] - level[..., 2, 1]) / 2
+    dy = (level[..., 3, 2] - level[..., 1, 2]) / 2
+    dxx = (level[..., 2, 4] - 2 * level[..., 2, 2] + level[..., 2, 0]) / 4
+    dyy = (level[..., 4, 2] - 2 * level[..., 2, 2] + level[..., 0, 2]) / 4
+    dxy = (level[..., 3, 3] - level[..., 1, 3] - level[..., 3, 1] + level[..., 1, 1]) / 4
+    determinant = dxx * dyy - dxy.square()
+    step = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / determinant[..., None]
+    sound = (x > 1) & (x < W - 2) & (y > 1) & (y < H - 2) & (dxx < 0) & (determinant > 0)
+    sound &= (step.abs() <= 2).all(-1)
+    return torch.where(sound[..., None], cells + step, cells)
+
+
+def soft_argmax(maps: Tensor, beta: float = 160.0, variant: str = "pure") -> tuple[Tensor, Tensor]:
+    """The expected cell under the softmax of `beta` times the map (LPN, Zhang et al. 2019).
+
+    Args:
+        maps: (..., H, W).
+        beta: sharpness; a map that is equal everywhere gives its middle.
+        variant: "pure"; "official", the LPN authors' code, which adds a quarter offset and reads
+            the score at the rounded cell; "lp_net", which sends maps without a positive value to
+            the origin.
+
+    Returns:
+        cells (..., 2) and scores (...,).
+
+    Raises:
+        PosekitError: unknown variant.
+    """
+    if variant not in ("pure", "official", "lp_net"):
+        raise PosekitError(f"unknown soft-argmax {variant!r}: choose pure, official or lp_net")
+    chance = (beta * maps).flatten(-2).softmax(-1).unflatten(-1, maps.shape[-2:])
+    along = [chance.sum(-2), chance.sum(-1)]
+    index = [torch.arange(a.shape[-1], device=a.device, dtype=a.dtype) for a in along]
+    cells = torch.stack([(a * i).sum(-1) for a, i in zip(along, index, strict=True)], -1)
+    if variant == "official":
+        x, y = cells.round().long().unbind(-1)
+        scores = maps.flatten(-2).gather(-1, (y * maps.shape[-1] + x)[..., None])[..., 0]
+        return quarter_offset(maps, cells), scores
+    scores = maps.amax((-2, -1))
+    return (cells * (scores > 0)[..., None] if variant == "lp_net" else cells), scores
+
+
+def shift_right(maps: Tensor) -> Tensor:
+    """Move maps (..., H, W) one cell to the right; the first column stays.
+
+    With cell g at pixel g s, mirroring the crop and then the map lands one cell too far left.
+    """
+    return torch.cat([maps[..., :1], maps[..., :-1]], -1)
+
+
+def decode_cells(
+    maps: Tensor, method: str = "quarter", sigma_cells: float = 2.0, beta: float = 160.0
+) -> tuple[Tensor, Tensor]:
+    """Read keypoints off maps; `cells_to_pixels` takes them to the crop.
+
+    Peaks of maps without a positive value are put at the origin, as in the references, except by
+    "soft_argmax" and "soft_argmax_official".
+
+    Args:
+        maps: (..., K, H, W) without background.
+        method: one of `DECODERS`.
+        sigma_cells: for "dark", cells of the Gaussians trained on.
+        beta: for soft-argmax.
+
+    Returns:
+        cells (..., K, 2) and scores (..., K), float32.
+
+    Raises:
+        PosekitError: unknown method.
+    """
+    if method not in DECODERS:
+        raise PosekitError(f"unknown decoder {method!r}: choose one of {', '.join(DECODERS)}")
+    maps = maps.float()
+    if method.startswith("soft_argmax"):
+        return soft_argmax(maps, beta, method.removeprefix("soft_argmax").strip("_") or "pure")
+    cells, scores = argmax(maps)
+    cells = cells * (scores > 0)[..., None]
+    if method == "quarter":
+        cells = quarter_offset(maps, cells)
+    elif method == "dark":
+        cells = dark(maps, cells, sigma_cells)
+    return cells, scores
 
 
 def decode(

@@ -126,6 +126,53 @@ def pck(
         PosekitError: shapes disagree, or a reference length is missing.
     """
     protocol = PROTOCOLS[dataset]
+    counted = _counted(dataset, predicted, truth, visible, reference)
+    correct = hits(predicted, truth, reference, protocol.threshold) & counted
+    return _score(correct, counted, protocol.skeleton, protocol.name, protocol.sentence)
+
+
+def pckh_at(
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    visible: np.ndarray,
+    reference: np.ndarray,
+    threshold: float = 0.1,
+) -> dict[str, float]:
+    """MPII's Mean at a stricter threshold, under both definitions that are in print.
+
+    HRNet, SimpleBaseline and LPN publish the next step of their grid of 0.01 under the name
+    Mean@0.1, that is 0.11: compare their tables with the legacy number.
+
+    Args:
+        predicted: (N, 16, 2) in MPII's joint order and the truth's pixels.
+        truth: (N, 16, 2).
+        visible: (N, 16) bool, joints that are annotated.
+        reference: (N,) 0.6 times the head box diagonal, pixels.
+        threshold: fraction of the reference length.
+
+    Returns:
+        Percent: `mean@0.1` at 0.10 and `mean@0.1_legacy` at 0.11.
+
+    Raises:
+        PosekitError: shapes disagree, or a reference length is missing.
+    """
+    counted = _counted("MPII", predicted, truth, visible, reference)
+    limits = {"": threshold, "_legacy": threshold + 0.01}
+    return {
+        f"mean@{threshold:g}{kind}": _mean(100 * hits(predicted, truth, reference, limit)[counted])
+        for kind, limit in limits.items()
+    }
+
+
+def _counted(
+    dataset: str,
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    visible: np.ndarray,
+    reference: np.ndarray,
+) -> np.ndarray:
+    """Joints (N, K) that count officially; refuses what cannot be scored."""
+    protocol = PROTOCOLS[dataset]
     if np.shape(predicted) != np.shape(truth):
         raise PosekitError(
             f"{dataset}: predictions of shape {np.shape(predicted)}, but the ground truth has "
@@ -136,8 +183,7 @@ def pck(
         raise PosekitError(f"{dataset}: {protocol.name} needs a positive reference length a person")
     counted = visible.copy()
     counted[:, protocol.skeleton.index(*protocol.unscored)] = False
-    correct = hits(predicted, truth, reference, protocol.threshold) & counted
-    return _score(correct, counted, protocol.skeleton, protocol.name, protocol.sentence)
+    return counted
 
 
 def _score(

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from . import viz
 from .experiment import Experiment, prediction_picture
+from .results import png
 
 
 def browse(experiment: Experiment) -> Any:
@@ -21,7 +21,7 @@ def browse(experiment: Experiment) -> Any:
         rows = np.linspace(0, count - 1, 4).astype(int).tolist()
         return experiment.run.picture(
             "7-browse.png",
-            viz.png(prediction_picture(experiment, rows)),
+            png(prediction_picture(experiment, rows)),
             "Test frames: prediction (lines) over annotation (dotted).",
         )
     import ipywidgets
@@ -30,7 +30,7 @@ def browse(experiment: Experiment) -> Any:
     picture = ipywidgets.Image(format="png")
 
     def show(_: Any = None) -> None:
-        picture.value = viz.png(prediction_picture(experiment, [slider.value]))
+        picture.value = png(prediction_picture(experiment, [slider.value]))
 
     slider.observe(show, "value")
     show()

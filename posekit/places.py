@@ -13,9 +13,14 @@ DATASETS = {
     "LSP": (
         "LSP",
         "https://sam.johnson.io/research/lsp.html",
-        "joints_2000.mat and images_2000/ (and, for training, joints_10000.mat and images_10000/)",
+        "joints_2000.mat and images_2000/ (and, for training, joints_10000.mat and images_10000/ "
+        "of https://sam.johnson.io/research/lspet.html)",
     ),
-    "MPII": ("mpii", "http://human-pose.mpi-inf.mpg.de", "images/ and annot/{train,valid}.json"),
+    "MPII": (
+        "mpii",
+        "http://human-pose.mpi-inf.mpg.de",
+        "images/, annot/{train,valid}.json and annot/gt_valid.mat",
+    ),
     "PennAction": ("PennAction", "http://dreamdragon.github.io/PennAction/", "frames/ and labels/"),
     "COCO": ("coco", "https://cocodataset.org", "images/{train,val}2017/ and annotations/"),
 }

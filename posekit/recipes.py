@@ -9,30 +9,22 @@ papermill or the reader sets in the notebook. None means "not set here".
 import csv
 import hashlib
 import json
-import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import NoneType
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, field_validator
 
 from .errors import PosekitError
+from .parameters import Parameters, check, coerce, problems
 from .places import (
     DATASETS,
     data_root,
     dataset_name,
     find_data,
-    near,
     project_root,
     reports_root,
     smoke,
@@ -51,6 +43,7 @@ __all__ = [
     "published",
     "read_recipe",
     "reports_root",
+    "resolve_source",
     "smoke",
 ]
 
@@ -60,10 +53,8 @@ NotNegative = Annotated[float, Field(ge=0)]
 Pixels = Annotated[int, Field(ge=16, multiple_of=8)]
 
 
-class Recipe(BaseModel):
+class Recipe(Parameters):
     """Every knob of a run; the descriptions are what the notebooks and errors show."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     paper: str = Field(description="stem of the paper: lpm, cpm, ...")
     dataset: str = Field("PennAction", description="LSP, MPII, PennAction or COCO")
@@ -118,11 +109,6 @@ class Recipe(BaseModel):
     tensorboard: bool = Field(False, description="also write TensorBoard events")
     interactive: bool = Field(False, description="show the live browser of samples")
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _coerce(cls, value: Any, info: ValidationInfo) -> Any:
-        return _coerce(cls.model_fields[info.field_name].annotation, value)
-
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, value: str) -> str:
@@ -139,9 +125,6 @@ class Recipe(BaseModel):
 KNOBS = tuple(name for name in Recipe.model_fields if name != "paper")
 # What may differ between two runs that end with the same numbers.
 _NO_EFFECT = {"data_root", "device", "workers", "resume", "tensorboard", "interactive"}
-# Names that IPython and papermill put beside the parameters.
-_NOT_OURS = {"In", "Out", "exit", "quit", "open", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"}
-_BOUND_MARK = "_posekit_bound"
 
 
 @dataclass(frozen=True)
@@ -189,24 +172,20 @@ def bind(paper: str, namespace: MutableMapping[str, Any], first: bool = True) ->
 
     Args:
         paper: stem of the paper, the folder below params/.
-        namespace: the notebook's `globals()`; a hidden mark is left in it, so that a second call
-            in the same kernel knows that other variables exist by then.
-        first: False if other variables exist already: only names that look like a misspelt knob
-            are refused then.
+        namespace: the notebook's `globals()`.
+        first: False if other variables exist already, see `parameters.check`.
 
     Raises:
         PosekitError: naming every unknown, mistyped or impossible parameter at once.
     """
-    given = {name: namespace[name] for name in KNOBS if not _unset(name, namespace.get(name))}
-    problems = _unknown(paper, namespace, first and _BOUND_MARK not in namespace)
-    problems += _problems(given, skip_missing=True)
-    if problems:
-        raise PosekitError("\n  ".join([f"the {paper} notebook cannot run with this:", *problems]))
+    title = f"the {paper} notebook cannot run with this:"
+    stem = ["paper"] if namespace.get("paper") in (None, paper) else []
+    given = check(Recipe, namespace, title, KNOBS, stem, first)
 
     dataset = dataset_name(given.get("dataset", Recipe.model_fields["dataset"].default))
-    source, root = _resolve_source(dataset, given.get("source"), given.get("data_root"))
+    source, root = resolve_source(dataset, given.get("source"), given.get("data_root"))
     small = source == "sample" and smoke()
-    variant = _coerce(Recipe.model_fields["recipe"].annotation, given.get("recipe", "paper"))
+    variant = coerce(Recipe.model_fields["recipe"].annotation, given.get("recipe", "paper"))
     layers = [(f"recipe params/{paper}/{_file(dataset, variant)}", _file(dataset, variant))]
     layers += [("sample.yaml", "sample.yaml")] if source == "sample" else []
     layers += [("smoke", "smoke.yaml")] if small else []
@@ -223,10 +202,9 @@ def bind(paper: str, namespace: MutableMapping[str, Any], first: bool = True) ->
         for name, value in given.items()
         if name not in ("dataset", "source") or value != Recipe.model_fields[name].default
     }
-    if problems := _problems(values):
+    if found := problems(Recipe, values):
         files = ", ".join(file for _, file in layers)
-        raise PosekitError("\n  ".join([f"params/{paper}/ ({files}) is not whole:", *problems]))
-    namespace[_BOUND_MARK] = True
+        raise PosekitError("\n  ".join([f"params/{paper}/ ({files}) is not whole:", *found]))
     return Bound(Recipe.model_validate(values), origins, source, root, small)
 
 
@@ -260,14 +238,20 @@ def published(paper: str, dataset: str) -> list[dict[str, Any]]:
     return [{k: v if k in words else float(v) if v else None for k, v in r.items()} for r in rows]
 
 
-def _file(dataset: str, variant: str) -> str:
-    return f"{dataset}.yaml" if variant == "paper" else f"{dataset}-{variant}.yaml"
-
-
-def _resolve_source(
+def resolve_source(
     dataset: str, source: str | None, given_root: str | None
 ) -> tuple[Literal["real", "sample"], Path | None]:
-    source = (source or "auto").lower()
+    """What a run reads: the real data and the folder that holds them, or the sample and None.
+
+    Args:
+        dataset: canonical name.
+        source: auto, real or sample; None for auto.
+        given_root: the parameter data_root.
+
+    Raises:
+        PosekitError: real data are wanted and not there; says what to get and where to put it.
+    """
+    source = (source or "auto").strip().lower()
     root = data_root(given_root)
     folder, page, files = DATASETS[dataset]
     # A test must not start a full run because the developer has the data.
@@ -285,77 +269,9 @@ def _resolve_source(
     )
 
 
-def _unknown(paper: str, namespace: MutableMapping[str, Any], first: bool) -> list[str]:
-    plain = (str, int, float, bool, list, tuple, dict, NoneType)
-    problems = []
-    for name, value in list(namespace.items()):
-        if name in KNOBS or name in _NOT_OURS or name.startswith("_") or type(value) not in plain:
-            continue
-        if name == "paper" and value in (None, paper):
-            continue
-        hint = near(name, KNOBS, 0.8)
-        if first or hint:
-            remedy = "" if hint else f": known are {', '.join(KNOBS)}"
-            gone = "(restart the kernel if it is no longer in the parameters cell)"
-            problems.append(f"{name}={_brief(value)}: unknown parameter{hint}{remedy} {gone}")
-    return problems
-
-
-def _problems(values: dict[str, Any], skip_missing: bool = False) -> list[str]:
-    try:
-        Recipe.model_validate(values)
-    except ValidationError as error:
-        found = [e for e in error.errors() if not (skip_missing and e["type"] == "missing")]
-        return [_problem(e) for e in found]
-    return []
-
-
-def _problem(error: Any) -> str:
-    name = str(error["loc"][0])
-    if error["type"] == "missing":
-        return f"{name}: has no value"
-    if error["type"] == "extra_forbidden":
-        return f"{name}={_brief(error['input'])}: unknown parameter{near(name, KNOBS)}"
-    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    item = f" item {error['loc'][1]}" if len(error["loc"]) > 1 else ""
-    meaning = Recipe.model_fields[name].description
-    return f"{name}{item}={_brief(error['input'])}: {message} ({meaning})"
-
-
-def _unset(name: str, value: Any) -> bool:
-    """None says "from the recipe"; so does the word, except where None is a value of its own."""
-    if isinstance(value, str) and value.strip().lower() in ("none", "null", ""):
-        return NoneType not in get_args(Recipe.model_fields[name].annotation)
-    return value is None
-
-
-def _coerce(kind: Any, value: Any) -> Any:
-    """Read what papermill hands over as text, or as the wrong kind of number, by declared type."""
-    if get_origin(kind) is Literal and isinstance(value, str):
-        return value.strip().lower()
-    if get_origin(kind) is UnionType and isinstance(value, str):
-        return None if value.strip().lower() in ("none", "null", "") else value
-    if get_origin(kind) is tuple:
-        return _coerce_items(kind, value)
-    if kind in (int, float) and isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value.strip() if isinstance(value, str) else value
-
-
-def _coerce_items(kind: Any, value: Any) -> Any:
-    if isinstance(value, str):
-        value = [item for item in re.split(r"[\s,;]+", value.strip(" []()")) if item]
-    elif isinstance(value, int | float) and get_args(kind)[-1] is Ellipsis:
-        value = [value]
-    if isinstance(value, list | tuple) and any(isinstance(item, bool) for item in value):
-        raise ValueError("must hold numbers")
-    return value
+def _file(dataset: str, variant: str) -> str:
+    return f"{dataset}.yaml" if variant == "paper" else f"{dataset}-{variant}.yaml"
 
 
 def _show(value: Any) -> str:
     return json.dumps(value) if isinstance(value, list | bool | NoneType) else str(value)
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

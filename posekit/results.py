@@ -5,6 +5,7 @@ run needs no last words. Everything is written beside its target and renamed ove
 """
 
 import datetime as dt
+import io
 import json
 import os
 import platform
@@ -121,8 +122,6 @@ class Run:
         """
         if self.is_sample:
             figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)
-        from .viz import png
-
         return self.picture(f"{name}.png", png(figure), caption)
 
     def picture(self, name: str, data: bytes, caption: str) -> "Image":
@@ -148,6 +147,13 @@ class Run:
         self.update(status=status)
         if self._lock:
             self._lock.close()
+
+
+def png(figure: "Figure") -> bytes:
+    """A figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -43,13 +43,6 @@ def draw_skeleton(
             axes.plot(x, y, ".", color=_side_colour(joint), markersize=4, alpha=alpha)
 
 
-def png(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def _grid(rows: int, columns: int, cell: float, title: str) -> tuple[Figure, np.ndarray]:
     figure = Figure(figsize=(columns * cell, rows * cell + 0.5), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)

@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import places
 from ..errors import PosekitError
-from ..skeletons import LSP, MPII, PENN_ACTION, Skeleton
-from . import lsp, mpii, penn_action
+from ..skeletons import COCO, LSP, MPII, PENN_ACTION, Skeleton
+from . import coco, lsp, mpii, penn_action
 from ._columns import Annotations, Folder, ImageSource
 from ._files import need_folder, remedy, some
 
@@ -67,6 +67,7 @@ _PUBLISHED = {
     "LSP": {"train": 11000, "test": 1000},
     "MPII": {"train": 22246, "test": 2958},
     "PennAction": {"train": 1258, "test": 1068},
+    "COCO": {"train": 149813, "test": 6352},
 }
 DATASETS = {
     d.name: d
@@ -76,7 +77,12 @@ DATASETS = {
         _described(
             "PennAction", PENN_ACTION, "sequences", _PUBLISHED["PennAction"], penn_action.read
         ),
+        _described("COCO", COCO, "people", _PUBLISHED["COCO"], coco.read),
     )
+}
+# Data sets whose people a detector has located as well, and how many boxes it published.
+DETECTIONS = {
+    "COCO": _described("COCO", COCO, "found people", {"test": 104125}, coco.read_detections)
 }
 
 
@@ -102,19 +108,22 @@ def load(
     source: str = "real",
     allow_partial: bool = False,
     require_images: bool = True,
+    boxes: str = "ground_truth",
 ) -> Annotations:
     """Read one split of a data set.
 
     Args:
-        name: LSP, MPII or PennAction.
+        name: LSP, MPII, PennAction or COCO.
         split: train or test; a part of train held out for validation is the caller's affair.
-        root: the data root, the folder that holds LSP, mpii, PennAction.
+        root: the data root, the folder that holds coco, LSP, mpii, PennAction.
         source: real or sample, the label that the table carries.
         allow_partial: drop the rows whose image or whole frame folder is absent, and say so in
             the notes, instead of refusing an incomplete folder.
         require_images: False reads the labels alone, for scoring predictions made elsewhere; the
             boxes of LSP, which are its pictures' frames, are NaN then. Adding 1 to coordinates
-            gives those of the data set's own files.
+            gives those of the data set's own files, except for COCO, whose files are 0-based.
+        boxes: ground_truth, or detections: the people of COCO's test split as a detector found
+            them, with its scores and without any truth.
 
     Raises:
         PosekitError: what is missing or damaged and where to get it, or the split has no row.
@@ -125,6 +134,12 @@ def load(
             f"{info.name} has no split {split!r}: choose train or test (validation is held out "
             "from train)"
         )
+    if boxes not in ("ground_truth", "detections"):
+        raise PosekitError(f"boxes is {boxes!r}: choose ground_truth or detections")
+    if boxes == "detections":
+        if info.name not in DETECTIONS:
+            raise PosekitError(f"{info.name} has no detections: boxes has to be ground_truth")
+        info = DETECTIONS[info.name]
     folder = need_folder(root, info.name)
     table = info.read(folder, split, source)
     total = _units(table)

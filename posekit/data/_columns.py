@@ -86,7 +86,7 @@ class Annotations:
     Rows of one sequence stand together in frame order; a still image is a sequence of one frame.
 
     Attributes:
-        dataset: LSP, MPII, PennAction.
+        dataset: LSP, MPII, PennAction, COCO.
         split: train, val or test.
         source: real or sample.
         skeleton: the data set's own joints.
@@ -94,12 +94,14 @@ class Annotations:
         visible: (N, K) bool, the joint is annotated.
         occluded: (N, K) bool, annotated but hidden; all False where the data set does not say.
         boxes: (N, 4) float32 x1 y1 x2 y2, the person as the data set locates it for testing.
-        reference: (N,) float32 pixels, the length that the official PCK divides by; NaN if unknown.
+        reference: (N,) float32 pixels, the length that the official PCK divides by, for COCO the
+            square root of the area that OKS divides by; NaN if unknown.
         sequence: (N,) int32, the sequence or image number of the data set.
         frame: (N,) int32, the frame number inside the sequence, from 1.
         image: (N,) str, the name under which `images` reads the picture.
         images: reads the pictures.
         notes: remarks that belong beside every number, such as a partial folder.
+        score: (N,) float32, how sure a detector is of the box; 1 for boxes of the annotators.
     """
 
     dataset: str
@@ -116,6 +118,11 @@ class Annotations:
     image: np.ndarray
     images: ImageSource
     notes: tuple[str, ...] = field(default=())
+    score: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.score is None:
+            object.__setattr__(self, "score", np.ones(len(self.keypoints), np.float32))
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -123,7 +130,7 @@ class Annotations:
     def rows(self, index: np.ndarray, split: str | None = None) -> "Annotations":
         """The rows of an index or mask, as a table of their own."""
         columns = ("keypoints", "visible", "occluded", "boxes", "reference")
-        columns += ("sequence", "frame", "image")
+        columns += ("sequence", "frame", "image", "score")
         changed = {name: getattr(self, name)[index] for name in columns}
         return replace(self, split=split or self.split, **changed)
 

@@ -1,7 +1,7 @@
 """People drawn for the generated sample: pose, motion, clothes, and what hides what.
 
 A person is a chain of tapered limbs in the picture plane. Nothing is coded by side: front and back
-are told by the head alone, and left and right follow from them.
+are told by face, hair and collar, and left and right follow from them.
 """
 
 from dataclasses import dataclass
@@ -180,10 +180,9 @@ def dress(
         _hull("pelvis", joints, ("right_hip", "left_hip"), 0.05 * build, trousers),
         _hull("torso", joints, _TORSO, 0.04 * build, shirt),
     ]
-    head = [
-        limb("neck", "thorax", "upper_neck", skin),
-        *_head(joints, gaze, build, skin, hair, front),
-    ]
+    head = [limb("neck", "thorax", "upper_neck", skin)]
+    head += [_neckline(joints, 0.02 * build, skin)] if front else []
+    head += _head(joints, gaze, build, skin, hair, front)
     first, second = rng.permutation(SIDES)
     near = [rng.random() < (0.85 if front else 0.5) for _ in SIDES]
     arms = [(arm(side), over) for side, over in zip((first, second), near, strict=True)]
@@ -218,7 +217,7 @@ def _hull(
 def _neckline(joints: dict[str, np.ndarray], radius: float, colour: np.ndarray) -> Part:
     """The open collar that a shirt has in front."""
     top, bottom = joints["thorax"], joints["pelvis"]
-    outline = capsule(top, top + 0.24 * (bottom - top), 1.6 * radius, 0.4 * radius)
+    outline = capsule(top, top + 0.34 * (bottom - top), 2 * radius, 0.5 * radius)
     return Part("torso", outline, radius, colour)
 
 
@@ -248,9 +247,9 @@ def _head(
             colour,
         )
 
-    skull = Part(
-        "head", capsule(chin + 0.4 * axis, middle + 0.08 * axis, size * 0.92, size), size, hair
-    )
+    nape = 0.4 if front else -0.1  # hair hangs down behind
+    skull = capsule(chin + nape * axis, middle + 0.08 * axis, size * 0.92, size)
+    skull = Part("head", skull, size, hair)
     if not front:
         return [skull]
     dark = skin * 0.3

@@ -13,6 +13,7 @@ from ..errors import PosekitError
 from ..places import DATASETS, find_data
 
 MAX_ELEMENTS = 2**24  # forty times the largest array of any data set read here
+MAX_JSON = 2**32  # bytes; sixteen times the largest file of labels read here
 _NUMBERS = {"double", "single", "logical"} | {
     f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)
 }
@@ -97,25 +98,41 @@ def _check_header(path: Path, field: str, shape: tuple[int, ...] | None, kind: s
         raise PosekitError(f"{path}: field {field} claims the shape {shape}: copy the file again")
 
 
+def load_json(path: Path) -> object:
+    """Read a json file.
+
+    Raises:
+        PosekitError: the file is missing, damaged or absurdly large.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_JSON:
+            raise PosekitError(f"{path} is too large for a file of labels: copy it again")
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise PosekitError(f"{path} is missing: copy it there again") from error
+    except PosekitError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise PosekitError(f"{path} is not readable json ({error}): copy it again") from error
+
+
 def load_records(path: Path) -> list[dict]:
     """Read a json file that holds a list of records.
 
     Raises:
         PosekitError: the file is missing, damaged or holds something else.
     """
-    try:
-        records = json.loads(Path(path).read_bytes())
-    except FileNotFoundError as error:
-        raise PosekitError(f"{path} is missing: copy it there again") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise PosekitError(f"{path} is not readable json ({error}): copy it again") from error
+    records = load_json(path)
     if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
         raise PosekitError(f"{path} does not hold a list of records: is this the right file?")
     return records
 
 
-def column(path: Path, records: list[dict], field: str, shape: tuple[int, ...]) -> np.ndarray:
-    """One numeric field of all records, (N, *shape) float64.
+def column(
+    path: Path, records: list[dict], field: str, shape: tuple[int, ...], kind: str = "record"
+) -> np.ndarray:
+    """One numeric field of all records, (N, *shape) float64; errors call a record its kind.
 
     Raises:
         PosekitError: naming the first record that lacks the field or holds something else.
@@ -129,7 +146,7 @@ def column(path: Path, records: list[dict], field: str, shape: tuple[int, ...]) 
     except (KeyError, ValueError, TypeError, OverflowError):
         bad = next(i for i, r in enumerate(records) if not _fits(r.get(field), shape))
         raise PosekitError(
-            f"{path}: record {bad} has no field {field} of shape {shape or 'one number'}: "
+            f"{path}: {kind} {bad} has no field {field} of shape {shape or 'one number'}: "
             "repair the record or copy the file again"
         ) from None
     check_finite(values, path, f"field {field}")

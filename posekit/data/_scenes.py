@@ -90,7 +90,7 @@ def _person(
     room: np.ndarray,
 ) -> Figure:
     """Somebody who moves about within a box (4,) of the picture, smaller if need be."""
-    front = bool(rng.random() < 0.65)
+    front = bool(rng.random() < 0.75)
     joints = pose(rng, frames, action, upright=bool(rng.random() < 0.5), front=front)
     gaze = joints.pop("gaze")
     path = np.cumsum(np.tile(rng.normal(0, 0.008, 2), (frames, 1)), 0)

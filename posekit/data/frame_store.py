@@ -4,8 +4,10 @@ One big file is read faster than 160,000 small ones where a file system is slow.
 one of the MobilePose repository, so that its train.lmdb and valid.lmdb are read as they are.
 """
 
+import contextlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import numpy as np
 from ..errors import PosekitError
 from ._columns import Annotations, decode, is_whole
 
+STORES = {"train": "train.lmdb", "test": "valid.lmdb"}  # split -> store of the MobilePose layout
 _BATCH = 1000  # frames in one transaction
+_ABANDONED = 3600  # seconds after which a partial store that does not grow has lost its writer
 _environments: dict[Path, tuple[int, Any]] = {}  # path -> process, LMDB environment
 
 
@@ -28,6 +32,7 @@ class FrameStore:
 
     def __init__(self, path: Path):
         self.path = Path(path)
+        self._key = self.path.resolve()  # once: it costs more than a read
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FrameStore) and self.path == other.path
@@ -58,8 +63,7 @@ class FrameStore:
     def _begin(self):
         import lmdb
 
-        key = self.path.resolve()
-        opener, store = _environments.get(key, (None, None))
+        opener, store = _environments.get(self._key, (None, None))
         try:
             if opener != os.getpid():
                 # LMDB forbids a second opening in one process, so tables of one store share it,
@@ -67,7 +71,7 @@ class FrameStore:
                 if store is not None:
                     store.close()
                 store = self._open()
-                _environments[key] = (os.getpid(), store)
+                _environments[self._key] = (os.getpid(), store)
             return store.begin()
         except lmdb.Error as error:
             raise PosekitError(
@@ -99,7 +103,10 @@ def _file(path: Path) -> Path:
 
 
 def build(
-    annotations: Annotations, path: Path, progress: Callable[[int, int], None] | None = None
+    annotations: Annotations,
+    path: Path,
+    progress: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
 ) -> dict:
     """Write the frames of a table into a new LMDB.
 
@@ -110,32 +117,81 @@ def build(
         annotations: whose images are stored, byte for byte.
         path: of the store, a folder such as data/PennAction/train.lmdb.
         progress: called with (frames written, frames in all).
+        overwrite: build again whatever `path` holds.
 
     Returns:
         What `describe` says about the store.
 
     Raises:
-        PosekitError: an image is damaged, or `path` holds something else.
+        PosekitError: an image is damaged, `path` holds something else, its folder cannot be
+            written, or the frames lie nowhere but in the store to be overwritten.
     """
     path = Path(path)
     names = np.unique(annotations.image)  # sorted, as LMDB appends fastest
-    if path.exists():
-        held = int(FrameStore(path).present(names).sum())
-        if held == len(names):
-            return describe(path)
-        raise PosekitError(
-            f"{path} exists and holds {held} of {len(names)} frames: "
-            "remove it or choose another name"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not overwrite:
+        return _kept(path, names)
+    if annotations.images == FrameStore(path):
+        raise PosekitError(f"{path} is the only copy of its frames: overwrite it from frames/ only")
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
         _write(annotations, names, partial, progress)
-        os.replace(partial, path)
+        _put(partial, path, overwrite)
+    except OSError as error:
+        raise PosekitError(
+            f"cannot write {path} ({error.strerror}): make {path.parent} writable with room for "
+            "the frames, or link frames/ and labels/ into a folder that is"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return describe(path) if overwrite else _kept(path, names)
+
+
+def _kept(path: Path, names: np.ndarray) -> dict:
+    """Describe a store that exists if it holds all of these frames."""
+    held = int(FrameStore(path).present(names).sum())
+    if held < len(names):
+        raise PosekitError(
+            f"{path} exists and holds {held} of {len(names)} frames: set overwrite to build it "
+            "again, or remove it"
+        )
     return describe(path)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes have left of this store."""
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        with contextlib.suppress(FileNotFoundError):  # another process has just finished with it
+            newest = max(file.stat().st_mtime for file in (left, *left.rglob("*")))
+            if time.time() - newest > _ABANDONED:
+                _remove(left)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _put(partial: Path, path: Path, overwrite: bool) -> None:
+    """Give a whole store its name; where another process was faster, its store stays."""
+    old = path.with_name(f".{path.name}.{os.getpid()}.old.part")
+    if overwrite and path.exists():
+        os.replace(path, old)
+    try:
+        os.replace(partial, path)
+    except OSError:
+        if old.exists():
+            os.replace(old, path)
+        elif not path.exists():
+            raise
+    _, store = _environments.pop(path.resolve(), (None, None))
+    if store is not None:
+        store.close()
+    _remove(old)
 
 
 def _write(
@@ -147,19 +203,22 @@ def _write(
     import lmdb
 
     size = 2**24
-    with lmdb.open(str(path), map_size=size, subdir=True, readahead=False, lock=False) as store:
-        for start in range(0, len(names), _BATCH):
-            batch = names[start : start + _BATCH].tolist()
-            frames = [(name.encode(), _checked(annotations, name)) for name in batch]
-            # Values lie in whole pages: this is more than the batch can take.
-            size += sum(len(value) + 2 * 4096 for _, value in frames)
-            store.set_mapsize(size)
-            with store.begin(write=True) as transaction:
-                for key, value in frames:
-                    transaction.put(key, value, append=True)
-            if progress:
-                progress(start + len(batch), len(names))
-        store.sync(True)
+    try:
+        with lmdb.open(str(path), map_size=size, readahead=False, lock=False) as store:
+            for start in range(0, len(names), _BATCH):
+                batch = names[start : start + _BATCH].tolist()
+                frames = [(name.encode(), _checked(annotations, name)) for name in batch]
+                # Values lie in whole pages: this is more than the batch can take.
+                size += sum(len(value) + 2 * 4096 for _, value in frames)
+                store.set_mapsize(size)
+                with store.begin(write=True) as transaction:
+                    for key, value in frames:
+                        transaction.put(key, value, append=True)
+                if progress:
+                    progress(start + len(batch), len(names))
+            store.sync(True)
+    except lmdb.Error as error:  # a full disk
+        raise OSError(None, str(error)) from error
 
 
 def _checked(annotations: Annotations, name: str) -> bytes:

@@ -5,27 +5,24 @@ is absent in two files and some boxes are a point, `train` is 1 or -1, `nframes`
 are not to be trusted. Frames are images in frames/ or in two LMDB stores.
 """
 
-import hashlib
 import os
 import re
-import tempfile
-import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import PosekitError
 from ..geometry import keypoint_box
-from ..places import project_root
 from ..skeletons import PENN_ACTION
+from ._cache import cached
 from ._columns import Annotations, Folder, ImageSource
 from ._files import check_shape, load_mat, need_folder, some
-from .frame_store import FrameStore
+from .frame_store import STORES, FrameStore
 
 _FIELDS = ("x", "y", "visibility", "bbox", "train")
 _COLUMNS = ("sequence", "frame", "train", "keypoints", "visible", "boxes")
 _CACHE_VERSION = 1
-_STORES = {"train": "train.lmdb", "test": "valid.lmdb"}
 
 
 def read(folder: Path, split: str, source: str) -> Annotations:
@@ -75,8 +72,25 @@ def labels(root: Path) -> dict[str, np.ndarray]:
     return _labels(need_folder(root, "PennAction"))
 
 
+def actions(folder: Path, sequences: Iterable[int]) -> list[str]:
+    """What is done in each of some sequences, as the label files say; empty where they do not."""
+    from scipy.io import loadmat
+
+    found = []
+    for sequence in sequences:
+        path = folder / "labels" / f"{sequence:04d}.mat"
+        try:
+            word = loadmat(path, variable_names=["action"]).get("action", "")
+        except Exception as error:  # scipy has no common exception for damaged files
+            raise PosekitError(
+                f"{path} is not a readable MATLAB file ({error}): copy it again"
+            ) from error
+        found.append("".join(np.ravel(word).astype(str).tolist()).strip())
+    return found
+
+
 def _images(folder: Path, split: str) -> ImageSource:
-    store = folder / _STORES[split]
+    store = folder / STORES[split]
     if store.exists() and not (folder / "frames").is_dir():
         return FrameStore(store)
     return Folder(folder / "frames")
@@ -93,13 +107,13 @@ def _check_every_clip_has_labels(folder: Path, sequence: np.ndarray) -> None:
 
 def _labels(folder: Path) -> dict[str, np.ndarray]:
     files = _label_files(folder / "labels")
-    cache = _cache_file(folder)
-    fingerprint = hashlib.sha256(str((_CACHE_VERSION, files)).encode()).hexdigest()
-    columns = _load_cache(cache, fingerprint)
-    if columns is None:
-        columns = _read_labels([path for path, *_ in files])
-        _save_cache(cache, columns | {"fingerprint": np.array(fingerprint)})
-    return columns
+    return cached(
+        "penn_action",
+        folder,
+        (_CACHE_VERSION, files),
+        _COLUMNS,
+        lambda: _read_labels([path for path, *_ in files]),
+    )
 
 
 def _label_files(folder: Path) -> list[tuple[Path, int, int]]:
@@ -180,34 +194,3 @@ def _repair(
 def _locates(boxes: np.ndarray) -> np.ndarray:
     sides = boxes[:, 2:] - boxes[:, :2]
     return (sides.max(-1) > 1) & (sides.min(-1) >= 0)
-
-
-def _cache_file(labelled: Path) -> Path:
-    """One file for each label folder, overwritten when its labels change."""
-    data = project_root() / "data"
-    folder = data / ".cache"
-    if not (data.is_dir() and os.access(data, os.W_OK)):
-        user = getattr(os, "getuid", int)()
-        folder = Path(tempfile.gettempdir()) / f"posekit-cache-{user}"
-    place = hashlib.sha256(str(labelled.resolve()).encode()).hexdigest()[:12]
-    return folder / f"penn_action-{place}.npz"
-
-
-def _load_cache(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if file["fingerprint"].item() != fingerprint:
-                return None
-            return {name: file[name] for name in _COLUMNS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-def _save_cache(path: Path, columns: dict[str, np.ndarray]) -> None:
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        np.savez(partial, **columns)
-        os.replace(partial, path)
-    except OSError:  # a cache that cannot be written is only slower
-        partial.unlink(missing_ok=True)

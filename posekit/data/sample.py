@@ -23,7 +23,7 @@ FRAMES = 8  # of a Penn sequence
 # Train and test sequences or images, full and smoke. LSP trains on half of joints_2000 and on
 # all of joints_10000.
 SIZES = {
-    "PennAction": {False: (520, 60), True: (10, 5)},
+    "PennAction": {False: (560, 80), True: (10, 5)},
     "LSP": {False: (1000, 100), True: (10, 5)},
     "MPII": {False: (800, 100), True: (10, 5)},
 }

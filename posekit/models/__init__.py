@@ -1,6 +1,17 @@
 """Networks, one file per paper, built by name."""
 
-from . import cpm, lpm, mobilepose
+from . import (
+    cpm,
+    hourglass,
+    hrnet,
+    ldcrn,
+    lp_net,
+    lpm,
+    lpn,
+    lsdnet,
+    mobilepose,
+    pose_resnet,
+)
 from ._cost import Cost, cost
 from ._registry import Description, create_model, list_models, register
 
@@ -10,8 +21,15 @@ __all__ = [
     "cost",
     "cpm",
     "create_model",
+    "hourglass",
+    "hrnet",
+    "ldcrn",
     "list_models",
+    "lp_net",
     "lpm",
+    "lpn",
+    "lsdnet",
     "mobilepose",
+    "pose_resnet",
     "register",
 ]

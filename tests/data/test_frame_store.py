@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import pickle
 import shutil
 
@@ -83,6 +84,75 @@ def test_a_whole_store_is_kept_and_another_is_not_overwritten(clips):
     assert build(table.rows(slice(0, 2)), target) == first
     with pytest.raises(PosekitError, match="holds 3 of 6 frames"):
         build(table, target)
+
+
+def test_overwriting_puts_a_whole_store_in_the_place_of_another(clips):
+    table = load("PennAction", "train", clips)
+    target = clips / "stores/train.lmdb"
+    build(table.rows(slice(0, 3)), target)
+    first = FrameStore(target)
+    assert len(list(first.names())) == 3
+    picture = clips / "PennAction/frames/0002/000003.jpg"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:-2])
+    with pytest.raises(PosekitError, match="empty or cut off"):
+        build(table, target, overwrite=True)
+    assert len(list(first.names())) == 3 and len(list(target.parent.iterdir())) == 1
+    picture.write_bytes(whole)
+    assert build(table, target, overwrite=True)["frames"] == 6
+    assert len(list(first.names())) == 6 and len(list(target.parent.iterdir())) == 1
+
+    stores(clips)
+    own = clips / "PennAction/train.lmdb"
+    with pytest.raises(PosekitError, match="only copy of its frames"):
+        build(load("PennAction", "train", clips), own, overwrite=True)
+    assert FrameStore(own).read("0001/000001.jpg").shape == (24, 32, 3)
+
+
+def test_losing_a_race_keeps_the_winner(clips):
+    table = load("PennAction", "train", clips)
+    target = clips / "stores/train.lmdb"
+    build(table, clips / "theirs.lmdb")
+    inodes = []
+
+    def faster(*_) -> None:
+        shutil.copytree(clips / "theirs.lmdb", target)
+        inodes.append((target / "data.mdb").stat().st_ino)
+
+    assert build(table, target, progress=faster)["frames"] == 6
+    assert inodes == [(target / "data.mdb").stat().st_ino]
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_leavings_of_a_killed_process_are_removed(clips):
+    table = load("PennAction", "train", clips)
+    killed, busy = (clips / f"stores/.train.lmdb.{pid}.part" for pid in (1, 2))
+    for left in (killed, busy):
+        left.mkdir(parents=True)
+        (left / "data.mdb").write_bytes(b"half")
+    for file in (killed, killed / "data.mdb"):
+        os.utime(file, (0, 0))
+    build(table, clips / "stores/train.lmdb")
+    assert busy.exists() and not killed.exists()
+
+
+def test_a_folder_that_cannot_be_written_or_is_full(clips):
+    table = load("PennAction", "train", clips)
+    (clips / "file").touch()
+    with pytest.raises(
+        PosekitError, match=r"cannot write .*file/train\.lmdb .*make .*file writable"
+    ):
+        build(table, clips / "file/train.lmdb")
+
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(PosekitError, match=r"cannot write .*train\.lmdb .*room"):
+            build(table, clips / "full/train.lmdb")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((clips / "full").iterdir()) == []
 
 
 def test_a_store_grows_beyond_its_first_size(clips, monkeypatch):

@@ -1,0 +1,137 @@
+"""lp_net, an independent re-implementation of LPN (Zhang et al. 2019) with weights of its own.
+
+After github.com/sailyung/human-pose-estimation. It reads like `lpn` and differs in three
+places, so the weights of one are not those of the other:
+
+- the context of a bottleneck is a plain average over the cells, at a 32nd of the channels, and
+  both multiplies and adds (published with and without it);
+- in the upsampling nothing stands between the transposed and the 1x1 convolution;
+- weights start at PyTorch's defaults.
+"""
+
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ._blocks_topdown import check_images, conv, conv_bn, scaled, top_down
+from ._registry import register
+from .lpn import PAPER, STRIDE, STRIDES
+from .pose_resnet import BLOCKS
+
+
+class ContextBlock(nn.Module):
+    """Scales and shifts each channel by the average of all."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channel_add_conv = _squeeze(channels)
+        self.channel_mul_conv = _squeeze(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        context = x.mean((2, 3), keepdim=True)
+        return x * self.channel_mul_conv(context).sigmoid() + self.channel_add_conv(context)
+
+
+def _squeeze(channels: int) -> nn.Sequential:
+    """Two 1x1 convolutions, the last starting at 0: at first the block halves its input."""
+    hidden = max(1, channels // 32)
+    last = nn.Conv2d(hidden, channels, 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(
+        nn.Conv2d(channels, hidden, 1), nn.LayerNorm([hidden, 1, 1]), nn.ReLU(inplace=True), last
+    )
+
+
+class Depthwise(nn.Module):
+    """A 3x3 convolution of each channel alone."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.depthwise_conv = conv(channels, channels, 3, stride, groups=channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.depthwise_conv(x)
+
+
+class LightBottleneck(nn.Module):
+    """1x1, depthwise 3x3, 1x1, all of one width, context, and the identity."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int, gcb: bool) -> None:
+        super().__init__()
+        self.conv1 = conv(in_channels, channels, 1)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = Depthwise(channels, stride)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = conv(channels, channels, 1)
+        self.bn3 = nn.BatchNorm2d(channels)
+        self.gcb4 = ContextBlock(channels) if gcb else None
+        changes = stride != 1 or in_channels != channels
+        self.downsample = conv_bn(in_channels, channels, 1, stride) if changes else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn1(self.conv1(x)).relu_()
+        y = self.bn2(self.conv2(y)).relu_()
+        y = self.bn3(self.conv3(y))
+        if self.gcb4 is not None:
+            y = self.gcb4(y)
+        return (y + (x if self.downsample is None else self.downsample(x))).relu_()
+
+
+class LPNet(nn.Module):
+    """Lightweight pose network; 2.9, 5.3 and 7.4 M parameters at width 1 with context.
+
+    Args:
+        depth: 50, 101 or 152 layers.
+        num_keypoints: K.
+        width: multiplier of all channels.
+        gcb: whether the bottlenecks have a context block.
+    """
+
+    def __init__(
+        self, depth: int, num_keypoints: int, width: float = 1.0, gcb: bool = True
+    ) -> None:
+        super().__init__()
+        planes = scaled(64, width)
+        self.conv1 = conv(3, planes, 7, 2)
+        self.bn1 = nn.BatchNorm2d(planes)
+        channels = planes
+        for stage, (blocks, stride) in enumerate(zip(BLOCKS[depth], STRIDES, strict=True)):
+            layers = []
+            for block in range(blocks):
+                out, step = planes << stage, 1 if block else stride
+                layers.append(LightBottleneck(channels, out, step, gcb))
+                channels = out
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
+        self.deconv_layers = nn.Sequential()
+        for _ in range(2):
+            self.deconv_layers.extend(_upsampling(channels, 4 * planes))
+            channels = 4 * planes
+        self.final_layer = nn.Conv2d(channels, num_keypoints, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Predict heat maps (B, K, h/4, w/4) of images (B, 3, h, w).
+
+        Raises:
+            PosekitError: if h or w is no multiple of 16.
+        """
+        check_images(images, STRIDE)
+        x = self.bn1(self.conv1(images)).relu_()
+        x = F.max_pool2d(x, 3, 2, 1)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.final_layer(self.deconv_layers(x))
+
+
+def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Twice the resolution, channel by channel, then across the channels."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, groups=out_channels, bias=False),
+        conv(out_channels, out_channels, 1),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+for _depth in BLOCKS:
+    register(top_down(f"lp_net_{_depth}", PAPER, "BGR"))(partial(LPNet, _depth))

@@ -1,0 +1,171 @@
+"""Simple and Lightweight Human Pose Estimation (Zhang, Tang, Wu, 2019, arXiv 1911.10346).
+
+LPN: a Simple Baseline whose every part is made light (section 3). Bottlenecks keep their width
+and are depthwise, with an attention at their end; the last stage keeps its resolution, so two
+upsamplings suffice; these are grouped transposed convolutions. The paper trains it in several
+rounds, each from the best weights of the one before, and decodes by soft-argmax.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import PosekitError
+from ._blocks_topdown import check_images, conv, conv_bn, init_normal, scaled, top_down
+from ._registry import Description, register
+from .pose_resnet import BLOCKS
+
+STRIDES = (1, 2, 2, 1)
+STRIDE = 16  # image pixels per cell of the last stage
+PAPER = "LPN, Zhang et al., 2019, arXiv 1911.10346"
+
+
+def describe(depth: int) -> Description:
+    """What the network of the paper, for COCO, eats and returns."""
+    return top_down(f"lpn_{depth}", PAPER, "BGR")
+
+
+class GlobalContext(nn.Module):
+    """Adds to all cells what an attention over the cells has gathered (Cao et al. 2019)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = max(16, channels // 16)
+        self.conv_mask = nn.Conv2d(channels, 1, 1)
+        self.channel_add_conv = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1),
+            nn.LayerNorm([hidden, 1, 1]),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, channels, 1),
+        )
+
+    def start(self) -> None:
+        """Start as the identity."""
+        nn.init.kaiming_normal_(self.conv_mask.weight)
+        nn.init.zeros_(self.channel_add_conv[-1].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.conv_mask(x).flatten(2).softmax(-1)  # (B, 1, HW)
+        context = x.flatten(2) @ weight.mT  # (B, C, 1)
+        return x + self.channel_add_conv(context[..., None])
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel by what all channels are on average (Hu et al. 2018)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = max(16, channels // 16)
+        self.fc = nn.Sequential(
+            nn.Linear(channels, hidden, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, channels, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.fc(x.mean((2, 3)))[..., None, None]
+
+
+ATTENTIONS = {"gc": GlobalContext, "se": SqueezeExcite, None: None}
+
+
+class LightBottleneck(nn.Module):
+    """1x1, depthwise 3x3, 1x1, all of one width, attention, and the identity (section 3.1)."""
+
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, attention: type[nn.Module] | None
+    ) -> None:
+        super().__init__()
+        self.conv1 = conv(in_channels, channels, 1)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = conv(channels, channels, 3, stride, groups=channels)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = conv(channels, channels, 1)
+        self.bn3 = nn.BatchNorm2d(channels)
+        changes = stride != 1 or in_channels != channels
+        self.downsample = conv_bn(in_channels, channels, 1, stride) if changes else None
+        self.att = attention(channels) if attention else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn1(self.conv1(x)).relu_()
+        y = self.bn2(self.conv2(y)).relu_()
+        y = self.bn3(self.conv3(y))
+        if self.att is not None:
+            y = self.att(y)
+        return (y + (x if self.downsample is None else self.downsample(x))).relu_()
+
+
+class LPN(nn.Module):
+    """Lightweight pose network; 2.9, 5.4 and 7.4 M parameters at width 1 with "gc".
+
+    Args:
+        depth: 50, 101 or 152 layers.
+        num_keypoints: K.
+        width: multiplier of all channels.
+        attention: at the end of every bottleneck: "gc", "se" or None.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        num_keypoints: int,
+        width: float = 1.0,
+        attention: str | None = "gc",
+    ) -> None:
+        super().__init__()
+        if attention not in ATTENTIONS:
+            raise PosekitError(f"create_model: attention={attention!r} must be 'gc', 'se' or None.")
+        # The published weights for MPII, and they alone, were trained on RGB images.
+        colour = "RGB" if num_keypoints == 16 else "BGR"
+        self.description = replace(describe(depth), colour=colour)
+        planes = scaled(64, width)
+        self.conv1 = conv(3, planes, 7, 2)
+        self.bn1 = nn.BatchNorm2d(planes)
+        channels = planes
+        for stage, (blocks, stride) in enumerate(zip(BLOCKS[depth], STRIDES, strict=True)):
+            layers = []
+            for block in range(blocks):
+                out, step = planes << stage, 1 if block else stride
+                layers.append(LightBottleneck(channels, out, step, ATTENTIONS[attention]))
+                channels = out
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
+        self.deconv_layers = nn.Sequential()
+        for _ in range(2):
+            self.deconv_layers.extend(_upsampling(channels, 4 * planes))
+            channels = 4 * planes
+        self.final_layer = nn.Conv2d(channels, num_keypoints, 1)
+        init_normal(self)
+        for module in self.modules():
+            if isinstance(module, GlobalContext):
+                module.start()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Predict heat maps (B, K, h/4, w/4) of images (B, 3, h, w).
+
+        Raises:
+            PosekitError: if h or w is no multiple of 16.
+        """
+        check_images(images, STRIDE)
+        x = self.bn1(self.conv1(images)).relu_()
+        x = F.max_pool2d(x, 3, 2, 1)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.final_layer(self.deconv_layers(x))
+
+
+def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Twice the resolution, group by group, then across the groups."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, groups=out_channels, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+        conv(out_channels, out_channels, 1),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+for _depth in BLOCKS:
+    register(describe(_depth))(partial(LPN, _depth))
