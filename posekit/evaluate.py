@@ -11,15 +11,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from . import data, metrics
-from .data import lsp, mpii, penn_action
+from . import data, metrics, oks
+from .data import coco, lsp, mpii, penn_action
+from .data._files import load_records
 from .data.clips import Clips
 from .errors import PosekitError
 from .metrics import Score
 from .recipes import data_root, dataset_name
 from .skeletons import POSE_MACHINE, convert
 from .train.loop import Machine
-from .train.task import PoseMachineTask
+from .train.task import Task
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,8 @@ class Predictions:
 
 
 def final_beliefs(
-    task: PoseMachineTask,
+    task: Task,
     images: Tensor,
-    flip: np.ndarray,
     flip_test: bool = False,
     scales: Sequence[float] = (1.0,),
 ) -> Tensor:
@@ -47,7 +47,6 @@ def final_beliefs(
     Args:
         task: the network.
         images: (B, T, 3, h, w) uint8.
-        flip: (K,) index that swaps left and right joints.
         flip_test: also look at the mirror image.
         scales: sizes of the person to look at; each enlarges or shrinks the crop about its middle.
 
@@ -59,9 +58,7 @@ def final_beliefs(
         scaled = _zoom(images, scale)
         for mirrored in (False, True) if flip_test else (False,):
             maps = task.beliefs(scaled.flip(-1) if mirrored else scaled).float()
-            if mirrored:
-                maps = maps.flip(-1)[:, :, flip]
-            total = total + _zoom(maps, 1 / scale)
+            total = total + _zoom(task.unmirror(maps) if mirrored else maps, 1 / scale)
     return total / (len(scales) * (2 if flip_test else 1))
 
 
@@ -81,7 +78,7 @@ def _zoom(images: Tensor, scale: float) -> Tensor:
 
 @torch.inference_mode()
 def predict(
-    task: PoseMachineTask,
+    task: Task,
     batches: DataLoader,
     machine: Machine,
     flip_test: bool = False,
@@ -104,7 +101,7 @@ def predict(
     for batch in bar(batches, "predicting"):
         images = batch["images"].to(machine.device, non_blocking=True)
         with machine.autocast():
-            maps = final_beliefs(task, images, clips.skeleton.flip, flip_test, scales)
+            maps = final_beliefs(task, images, flip_test, scales)
         found, heights = task.decode(maps, clips.image_size)
         scored = batch["scored"].numpy()
         rows = batch["rows"].numpy()[scored]
@@ -125,16 +122,22 @@ def mean_pose(train: Clips, test: Clips) -> np.ndarray:
     return test.to_image(np.broadcast_to(mean, test.keypoints.shape))
 
 
-def official(clips: Clips, keypoints: np.ndarray) -> Score:
-    """Score keypoints under the data set's own protocol.
+def official(
+    clips: Clips, found: Predictions, root: Path | None = None, soft_nms: bool = False
+) -> Score:
+    """Score predictions under the data set's own protocol.
 
     Args:
         clips: the split.
-        keypoints: (N, K, 2) image pixels in the network's joints.
+        found: of every row, in the network's joints.
+        root: the data root, for COCO, whose score needs the file of all annotations.
+        soft_nms: on COCO, order duplicates by lowered scores instead of dropping them.
     """
     people = clips.people
-    shown = np.ones(keypoints.shape[:2], dtype=bool)
-    ours, _ = convert(keypoints, shown, clips.skeleton, people.skeleton)
+    shown = np.ones(found.keypoints.shape[:2], dtype=bool)
+    ours, _ = convert(found.keypoints, shown, clips.skeleton, people.skeleton)
+    if people.dataset == "COCO":
+        return _average_precision(clips, ours, found.scores, root, soft_nms)
     known = people.reference > 0  # False for NaN: training annotations may lack a reference
     columns = (ours, people.keypoints, people.visible, people.reference)
     result = metrics.pck(people.dataset, *(column[known] for column in columns))
@@ -142,6 +145,46 @@ def official(clips: Clips, keypoints: np.ndarray) -> Score:
         return result
     lost = f"{(~known).sum()} people without a reference length left out"
     return replace(result, protocol=f"{result.protocol}; {lost}")
+
+
+IN_VISIBILITY, OKS_NMS = 0.2, 0.9  # thresholds of SimpleBaseline and HRNet
+
+
+def _average_precision(
+    clips: Clips, keypoints: np.ndarray, heights: np.ndarray, root: Path, soft: bool
+) -> Score:
+    """COCO's ten numbers: rescore, suppress duplicates, evaluate over all images of the split."""
+    people = clips.people
+    images = np.array([int(Path(name).stem) for name in people.image.tolist()])
+    scores = oks.rescore(heights, people.score, IN_VISIBILITY)
+    areas = clips.framing.areas(clips.sides)[clips.clip_of_row]
+    suppress = oks.soft_oks_nms if soft else oks.oks_nms
+    kept = suppress(images, keypoints, scores, areas, OKS_NMS)
+    results = oks.results_from_arrays(*(c[kept] for c in (images, keypoints, heights, scores)))
+    truth = coco.annotation_file(root, "test" if people.split == "test" else "train")
+    over = None if people.split == "test" else set(images.tolist())
+    numbers = oks.coco_keypoint_ap(truth, results, over)
+    detected = not people.visible.any()
+    sentence = (
+        f"COCO keypoint AP with {'detected' if detected else 'ground-truth'} boxes, "
+        f"{len(kept)} of {len(people)} people left by OKS {'soft ' if soft else ''}NMS at {OKS_NMS}"
+    )
+    if detected:
+        some = oks.coco_keypoint_ap(truth, results, set(images.tolist()))["AP"]
+        sentence += (
+            f"; over the {len(set(images.tolist()))} images with a detection AP is {some:.4f}"
+        )
+    metric = f"AP, {'detected' if detected else 'ground-truth'} boxes"
+    return Score(numbers["AP"], numbers, metric, sentence, len(people))
+
+
+def quick(clips: Clips, keypoints: np.ndarray) -> float:
+    """A score for choosing the best epoch, percent: the official PCK, or mean OKS on COCO."""
+    people = clips.people
+    if people.dataset != "COCO":
+        return official(clips, Predictions(keypoints, np.ones(keypoints.shape[:2]))).mean
+    area = people.reference**2
+    return 100 * oks.mean_oks(keypoints, people.keypoints, people.visible, area)
 
 
 def lenient(clips: Clips, keypoints: np.ndarray) -> Score:
@@ -162,7 +205,7 @@ def lenient(clips: Clips, keypoints: np.ndarray) -> Score:
 
 def score(
     dataset: str,
-    predictions: np.ndarray | Mapping[int | str, np.ndarray],
+    predictions: np.ndarray | Mapping[int | str, np.ndarray] | list[dict] | str | Path,
     split: str | None = None,
     root: str | Path | None = None,
 ) -> Score:
@@ -171,8 +214,9 @@ def score(
     Predictions are in the coordinates of the ground-truth files and are compared as they are.
 
     Args:
-        dataset: LSP, MPII or PennAction.
-        predictions: LSP (1000, 14, 2) for images 1001..2000 in LSP's joint order; MPII (N, 16, 2)
+        dataset: LSP, MPII, PennAction or COCO.
+        predictions: COCO a list of result dicts or a results json, over all images of val2017;
+            LSP (1000, 14, 2) for images 1001..2000 in LSP's joint order; MPII (N, 16, 2)
             in the order of annot/gt_valid.mat; PennAction a mapping of sequence id to (n, 13, 2).
         split: test, which is the default. Penn Action can also be scored on train; without a
             split its score is over the sequences that are given, and says how many those are.
@@ -192,7 +236,15 @@ def score(
         return _score_lsp(np.asarray(predictions, float), place)
     if name == "MPII":
         return _score_mpii(np.asarray(predictions, float), place)
-    raise PosekitError(f"posekit.score knows {', '.join(metrics.PROTOCOLS)}, not yet {name}")
+    return _score_coco(predictions, place)
+
+
+def _score_coco(results: list[dict] | str | Path, root: Path) -> Score:
+    if isinstance(results, str | Path):
+        results = load_records(Path(results))
+    numbers = oks.coco_keypoint_ap(coco.annotation_file(root, "test"), results)
+    sentence = "COCO keypoint AP over all images of val2017, results as given"
+    return Score(numbers["AP"], numbers, "AP", sentence, len(results))
 
 
 def _score_lsp(predictions: np.ndarray, root: Path) -> Score:

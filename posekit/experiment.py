@@ -13,21 +13,24 @@ from torch import nn
 
 from . import data, metrics, viz
 from .data import Annotations, EmptySplit
-from .data.clips import Augmentation, Clips, loader
+from .data.clips import Clips, loader
+from .data.framing import Framing, TopDownAugmentation, UniformAugmentation
 from .data.sample import ensure_sample
 from .errors import PosekitError
-from .evaluate import Predictions, lenient, mean_pose, official, predict
+from .evaluate import Predictions, lenient, mean_pose, official, predict, quick
 from .models import cost, create_model, list_models
-from .recipes import Bound, Recipe, bind, published
-from .report import build_index, write_report
+from .recipes import Bound, PoseMachineRecipe, Recipe, TopDownRecipe, bind, published
+from .report import build_index, headline, shown, write_report
 from .results import Run, comparison
-from .skeletons import skeleton
+from .skeletons import SKELETONS, Skeleton
 from .train.checkpoint import Checkpoints
 from .train.loop import Log, Machine, choose_machine, fit
-from .train.losses import heatmap_loss
+from .train.pose_machine import PoseMachineTask
 from .train.progress import bar, epoch_lines
-from .train.task import PoseMachineTask
+from .train.task import Task
+from .train.top_down import TopDownTask
 from .weights import load_weights, save_weights
+from .weights.imagenet import init_backbone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +45,7 @@ class Experiment:
         bound: the checked parameters.
         run: the run folder.
         machine: device, precision, loading processes.
+        root: the data root that is read.
         train: training clips, augmented.
         val: clips held out from training, for choosing the best epoch.
         test: the clips that are scored.
@@ -55,10 +59,11 @@ class Experiment:
     bound: Bound
     run: Run
     machine: Machine
+    root: Path | None = None
     train: Clips | None = None
     val: Clips | None = None
     test: Clips | None = None
-    task: PoseMachineTask | None = None
+    task: Task | None = None
     log: Log | None = None
     network: str = ""
     predictions: Predictions | None = None
@@ -122,26 +127,27 @@ def load(experiment: Experiment) -> str:
     Raises:
         PosekitError: what is missing or damaged and where to get it.
     """
-    recipe, source = experiment.recipe, experiment.bound.source
-    root = experiment.bound.data_root
-    if source == "sample":
-        root = ensure_sample(recipe.dataset, smoke=experiment.bound.smoke)
-    tables = _splits(recipe.dataset, root, source, recipe.source == "real", recipe.holdout)
-    about = _shapes_only(recipe).description
-    joints = skeleton(about.skeleton)
+    recipe, bound = experiment.recipe, experiment.bound
+    if bound.source == "sample":
+        experiment.root = ensure_sample(recipe.dataset, smoke=bound.smoke)
+    else:
+        experiment.root = bound.data_root
+    tables = _splits(recipe, experiment.root, bound.source)
+    about = _shapes_only(recipe, tables["train"].skeleton).description
+    joints = SKELETONS.get(about.skeleton, tables["train"].skeleton)
     frames = recipe.frames if about.kind == "clip" else 1
+    framing, augmentation = _crops(recipe, joints)
 
-    def clips(people: Annotations, augmentation: Augmentation | None = None) -> Clips:
-        return Clips(
-            people, joints, frames, recipe.image_size, recipe.box_padding, augmentation, recipe.seed
-        )
+    def clips(people: Annotations, *augmented: Any) -> Clips:
+        return Clips(people, joints, frames, framing, *augmented, seed=recipe.seed)
 
-    augmentation = Augmentation(
-        recipe.scale_range, recipe.rotation, recipe.flip_prob, recipe.colour_jitter
-    )
     experiment.train = clips(tables["train"], augmentation)
     experiment.val = clips(tables["val"])
-    experiment.test = clips(tables[recipe.eval_split])
+    scored = tables[recipe.eval_split]
+    if getattr(recipe, "boxes", "ground_truth") == "detections":
+        scored = _detections(recipe, experiment.root, bound.source)
+        tables["found"] = scored
+    experiment.test = clips(scored)
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
     if recipe.eval_split != "test":
         notes.append(f"scored on the {recipe.eval_split} part, not on the test split")
@@ -155,52 +161,104 @@ def load(experiment: Experiment) -> str:
     return "\n".join([label, *lines, *(f"note: {note}" for note in notes)])
 
 
-def _shapes_only(recipe: Recipe) -> nn.Module:
+def _crops(recipe: Recipe, joints: Skeleton) -> tuple[Framing, Any]:
+    """How the recipe's family frames a person, and how training moves the crop about."""
+    size, jitter = recipe.image_size, recipe.colour_jitter
+    if isinstance(recipe, PoseMachineRecipe):
+        moves = (recipe.scale_range, recipe.rotation, recipe.flip_prob, jitter)
+        return Framing(size, recipe.box_padding), UniformAugmentation(*moves)
+    drop = 15 / 200 if recipe.dataset == "MPII" else 0.0
+    framing = Framing(size, recipe.box_padding, half_pixel=False, drop=drop, fill=0)
+    augmentation = TopDownAugmentation(
+        joints,
+        size[1] / size[0],
+        recipe.half_body_prob,
+        recipe.scale_factor,
+        recipe.rotation,
+        recipe.rotation_prob,
+        recipe.flip_prob,
+        jitter,
+        recipe.faithful,
+    )
+    return framing, augmentation
+
+
+def _shapes_only(recipe: Recipe, joints: Skeleton) -> nn.Module:
     """The recipe's network without weights, to ask it for shapes."""
     with torch.device("meta"):
-        return create_model(recipe.network, **_options(recipe))
+        return _network(recipe, joints)
 
 
-def _options(recipe: Recipe) -> dict[str, Any]:
-    """Options of the network that the recipe changes; not every network knows them all."""
+def _network(recipe: Recipe, joints: Skeleton) -> nn.Module:
+    """The recipe's network; options are passed on where the recipe departs from the usual."""
     wanted = {"width": (recipe.width, 1.0), "init": (recipe.weight_init, "paper")}
-    return {name: value for name, (value, usual) in wanted.items() if value != usual}
+    options = {name: value for name, (value, usual) in wanted.items() if value != usual}
+    keypoints = len(joints) if isinstance(recipe, TopDownRecipe) else None
+    return create_model(recipe.network, keypoints, **options)
 
 
-def _splits(
-    dataset: str, root: Path, source: str, allow_partial: bool, holdout: float
-) -> dict[str, Annotations]:
+def _task(recipe: Recipe, model: nn.Module, joints: Skeleton) -> Task:
+    """How the recipe's family feeds, teaches and reads a network."""
+    if isinstance(recipe, PoseMachineRecipe):
+        return PoseMachineTask(model, recipe.sigma, recipe.centre_sigma, recipe.loss)
+    return TopDownTask(
+        model,
+        joints,
+        recipe.sigma,
+        recipe.loss,
+        recipe.decoder,
+        recipe.shift_heatmap,
+        recipe.faithful,
+    )
+
+
+def _splits(recipe: Recipe, root: Path, source: str) -> dict[str, Annotations]:
     """Train, val and test tables; a partial folder that holds one split only is used for all."""
-    tables = {}
+    partial_data, tables = recipe.source == "real", {}
     for split in ("train", "test"):
         try:
             tables[split] = data.load(
-                dataset, split, root, source=source, allow_partial=allow_partial
+                recipe.dataset, split, root, source=source, allow_partial=partial_data
             )
         except EmptySplit:
-            if not allow_partial or (split == "test" and not tables):
+            if not partial_data or (split == "test" and not tables):
                 raise
     if len(tables) == 1:
         (split, only), *_ = tables.items()
         note = f"this folder holds the {split} split only: trained and scored on the same frames"
         only = replace(only, notes=(*only.notes, note))
         return {name: replace(only, split=name) for name in ("train", "val", "test")}
-    train, val = hold_out(tables["train"], holdout)
+    train, val = hold_out(tables["train"], recipe.holdout)
     return {"train": train, "val": val, "test": tables["test"]}
 
 
+def _detections(recipe: Recipe, root: Path, source: str) -> Annotations:
+    """The people a detector found, in place of the annotated ones of the test split."""
+    if recipe.eval_split != "test":
+        raise PosekitError(f"boxes=detections are of the test split, not of {recipe.eval_split}")
+    return data.load(
+        recipe.dataset,
+        "test",
+        root,
+        source=source,
+        allow_partial=recipe.source == "real",
+        boxes="detections",
+    )
+
+
 def hold_out(people: Annotations, share: float) -> tuple[Annotations, Annotations]:
-    """Set whole sequences of the training part aside for validation.
+    """Set whole sequences or images of the training part aside for validation.
 
     The same ones every time, so that runs can be compared. With nothing to set aside, validation
     looks at the training part itself.
     """
-    sequences = np.unique(people.sequence)
-    count = min(round(share * len(sequences)), len(sequences) - 1)
+    video = people.dataset == "PennAction"
+    unit = people.sequence if video else people.image  # several people may share an image
+    units = np.unique(unit)
+    count = min(round(share * len(units)), len(units) - 1)
     if count == 0:
         return people, people.rows(np.arange(len(people)), "val")
-    chosen = np.random.default_rng(0).permutation(sequences)[:count]
-    held = np.isin(people.sequence, chosen)
+    held = np.isin(unit, np.random.default_rng(0).permutation(units)[:count])
     return people.rows(~held), people.rows(held, "val")
 
 
@@ -210,34 +268,41 @@ def build(experiment: Experiment) -> str:
     Returns:
         Its table as text: parts with their parameters, shapes and cost for one clip.
     """
-    recipe, clips = experiment.recipe, experiment.train
+    recipe, clips, device = experiment.recipe, experiment.train, experiment.machine.device
     torch.manual_seed(recipe.seed)
-    model = create_model(recipe.network, **_options(recipe))
-    note = str(load_weights(model, recipe.init)) if recipe.init else ""
-    about, frames = model.description, clips.rows.shape[1]
-    inputs = _one_clip(model, clips)
+    model = _network(recipe, clips.skeleton)
+    notes = []
+    if getattr(recipe, "backbone", None):
+        file = None if recipe.backbone == "torchvision" else Path(recipe.backbone).expanduser()
+        notes.append(str(init_backbone(model, file)))
+    if recipe.init:
+        notes.append(str(load_weights(model, recipe.init)))
+    about, inputs = model.description, _one_clip(model, clips)
     price = cost(model, *inputs)
     experiment.run.update(params_count=price.params, gmacs=price.gmacs, paper_title=about.paper)
-    model.to(experiment.machine.device)
-    if recipe.channels_last and experiment.machine.device.type == "cuda":
+    model.to(device)
+    if recipe.channels_last and device.type == "cuda":
         model.to(memory_format=torch.channels_last)
-    experiment.task = PoseMachineTask(model, recipe.sigma, recipe.centre_sigma, recipe.loss)
+    experiment.task = _task(recipe, model, clips.skeleton)
+    frames = clips.rows.shape[1]
     lines = [
         f"{about.name}: {about.paper}",
-        f"input {tuple(inputs[0].shape)} {about.colour} and centre map, output {price.output}",
-        *(f"  {name:10} {_count(part):>12,}" for name, part in model.named_children()),
-        f"  {'parameters':10} {price.params:>12,}",
-        f"  {'GMACs':10} {price.gmacs:>12.3f} for {frames} frame{'s' * (frames > 1)}",
+        f"input {' and '.join(str(tuple(i.shape)) for i in inputs)} {about.colour}, "
+        f"output {price.output}",
+        *(f"  {name:16} {_count(part):>12,}" for name, part in model.named_children()),
+        f"  {'parameters':16} {price.params:>12,}",
+        f"  {'GMACs':16} {price.gmacs:>12.3f} for {frames} frame{'s' * (frames > 1)}",
     ]
-    experiment.network = "\n".join([*lines, note]).strip()
+    experiment.network = "\n".join([*lines, *notes])
     return experiment.network
 
 
-def _one_clip(model: nn.Module, clips: Clips) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs of the right shape for one clip: frames or an image, and a centre map."""
+def _one_clip(model: nn.Module, clips: Clips) -> list[torch.Tensor]:
+    """Inputs of the right shape for one clip: frames or an image, perhaps a centre map."""
     (h, w), frames = clips.image_size, clips.rows.shape[1]
     lead = (1, frames) if model.description.kind == "clip" else (1,)
-    return torch.empty(*lead, 3, h, w, device="meta"), torch.empty(1, 1, h, w, device="meta")
+    shapes = [(*lead, 3, h, w)] + [(1, 1, h, w)] * model.description.centre_map
+    return [torch.empty(shape, device="meta") for shape in shapes]
 
 
 def _count(module: nn.Module) -> int:
@@ -268,29 +333,30 @@ def codec_check(experiment: Experiment, clips: int = 4) -> Any:
 
     Prints how far the joints read off perfect heat maps are from the truth; returns a figure.
     """
-    source, recipe = experiment.test, experiment.recipe
-    ghost = _shapes_only(recipe)
-    task = PoseMachineTask(ghost, recipe.sigma, recipe.centre_sigma)
-    channels, *cells = cost(ghost, *_one_clip(ghost, source)).output[-3:]
+    source, recipe, size = experiment.test, experiment.recipe, experiment.test.image_size
+    if not source.visible.any():  # detections have no truth
+        source = experiment.val
+    ghost = _shapes_only(recipe, source.skeleton)
+    task = _task(recipe, ghost, source.skeleton)
+    cells = cost(ghost, *_one_clip(ghost, source)).output[-2:]
     chosen = np.unique(np.linspace(0, len(source) - 1, 64).astype(int))
     batch = _batch(source, chosen, experiment.machine)
     keypoints, visible = batch["keypoints"][:, :1], batch["visible"][:, :1]
-    stages = torch.empty(len(chosen), 1, channels, *cells, device="meta")
-    target, _ = task.targets(keypoints, visible, stages, source.image_size)
+    target, weights = task.paint(keypoints, visible, size, cells)
     joints = target[:, :, : len(source.skeleton)]
-    found, _ = task.decode(joints, source.image_size)
-    error = (found - keypoints).norm(dim=-1)[visible & (joints.amax((-2, -1)) > 0)]
+    found, _ = task.decode(joints, size)
+    inside = (joints.amax((-2, -1)) > 0) & (weights[:, :, : len(source.skeleton)] > 0)
+    error = (found - keypoints).norm(dim=-1)[visible & inside]
     print(
         f"targets read back: mean error {error.mean():.2f} px, worst {error.max():.2f} px, "
-        f"in crops of {max(source.image_size)} px with cells of "
-        f"{source.image_size[0] / cells[0]:.3g} px"
+        f"in crops of {size[0]} x {size[1]} px with cells of {size[0] / cells[0]:.3g} px"
     )
     images = batch["images"][:clips, 0].permute(0, 2, 3, 1).cpu().numpy()
     figure = viz.heatmap_grid(
         images,
         target[:clips, 0].cpu().numpy(),
         [f"clip {clip + 1}" for clip in range(len(images))],
-        [*source.skeleton.joints, "background"][:channels],
+        [*source.skeleton.joints, "background"][: target.shape[2]],
         f"What the network is taught: {experiment.run.label}",
     )
     return experiment.run.figure("2-targets", figure, "Target heat maps over their crops.")
@@ -305,16 +371,12 @@ def _batch(clips: Clips, chosen: np.ndarray, machine: Machine) -> dict[str, torc
 @torch.no_grad()
 def first_loss(experiment: Experiment) -> str:
     """The loss of the untrained network on one batch, beside that of saying nothing at all."""
-    task, recipe = experiment.task, experiment.recipe
-    count = min(recipe.batch_size, len(experiment.train))
-    batch = _batch(experiment.train, np.arange(count), experiment.machine)
+    task, source = experiment.task, experiment.train
+    count = min(experiment.recipe.batch_size, len(source))
+    batch = _batch(source, np.arange(count), experiment.machine)
     task.model.eval()
-    stages = task.outputs(batch["images"]).float()
-    target, weights = task.targets(
-        batch["keypoints"], batch["visible"], stages, experiment.train.image_size
-    )
-    silent = heatmap_loss(torch.zeros_like(stages), target, weights, recipe.loss)
-    drawn = heatmap_loss(stages, target, weights, recipe.loss)
+    outputs = task.outputs(batch["images"])
+    drawn, silent = (task.compare(o, batch) for o in (outputs, torch.zeros_like(outputs)))
     return f"loss before training {drawn:.4g}; of empty maps {silent:.4g}"
 
 
@@ -329,13 +391,12 @@ def train(experiment: Experiment) -> "pd.DataFrame":
     pin = machine.device.type == "cuda"
     make = partial(loader, batch_size=recipe.batch_size, workers=machine.workers, pin=pin)
     batches, held_out = make(experiment.train, shuffle=True), make(experiment.val, shuffle=False)
-    metric = f"val {metrics.PROTOCOLS[recipe.dataset].name}"
-    show = epoch_lines(recipe.epochs, metric)
+    show = epoch_lines(recipe.epochs, _validation_metric(recipe))
     writer = _tensorboard(run.folder) if recipe.tensorboard else None
 
     def validate() -> float:
         found = predict(experiment.task, held_out, machine)
-        return official(experiment.val, found.keypoints).mean
+        return quick(experiment.val, found.keypoints)
 
     def report(record: dict[str, Any]) -> None:
         show(record)
@@ -369,7 +430,7 @@ def train(experiment: Experiment) -> "pd.DataFrame":
         {
             "model": about.name,
             "paper": about.paper,
-            "skeleton": about.skeleton,
+            "skeleton": experiment.train.skeleton.name,
             "colour": about.colour,
             "image_size": str(list(recipe.image_size)),
             "width": str(recipe.width),
@@ -378,6 +439,11 @@ def train(experiment: Experiment) -> "pd.DataFrame":
         },
     )
     return pd.DataFrame(experiment.log.records)
+
+
+def _validation_metric(recipe: Recipe) -> str:
+    known = metrics.PROTOCOLS.get(recipe.dataset)
+    return f"val {known.name}" if known else "val mean OKS, percent"
 
 
 def _tensorboard(folder: Path) -> Any:
@@ -392,7 +458,7 @@ def _tensorboard(folder: Path) -> Any:
 
 def curves(experiment: Experiment) -> Any:
     """Figure of loss, validation score and learning rate."""
-    metric = metrics.PROTOCOLS[experiment.recipe.dataset].name
+    metric = _validation_metric(experiment.recipe)
     title = f"Training of {experiment.recipe.network} on {experiment.run.label}"
     figure = viz.curves(experiment.log.records, metric, title)
     return experiment.run.figure("3-curves", figure, "Loss, validation score, learning rate.")
@@ -407,8 +473,10 @@ def evaluate(experiment: Experiment) -> "pd.DataFrame":
     experiment.predictions = predict(
         experiment.task, batches, machine, recipe.flip_test, recipe.test_scales, bar
     )
-    score = official(experiment.test, experiment.predictions.keypoints)
-    baseline = official(experiment.test, mean_pose(experiment.train, experiment.test))
+    soft = getattr(recipe, "soft_nms", False)
+    score = official(experiment.test, experiment.predictions, experiment.root, soft)
+    never_looks = _as_predictions(mean_pose(experiment.train, experiment.test))
+    baseline = official(experiment.test, never_looks, experiment.root, soft)
     known = published(recipe.paper, recipe.dataset)
     table = comparison(score, baseline, known, run.label)
     flips = "with" if recipe.flip_test else "without"
@@ -421,13 +489,19 @@ def evaluate(experiment: Experiment) -> "pd.DataFrame":
         protocol=f"{protocol}; generated sample data" if run.is_sample else protocol,
         metric=score.metric,
         split=recipe.eval_split,
-        metrics={**score.per_joint, "Mean": score.mean},
+        metrics=score.values,
         baseline={"mean_pose": baseline.mean},
-        published={p["method"]: p["mean"] for p in known if p["metric"] == score.metric},
+        published={
+            p["method"]: p[score.headline.lower()] for p in known if p["metric"] == score.metric
+        },
         n_samples=score.n_people,
     )
     experiment.tables[f"{score.metric}, {run.label}"] = table
     return table
+
+
+def _as_predictions(keypoints: np.ndarray) -> Predictions:
+    return Predictions(keypoints, np.ones(keypoints.shape[:2]))
 
 
 def evaluate_leniently(experiment: Experiment) -> "pd.DataFrame":
@@ -545,8 +619,8 @@ def finish(experiment: Experiment) -> str:
     run.end("finished")
     index = build_index()
     return (
-        f"{record['model']} on {run.label}: {record['metrics']['Mean']:.1f} {record['metric']} "
-        f"(mean pose {record['baseline']['mean_pose']:.1f})\nreport {path}\nindex  {index}"
+        f"{record['model']} on {run.label}: {shown(headline(record))} {record['metric']} "
+        f"(mean pose {shown(record['baseline']['mean_pose'])})\nreport {path}\nindex  {index}"
     )
 
 

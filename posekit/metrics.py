@@ -70,8 +70,9 @@ class Score:
     """A score and what it means.
 
     Attributes:
-        mean: the headline, percent for the PCK family.
-        per_joint: column -> percent: Head, Shoulder, Elbow, Wrist, Hip, Knee, Ankle.
+        mean: the headline, percent for the PCK family, COCO's AP as 0..1.
+        per_joint: column -> percent: Head, Shoulder, Elbow, Wrist, Hip, Knee, Ankle; for COCO the
+            ten numbers of pycocotools.
         metric: the metric as tables name it.
         protocol: one sentence that defines the numbers.
         n_people: people (frames of people) scored.
@@ -83,11 +84,21 @@ class Score:
     protocol: str
     n_people: int
 
+    @property
+    def headline(self) -> str:
+        """What `mean` is called: AP on COCO, else Mean."""
+        return "AP" if "AP" in self.per_joint else "Mean"
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Every column with its number, the headline among them."""
+        return self.per_joint | {self.headline: self.mean}
+
     def table(self) -> "pd.DataFrame":
-        """One row: the columns of `per_joint`, Mean, and the metric's name."""
+        """One row: the columns of `values`, and the metric's name."""
         import pandas as pd
 
-        return pd.DataFrame([{**self.per_joint, "Mean": self.mean, "metric": self.metric}])
+        return pd.DataFrame([{**self.values, "metric": self.metric}])
 
 
 def hits(

@@ -13,13 +13,13 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import Field, field_validator
 
 from .errors import PosekitError
-from .parameters import Parameters, check, coerce, problems
+from .knobs import PoseMachineRecipe, Recipe, TopDownRecipe
+from .parameters import check, problems
 from .places import (
     DATASETS,
     data_root,
@@ -32,9 +32,11 @@ from .places import (
 
 __all__ = [
     "DATASETS",
-    "KNOBS",
+    "RECIPES",
     "Bound",
+    "PoseMachineRecipe",
     "Recipe",
+    "TopDownRecipe",
     "bind",
     "data_root",
     "dataset_name",
@@ -47,82 +49,15 @@ __all__ = [
     "smoke",
 ]
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Pixels = Annotated[int, Field(ge=16, multiple_of=8)]
+# Paper -> its family's knobs.
+RECIPES: dict[str, type[Recipe]] = {
+    "cpm": PoseMachineRecipe,
+    "lpm": PoseMachineRecipe,
+    "simplebaseline": TopDownRecipe,
+    "hrnet": TopDownRecipe,
+    "hourglass": TopDownRecipe,
+}
 
-
-class Recipe(Parameters):
-    """Every knob of a run; the descriptions are what the notebooks and errors show."""
-
-    paper: str = Field(description="stem of the paper: lpm, cpm, ...")
-    dataset: str = Field("PennAction", description="LSP, MPII, PennAction or COCO")
-    source: Literal["auto", "real", "sample"] = Field("auto", description="auto, real or sample")
-    data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
-    recipe: Literal["paper", "mobilepose"] = Field("paper", description="whose training settings")
-
-    network: str = Field(description="a name of posekit.list_models()")
-    width: Annotated[float, Field(gt=0, le=4)] = Field(1.0, description="multiplier on channels")
-    weight_init: Literal["paper", "he"] = Field("paper", description="random weights: paper or he")
-    frames: Annotated[int, Field(ge=1, le=128)] = Field(description="frames in a clip (T)")
-    image_size: tuple[Pixels, Pixels] = Field(description="crop as [h, w], pixels")
-    sigma: Positive = Field(description="Gaussian of a target, crop pixels")
-    centre_sigma: Positive = Field(21.0, description="Gaussian of the centre map, crop pixels")
-    box_padding: Positive = Field(description="side of the crop as a multiple of the person's box")
-
-    scale_range: tuple[Positive, Positive] = Field(description="random factor on the person's size")
-    rotation: Annotated[float, Field(ge=0, le=180)] = Field(description="random turn, +- degrees")
-    flip_prob: Fraction = Field(description="share of clips that are mirrored")
-    colour_jitter: Fraction = Field(0.0, description="random factor on each channel, 1 +- this")
-
-    init: str | None = Field(None, description="run folder or weights file to start from")
-    epochs: Annotated[int, Field(ge=1)] = Field(description="passes over all training frames")
-    batch_size: Annotated[int, Field(ge=1)] = Field(description="clips in an iteration")
-    optimiser: Literal["sgd", "adam", "adamw"] = Field(description="sgd, adam or adamw")
-    lr: Positive = Field(description="base learning rate")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
-    weight_decay: NotNegative = Field(description="on weights; biases have none")
-    bias_lr_factor: Positive = Field(1.0, description="learning rate of biases, relative")
-    first_stage_lr_factor: Positive = Field(1.0, description="learning rate of stage 1, relative")
-    schedule: Literal["step", "onecycle"] = Field("step", description="step or onecycle")
-    lr_step: Annotated[int, Field(ge=1)] = Field(description="iterations between two steps")
-    lr_gamma: Annotated[float, Field(gt=0, le=1)] = Field(description="factor at each step")
-    clip_grad: NotNegative = Field(0.0, description="largest global gradient norm; 0 for none")
-    loss: Literal["sum", "mean"] = Field("sum", description="squared errors: sum / 2B, or mean")
-
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the network")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loading processes; -1 for auto")
-    channels_last: bool = Field(True, description="memory format of the convolutions")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="of everything random")
-    holdout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.05, description="share of the training part kept for validation"
-    )
-    eval_every: Annotated[int, Field(ge=1)] = Field(1, description="epochs between validations")
-    eval_split: Literal["test", "val", "train"] = Field("test", description="split of the score")
-    flip_test: bool = Field(False, description="average with the mirrored image when testing")
-    test_scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
-        (1.0,), description="sizes of the person to add up when testing"
-    )
-    resume: Literal["auto", "never"] = Field("auto", description="continue an interrupted run")
-    tensorboard: bool = Field(False, description="also write TensorBoard events")
-    interactive: bool = Field(False, description="show the live browser of samples")
-
-    @field_validator("dataset")
-    @classmethod
-    def _known_dataset(cls, value: str) -> str:
-        return dataset_name(value)
-
-    @field_validator("scale_range")
-    @classmethod
-    def _rising(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if value[0] > value[1]:
-            raise ValueError("must be [smallest, largest]")
-        return value
-
-
-KNOBS = tuple(name for name in Recipe.model_fields if name != "paper")
 # What may differ between two runs that end with the same numbers.
 _NO_EFFECT = {"data_root", "device", "workers", "resume", "tensorboard", "interactive"}
 
@@ -148,7 +83,7 @@ class Bound:
     def table(self) -> list[tuple[str, Any, str]]:
         """Rows (name, value, origin); the source is the resolved one."""
         values = self.recipe.model_dump(mode="json") | {"source": self.source}
-        return [(name, values[name], self.origins[name]) for name in KNOBS]
+        return [(name, values[name], self.origins[name]) for name in self.recipe.knobs()]
 
     def text(self) -> str:
         """The table as aligned text, without rows that differ between machines."""
@@ -178,20 +113,24 @@ def bind(paper: str, namespace: MutableMapping[str, Any], first: bool = True) ->
     Raises:
         PosekitError: naming every unknown, mistyped or impossible parameter at once.
     """
+    if paper not in RECIPES:
+        raise PosekitError(f"unknown paper {paper!r}: there are {', '.join(RECIPES)}")
+    kind = RECIPES[paper]
     title = f"the {paper} notebook cannot run with this:"
     stem = ["paper"] if namespace.get("paper") in (None, paper) else []
-    given = check(Recipe, namespace, title, KNOBS, stem, first)
+    given = check(kind, namespace, title, kind.knobs(), stem, first)
+    defaults = {name: field.default for name, field in kind.model_fields.items()}
 
-    dataset = dataset_name(given.get("dataset", Recipe.model_fields["dataset"].default))
+    dataset = dataset_name(given.get("dataset", defaults["dataset"]))
     source, root = resolve_source(dataset, given.get("source"), given.get("data_root"))
     small = source == "sample" and smoke()
-    variant = coerce(Recipe.model_fields["recipe"].annotation, given.get("recipe", "paper"))
-    layers = [(f"recipe params/{paper}/{_file(dataset, variant)}", _file(dataset, variant))]
+    file = _file(dataset, given.get("recipe", "paper").strip().lower())
+    layers = [(f"recipe params/{paper}/{file}", file)]
     layers += [("sample.yaml", "sample.yaml")] if source == "sample" else []
     layers += [("smoke", "smoke.yaml")] if small else []
 
     values: dict[str, Any] = {"paper": paper}
-    origins = dict.fromkeys(KNOBS, "default")
+    origins = dict.fromkeys(kind.knobs(), "default")
     for origin, file in layers:
         found = read_recipe(paper, file)
         values |= found
@@ -200,12 +139,12 @@ def bind(paper: str, namespace: MutableMapping[str, Any], first: bool = True) ->
     origins |= {
         name: "you"
         for name, value in given.items()
-        if name not in ("dataset", "source") or value != Recipe.model_fields[name].default
+        if name not in ("dataset", "source") or value != defaults[name]
     }
-    if found := problems(Recipe, values):
+    if found := problems(kind, values):
         files = ", ".join(file for _, file in layers)
         raise PosekitError("\n  ".join([f"params/{paper}/ ({files}) is not whole:", *found]))
-    return Bound(Recipe.model_validate(values), origins, source, root, small)
+    return Bound(kind.model_validate(values), origins, source, root, small)
 
 
 def read_recipe(paper: str, file: str) -> dict[str, Any]:

@@ -56,13 +56,13 @@ def write_report(run: Run, tables: dict[str, Any], network: str, cells: list[str
     """
     record = run.record
     title = f"{record['model']} on {run.label}"
-    value, metric = record["metrics"]["Mean"], record["metric"]
+    value, metric = headline(record), record["metric"]
     body = [f"<h1>{escape(title)}</h1>", f"<p>{escape(record['paper_title'])}</p>"]
     if run.is_sample:
         body.append(f'<p class="sample">{_SAMPLE.format(dataset=escape(record["dataset"]))}</p>')
     body.append(
-        f'<p class="headline"><b>{value:.1f}</b> {escape(metric)}, {escape(run.label)} '
-        f"({escape(record['split'])}); mean pose {record['baseline']['mean_pose']:.1f}</p>"
+        f'<p class="headline"><b>{shown(value)}</b> {escape(metric)}, {escape(run.label)} '
+        f"({escape(record['split'])}); mean pose {shown(record['baseline']['mean_pose'])}</p>"
     )
     body.append(f"<p>Protocol: {escape(record['protocol'])}; {record['n_samples']:,} frames.</p>")
     body += [f"<p>Note: {escape(note)}</p>" for note in record["notes"]]
@@ -95,7 +95,7 @@ def _table(frame: Any) -> str:
 
 def _td(value: Any) -> str:
     if isinstance(value, float):
-        return f"<td>{'' if value != value else f'{value:.1f}'}</td>"
+        return f"<td>{shown(value)}</td>"
     return f'<td class="text">{escape(str(value))}</td>'
 
 
@@ -145,8 +145,8 @@ def _index_row(folder: Path, record: dict[str, Any], sample: bool) -> str:
     cells = [
         _thumbnail(folder, name),
         escape(str(record.get("model", "?"))) + (" (sample)" if sample else ""),
-        _number(record.get("metrics", {}).get("Mean", record.get("metrics", {}).get("AP"))),
-        _number(record.get("baseline", {}).get("mean_pose")),
+        shown(headline(record)),
+        shown(record.get("baseline", {}).get("mean_pose")),
         escape(str(record.get("split", ""))),
         f"{record.get('params_count', 0):,}",
         f"{record.get('gmacs', 0):.2f}",
@@ -167,5 +167,14 @@ def _thumbnail(folder: Path, name: str) -> str:
     return f'<img class="thumb" loading="lazy" alt="predictions" src="{source}">'
 
 
-def _number(value: Any) -> str:
-    return f"{value:.1f}" if isinstance(value, int | float) else ""
+def headline(record: dict[str, Any]) -> float | None:
+    """The one number of a run's metrics.json: AP on COCO, else Mean; None without a score."""
+    scores = record.get("metrics", {})
+    return scores.get("AP", scores.get("Mean"))
+
+
+def shown(value: Any) -> str:
+    """A score as text: AP with three decimals, percent with one; empty if there is none."""
+    if not isinstance(value, int | float) or value != value:
+        return ""
+    return f"{value:.3f}" if -1 <= value <= 1 else f"{value:.1f}"

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from IPython.display import Image
     from matplotlib.figure import Figure
 
-COLUMNS = ("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Mean")
 _PACKAGES = ("torch", "numpy", "opencv-python", "matplotlib", "pandas", "papermill")
 
 
@@ -192,18 +191,18 @@ def comparison(score: Score, baseline: Score, published: list[dict], this: str) 
     rows += [
         {
             "result": f"published: {p['method']}",
-            **{c: p[c.lower()] for c in COLUMNS},
+            **{column: p[column.lower()] for column in score.values},
             "metric": p["metric"],
             "source": p["source"],
         }
         for p in published
         if p["metric"] == score.metric
     ]
-    return pd.DataFrame(rows).fillna({"source": ""}).round(2)
+    return pd.DataFrame(rows).fillna({"source": ""}).round(3 if score.headline == "AP" else 2)
 
 
 def _row(score: Score) -> dict[str, Any]:
-    return score.per_joint | {"Mean": score.mean, "metric": score.metric, "source": ""}
+    return score.values | {"metric": score.metric, "source": ""}
 
 
 def to_markdown(frame: "pd.DataFrame") -> str:
@@ -224,7 +223,7 @@ def to_latex(frame: "pd.DataFrame") -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return "" if value != value else f"{value:.2f}"
+        return "" if value != value else f"{value:.{3 if abs(value) <= 1 else 2}f}"
     return str(value)
 
 

@@ -137,7 +137,7 @@ def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
     """Training loss, validation score and learning rate over the epochs of a log."""
     figure = Figure(figsize=(10, 2.8), layout="constrained")
     axes = figure.subplots(1, 3)
-    series = {"loss": "training loss", "val": f"validation {metric}", "lr": "learning rate"}
+    series = {"loss": "training loss", "val": metric, "lr": "learning rate"}
     for ax, (key, label) in zip(axes, series.items(), strict=True):
         points = [(r["epoch"], r[key]) for r in records if key in r]
         ax.plot(*zip(*points, strict=True), ".-" if len(points) < 40 else "-", color=_LEFT)

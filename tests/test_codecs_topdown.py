@@ -168,6 +168,25 @@ def test_dark_leaves_flat_maps_and_borders_alone():
     assert torch.equal(codecs.dark(maps, middle)[:2], middle[:2])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_argmax_takes_the_first_of_equals_and_any_type(dtype):
+    maps = torch.zeros(2, 6, 5, dtype=dtype, requires_grad=True)
+    peaks = torch.zeros_like(maps)
+    peaks[0, 2, 3] = peaks[0, 2, 4] = peaks[0, 5, 0] = 2
+    cells, scores = codecs.argmax(maps + peaks)
+    assert cells.tolist() == [[3, 2], [0, 0]] and scores.tolist() == [2, 0]
+    assert cells.dtype == scores.dtype == dtype
+
+
+@pytest.mark.parametrize("method", codecs.DECODERS)
+def test_maps_of_a_diverged_network_do_not_stop_the_evaluation(method):
+    maps = torch.stack([torch.full((16, 12), float("nan")), MAPS[0, 0]])
+    cells, scores = codecs.decode_cells(maps[None], method)
+    alone, score = codecs.decode_cells(MAPS[:1, :1], method)
+    assert scores[0, 0].isnan()
+    assert torch.equal(cells[:, 1:], alone) and torch.equal(scores[:, 1:], score)
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(PosekitError, match="choose one of argmax"):
         codecs.decode_cells(MAPS, "unbiased")

@@ -7,13 +7,14 @@ from torch import nn
 
 from posekit import data
 from posekit.data.clips import Clips, loader
+from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
 from posekit.evaluate import final_beliefs, lenient, mean_pose, official, predict
 from posekit.models import create_model
 from posekit.recipes import bind
 from posekit.skeletons import POSE_MACHINE
 from posekit.train.loop import choose_machine
-from posekit.train.task import PoseMachineTask
+from posekit.train.pose_machine import PoseMachineTask
 
 
 @pytest.fixture(scope="module", params=["LSP", "MPII", "PennAction"])
@@ -21,7 +22,7 @@ def clips(request):
     root = ensure_sample(request.param, smoke=True)
     people = data.load(request.param, "test", root, source="sample")
     frames = 3 if request.param == "PennAction" else 1
-    return Clips(people, POSE_MACHINE, frames, (128, 128), 1.25)
+    return Clips(people, POSE_MACHINE, frames, Framing((128, 128), 1.25))
 
 
 class Oracle(PoseMachineTask):
@@ -37,8 +38,7 @@ class Oracle(PoseMachineTask):
         shown = range(self.shown - len(rows), self.shown)
         keypoints = np.stack([self.clips[0, clip]["keypoints"] for clip in shown])
         visible = torch.tensor(np.isfinite(keypoints).all(-1))
-        stages = torch.empty(len(rows), rows.shape[1], 15, 16, 16)
-        target, _ = self.targets(torch.tensor(keypoints), visible, stages, (128, 128))
+        target, _ = self.paint(torch.tensor(keypoints), visible, (128, 128), (16, 16))
         return target[:, :, :-1]
 
 
@@ -48,7 +48,7 @@ def machine():
 
 def test_a_network_that_knows_the_truth_scores_100(clips):
     found = predict(Oracle(clips), loader(clips, 4, False, 0, False), machine())
-    score = official(clips, found.keypoints)
+    score = official(clips, found)
     assert score.mean > 99
     assert lenient(clips, found.keypoints).mean > 99
     assert score.n_people == (clips.people.reference > 0).sum()
@@ -82,8 +82,8 @@ def test_flip_test_of_a_symmetric_network_changes_nothing():
     task = Bright(create_model("lpm", width=0.0625), 8.0, 8.0)
     images = torch.zeros(1, 2, 3, 64, 64, dtype=torch.uint8)
     images[..., 16:24, 40:48] = 200
-    plain = final_beliefs(task, images, POSE_MACHINE.flip)
-    both = final_beliefs(task, images, POSE_MACHINE.flip, flip_test=True)
+    plain = final_beliefs(task, images)
+    both = final_beliefs(task, images, flip_test=True)
     assert plain.shape == both.shape == (1, 2, 14, 8, 8)
     assert plain.argmax() == both.argmax()
 
@@ -101,8 +101,7 @@ def test_scales_look_at_the_same_place():
     images = torch.full((1, 1, 3, 96, 96), 128, dtype=torch.uint8)
     images[..., 60:76, 28:44] = 255
     places = [
-        task.decode(final_beliefs(task, images, POSE_MACHINE.flip, scales=(s,)), (96, 96))[0]
-        for s in (0.8, 1.0, 1.25)
+        task.decode(final_beliefs(task, images, scales=(s,)), (96, 96))[0] for s in (0.8, 1.0, 1.25)
     ]
     for place in places:
         np.testing.assert_allclose(place[0, 0, 0], [35.5, 67.5], atol=3)

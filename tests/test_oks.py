@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,22 @@ def test_bad_coco_input_is_refused(tmp_path):
         oks.coco_keypoint_ap(truth, results, image_ids=[1, 7])
     with pytest.raises(PosekitError, match="keypoints 3, scores 2"):
         oks.oks_nms(np.ones(3), np.zeros((3, 17, 2)), np.ones(2), np.ones(3))
+
+
+@pytest.mark.real
+def test_the_annotations_score_1_on_real_files():
+    root = os.environ.get("POSEKIT_REAL_DATA")
+    if not root:
+        pytest.skip("POSEKIT_REAL_DATA is not set")
+    file = Path(root) / "coco" / "annotations" / "person_keypoints_val2017.json"
+    people = [a for a in json.loads(file.read_text())["annotations"] if a["num_keypoints"]]
+    images = np.array([a["image_id"] for a in people])
+    triplets = np.array([a["keypoints"] for a in people], float).reshape(-1, 17, 3)
+    results = oks.results_from_arrays(
+        images, triplets[..., :2], triplets[..., 2], np.linspace(0.1, 1, len(people))
+    )
+    found = oks.coco_keypoint_ap(file, results)
+    np.testing.assert_allclose(list(found.values()), 1, rtol=1e-9)
 
 
 def test_oks_against_pycocotools():

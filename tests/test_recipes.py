@@ -4,7 +4,9 @@ from hypothesis import strategies as st
 
 from posekit import recipes
 from posekit.errors import PosekitError
-from posekit.recipes import KNOBS, Recipe, bind
+from posekit.recipes import PoseMachineRecipe, bind
+
+KNOBS = PoseMachineRecipe.knobs()
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +130,14 @@ def test_every_problem_is_in_one_message():
 
 
 def test_names_of_python_and_papermill_are_no_parameters():
-    namespace = {"In": [], "Out": {}, "_i1": "x", "pytest": pytest, "bind": bind, "Recipe": Recipe}
+    namespace = {
+        "In": [],
+        "Out": {},
+        "_i1": "x",
+        "pytest": pytest,
+        "bind": bind,
+        "Recipe": PoseMachineRecipe,
+    }
     bind("lpm", {**namespace, "PAPERMILL_OUTPUT_PATH": "out.ipynb", "paper": "lpm"})
     assert "paper='cpm'" in refusal({"paper": "cpm"})
 
@@ -146,7 +155,7 @@ def test_second_call_in_a_kernel_refuses_only_misspelt_knobs():
 
 def test_paper_without_recipe_names_those_there_are():
     assert "LSP.yaml" in refusal({"dataset": "COCO"})
-    assert "no recipe params/nosuch/" in refusal({}, paper="nosuch")
+    assert "unknown paper 'nosuch': there are cpm, lpm" in refusal({}, paper="nosuch")
 
 
 def test_broken_recipe_names_file_and_field(monkeypatch, tmp_path):
@@ -172,7 +181,7 @@ def test_text_is_the_same_on_every_machine(tmp_path):
 
 def test_fingerprint_follows_what_changes_the_numbers():
     plain = bind("lpm", {}).fingerprint()
-    same = {"device": "cpu", "workers": 2, "resume": "never", "tensorboard": True, "epochs": 12}
+    same = {"device": "cpu", "workers": 2, "resume": "never", "tensorboard": True, "epochs": 14}
     assert bind("lpm", same).fingerprint() == plain
     for change in ({"seed": 1}, {"epochs": 13}, {"dataset": "LSP"}, {"recipe": "mobilepose"}):
         assert bind("lpm", change).fingerprint() != plain

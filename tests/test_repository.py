@@ -17,7 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from posekit.recipes import KNOBS, Recipe, bind
+from posekit.recipes import RECIPES, bind
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -101,11 +101,12 @@ def test_recipe_file_is_flat_and_of_the_declared_types(path):
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"^[^#\n]*:[^#\n]*\b\d+e[-+]?\d", text, re.M), "write 1.0e-3"
     values = yaml.safe_load(text)
-    assert set(values) <= set(KNOBS) - {"dataset", "source", "data_root", "recipe"}
+    kind = RECIPES[path.parent.name]
+    assert set(values) <= set(kind.knobs()) - {"dataset", "source", "data_root", "recipe"}
     for name, value in values.items():
         items = value if isinstance(value, list) else [value]
         assert all(isinstance(item, int | float | str | NoneType) for item in items)
-        if simple_type(name) is float or name in ("scale_range", "test_scales"):
+        if simple_type(kind, name) is float or name in ("scale_range", "test_scales"):
             assert all(type(item) is float for item in items), f"{name}: write floats with a dot"
 
 
@@ -159,8 +160,8 @@ def test_notebook_is_small_and_clean(path):
         assert kept or not cell["outputs"], "run python -m posekit clean"
 
 
-def simple_type(name: str) -> type:
-    kind = Recipe.model_fields[name].annotation
+def simple_type(recipe: type, name: str) -> type:
+    kind = recipe.model_fields[name].annotation
     if get_origin(kind) is Literal:
         return str
     if get_origin(kind) is tuple:
@@ -182,20 +183,21 @@ def notebook_parameters(path: Path) -> dict[str, tuple[str, object]]:
 
 @by_training
 def test_parameters_cell_agrees_with_the_recipe(path):
-    found = notebook_parameters(path)
-    assert set(found) == set(KNOBS)
-    assert {n: kind for n, (kind, _) in found.items()} == {
-        n: simple_type(n).__name__ for n in KNOBS
+    found, kind = notebook_parameters(path), RECIPES[path.stem.removeprefix("train_")]
+    assert set(found) == set(kind.knobs())
+    assert {name: written for name, (written, _) in found.items()} == {
+        name: simple_type(kind, name).__name__ for name in kind.knobs()
     }
     defaults = {name: default for name, (_, default) in found.items() if default is not None}
-    assert defaults == {name: Recipe.model_fields[name].default for name in defaults}
+    assert defaults == {name: kind.model_fields[name].default for name in defaults}
     assert set(defaults) <= {"dataset", "source"}
 
 
 @by_training
 def test_later_cells_leave_the_parameters_alone(path):
+    knobs = RECIPES[path.stem.removeprefix("train_")].knobs()
     for source, _ in cells(path)[1:]:
         nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)]
         for name in {n.id for n in nodes if isinstance(n.ctx, ast.Store)}:
             # bind would take them for parameters, or for misspelt ones, when it runs again.
-            assert name not in KNOBS and not difflib.get_close_matches(name, KNOBS, 1, 0.8), name
+            assert name not in knobs and not difflib.get_close_matches(name, knobs, 1, 0.8), name

@@ -56,16 +56,19 @@ class Figure:
         parts: in drawing order, the farthest first.
         front: the person faces the camera.
         height: standing height in image pixels.
+        face: eyes, nose and ears -> (T, 2) image pixels, also where they look the other way.
     """
 
     joints: dict[str, np.ndarray]
     parts: list[Part]
     front: bool
     height: float
+    face: dict[str, np.ndarray]
 
     def keypoints(self, names: tuple[str, ...]) -> np.ndarray:
         """The named joints, (T, K, 2)."""
-        return np.stack([self.joints[name] for name in names], 1)
+        known = self.joints | self.face
+        return np.stack([known[name] for name in names], 1)
 
     def boxes(self) -> np.ndarray:
         """The extent (T, 4) of the drawn body, image pixels."""
@@ -189,10 +192,12 @@ def dress(
     behind = [part for parts, over in arms if not over for part in parts]
     before = [part for parts, over in arms if over for part in parts]
     parts = [*behind, *leg(first), *leg(second), *trunk, *head, *before]
-    return Figure(joints, parts, front, height)
+    return Figure(joints, parts, front, height, _face(joints, gaze, build, front))
 
 
 _CLOTHES = ((30, 240), (20, 210), (10, 90), (15, 230))
+_HEAD = 0.064  # half the width of a head, as a fraction of the height
+_EYE = 0.14  # of an eye from the middle of the face, as a fraction of the head's height
 _TORSO = ("right_shoulder", "left_shoulder", "right_hip", "left_hip")
 
 
@@ -232,7 +237,7 @@ def _head(
     """Head with hair; the face and its eyes only from the front."""
     chin, top = joints["upper_neck"], joints["head_top"]
     axis = top - chin
-    size = 0.064 * build
+    size = _HEAD * build
     middle = chin + 0.5 * axis
 
     def blob(
@@ -256,10 +261,27 @@ def _head(
     return [
         skull,
         blob("head", 0.33, 0.5, size * 0.78, skin),
-        blob("head", 0.5, 0.54, size * 0.11, dark, 0.14),
-        blob("head", 0.5, 0.54, size * 0.11, dark, -0.14),
+        blob("head", 0.5, 0.54, size * 0.11, dark, _EYE),
+        blob("head", 0.5, 0.54, size * 0.11, dark, -_EYE),
         blob("head", 0.2, 0.22, size * 0.1, dark),
     ]
+
+
+def _face(
+    joints: dict[str, np.ndarray], gaze: np.ndarray, build: float, front: bool
+) -> dict[str, np.ndarray]:
+    """Where a drawn head has its eyes, nose and ears: person-centric, (T, 2) each."""
+    chin, axis = joints["upper_neck"], joints["head_top"] - joints["upper_neck"]
+    across = np.stack([-axis[:, 1], axis[:, 0]], -1)
+    size = _HEAD * build
+    turned = 0.25 * size * gaze
+    beside = 0.85 * size * across / np.linalg.norm(across, axis=-1, keepdims=True)
+    face = {"nose": chin + 0.37 * axis + 1.3 * turned}
+    for side in SIDES:
+        x = 1 if (side == "left") == front else -1
+        face[f"{side}_eye"] = chin + 0.52 * axis + x * _EYE * across + turned
+        face[f"{side}_ear"] = chin + 0.45 * axis + x * beside
+    return face
 
 
 def capsule(a: np.ndarray, b: np.ndarray, ra: float, rb: float) -> np.ndarray:

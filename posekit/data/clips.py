@@ -5,7 +5,6 @@ batch on the device.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
@@ -13,33 +12,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..geometry import box_to_square, crop_matrix, invert, transform, union_box
+from ..geometry import invert, transform, union_box
 from ..skeletons import Skeleton, convert
 from ._columns import Annotations
-
-_GREY = (
-    128,
-    128,
-    128,
-)  # what lies outside the picture: zero after the pose machines' (x - 128) / 256
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes, drawn once per clip.
-
-    Attributes:
-        scale_range: factor on the person's size, uniform.
-        rotation: degrees, uniform in -rotation .. rotation.
-        flip_prob: probability of a mirror image.
-        colour_jitter: each channel is multiplied by 1 +- this much.
-    """
-
-    scale_range: tuple[float, float] = (1.0, 1.0)
-    rotation: float = 0.0
-    flip_prob: float = 0.0
-    colour_jitter: float = 0.0
-
+from .framing import Augmentation, Framing
 
 def windows(sequence: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
     """Cut sequences into clips of `frames` frames that together show every frame.
@@ -79,8 +55,7 @@ class Clips(Dataset):
         people: the rows to cut into clips.
         skeleton: the network's joints.
         frames: T.
-        image_size: (h, w) of the crop.
-        padding: factor on the box.
+        framing: how a box becomes a crop.
         augmentation: None for testing.
         seed: of the augmentation.
     """
@@ -90,14 +65,13 @@ class Clips(Dataset):
         people: Annotations,
         skeleton: Skeleton,
         frames: int,
-        image_size: tuple[int, int],
-        padding: float,
+        framing: Framing,
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
         self.people = people
         self.skeleton = skeleton
-        self.image_size = tuple(image_size)
+        self.framing = framing
         self.augmentation = augmentation
         self.seed = seed
         self.rows, self.scored = windows(people.sequence, frames)
@@ -105,7 +79,7 @@ class Clips(Dataset):
             people.keypoints, people.visible, people.skeleton, skeleton
         )
         boxes = np.stack([union_box(people.boxes[rows]) for rows in self.rows])
-        self.centres, self.sides = box_to_square(boxes, padding)
+        self.centres, self.sides = framing.place(boxes)
         self.clip_of_row = np.empty(len(people), dtype=int)
         self.clip_of_row[self.rows[self.scored]] = np.nonzero(self.scored)[0]
 
@@ -115,8 +89,13 @@ class Clips(Dataset):
     @cached_property
     def matrices(self) -> np.ndarray:
         """The maps (C, 2, 3) from image to crop pixels without augmentation."""
-        squares = zip(self.centres, self.sides, strict=True)
-        return np.stack([crop_matrix(*square, self.image_size) for square in squares])
+        places = zip(self.centres, self.sides, strict=True)
+        return np.stack([self.framing.matrix(*place) for place in places])
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(h, w) of the crop."""
+        return self.framing.image_size
 
     def to_crop(self, keypoints: np.ndarray) -> np.ndarray:
         """Image pixels (N, K, 2) of every row to pixels of the crop that the row is scored in."""
@@ -138,7 +117,11 @@ class Clips(Dataset):
         matrix, flip, gain = self.matrices[clip], False, None
         if self.augmentation is not None:
             rng = np.random.default_rng([self.seed, epoch, clip])
-            matrix, flip, gain = self._draw(rng, clip)
+            first = self.keypoints[rows[0]], self.visible[rows[0]]
+            *place, flip, gain = self.augmentation.draw(
+                rng, self.centres[clip], self.sides[clip], *first
+            )
+            matrix = self.framing.matrix(*place, flip)
         keypoints = transform(matrix, self.keypoints[rows]).astype(np.float32)
         visible = self.visible[rows]
         if flip:
@@ -156,24 +139,11 @@ class Clips(Dataset):
             "scored": self.scored[clip],
         }
 
-    def _draw(
-        self, rng: np.random.Generator, clip: int
-    ) -> tuple[np.ndarray, bool, np.ndarray | None]:
-        """Draw an augmented crop matrix, whether it is a mirror, and the colour gain (3,)."""
-        a = self.augmentation
-        side = self.sides[clip] / rng.uniform(*a.scale_range)
-        angle = rng.uniform(-a.rotation, a.rotation)
-        flip = bool(rng.random() < a.flip_prob)
-        matrix = crop_matrix(self.centres[clip], side, self.image_size, angle, flip)
-        jitter = a.colour_jitter
-        gain = rng.uniform(1 - jitter, 1 + jitter, 3).astype(np.float32) if jitter else None
-        return matrix, flip, gain
-
     def _crop(self, row: int, matrix: np.ndarray) -> np.ndarray:
         """Warp the picture of a row to the crop (h, w, 3)."""
         h, w = self.image_size
-        image = self.people.read(row)
-        return cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_LINEAR, borderValue=_GREY)
+        image, fill = self.people.read(row), (self.framing.fill,) * 3
+        return cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_LINEAR, borderValue=fill)
 
 
 class EpochSampler(Sampler):

@@ -1,13 +1,15 @@
-"""The generated sample: small stand-ins for Penn Action, LSP and MPII in their own file layouts.
+"""The generated sample: small stand-ins for Penn Action, LSP, MPII and COCO in their file layouts.
 
 Made on demand where no real data lie, read by the same readers as the real files, and the same
-bytes for the same version. Coordinates in the files are 1-based, as in the originals.
+bytes for the same version. Coordinates in the files are 1-based, those of COCO 0-based, as in the
+originals.
 """
 
 import json
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,10 +17,11 @@ import numpy as np
 
 from ..errors import PosekitError
 from ..skeletons import LSP, MPII, PENN_ACTION
+from ._sample_coco import write_coco
 from ._scenes import draw_scene
 
 VERSION = 1
-FOLDERS = {"PennAction": "PennAction", "LSP": "LSP", "MPII": "mpii"}
+FOLDERS = {"PennAction": "PennAction", "LSP": "LSP", "MPII": "mpii", "COCO": "coco"}
 FRAMES = 8  # of a Penn sequence
 # Train and test sequences or images, full and smoke. LSP trains on half of joints_2000 and on
 # all of joints_10000.
@@ -26,6 +29,7 @@ SIZES = {
     "PennAction": {False: (560, 80), True: (10, 5)},
     "LSP": {False: (1000, 100), True: (10, 5)},
     "MPII": {False: (800, 100), True: (10, 5)},
+    "COCO": {False: (500, 80), True: (9, 5)},
 }
 
 
@@ -48,7 +52,7 @@ def ensure_sample(dataset: str, root: Path | None = None, smoke: bool = False) -
     half a sample.
 
     Args:
-        dataset: PennAction, LSP or MPII.
+        dataset: PennAction, LSP, MPII or COCO.
         root: the data root to fill; None means `sample_root(smoke)`.
         smoke: the miniature for tests.
 
@@ -58,7 +62,12 @@ def ensure_sample(dataset: str, root: Path | None = None, smoke: bool = False) -
     Raises:
         PosekitError: for another data set, or where the folder cannot be written.
     """
-    writers = {"PennAction": _write_penn_action, "LSP": _write_lsp, "MPII": _write_mpii}
+    writers = {
+        "PennAction": _write_penn_action,
+        "LSP": _write_lsp,
+        "MPII": _write_mpii,
+        "COCO": _write_coco,
+    }
     if dataset not in writers:
         raise PosekitError(f"no sample of {dataset!r}: choose one of {', '.join(writers)}")
     root = sample_root(smoke) if root is None else Path(root)
@@ -199,6 +208,10 @@ def _mpii_image(index: int, folder: Path) -> list[tuple[dict, np.ndarray]]:
         head = np.concatenate([part.outline[0] for part in figure.parts if part.name == "head"])
         found.append((record, np.stack([head.min(0), head.max(0)]) + 1))
     return found
+
+
+def _write_coco(folder: Path, train: int, test: int) -> None:
+    write_coco(folder, train, test, partial(_generator, "COCO"), _save_picture)
 
 
 _MPII_SHORT = "rank rkne rhip lhip lkne lank pelv thor neck head rwri relb rsho lsho lelb lwri"

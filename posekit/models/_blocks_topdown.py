@@ -53,9 +53,8 @@ def conv(
     in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Conv2d:
     """A convolution without bias, for a batch norm follows; stride 1 keeps the size."""
-    return nn.Conv2d(
-        in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
-    )
+    padding = kernel // 2
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, 1, groups, bias=False)
 
 
 def conv_bn(
@@ -170,15 +169,12 @@ def _path(channels: Sequence[int], source: int, target: int, down: Down) -> nn.M
 
 def _gather(row: nn.ModuleList, features: list[Tensor]) -> Tensor:
     """Sum of all features, each brought to one resolution."""
-    return reduce(
-        torch.add,
-        (x if path is None else path(x) for path, x in zip(row, features, strict=True)),
-    )
+    paths = zip(row, features, strict=True)
+    return reduce(torch.add, (x if path is None else path(x) for path, x in paths))
 
 
 def _dense_down(in_channels: int, out_channels: int, last: bool) -> nn.Module:
-    step = conv_bn if last else conv_bn_relu
-    return step(in_channels, out_channels, 3, 2)
+    return (conv_bn if last else conv_bn_relu)(in_channels, out_channels, 3, 2)
 
 
 class HighResolutionFrame(nn.Module):

@@ -1,7 +1,5 @@
 """Lightweight stochastic depth network (Zhang et al., The Visual Computer 2024).
 
-doi 10.1007/s00371-024-03323-4.
-
 HRNet's frame with light blocks. In the middle and late stages a Bernoulli draw leaves out
 blocks during training, so that none becomes indispensable, and coordinate attention refines
 the four resolutions from coarse to fine before the heat maps.
@@ -10,13 +8,12 @@ The released code does not train what the paper describes: it draws in evaluatio
 for good the weights of every block it has once left out, normalises twice with one batch norm,
 and refines through layers drawn anew in every pass. This is the design with these four put
 right: stochastic depth after Huang et al. 2016, a batch norm of its own (`bn3`), and a top-down
-path that learns (`Refine.up`). Everything else has the names of the released code;
-`load_reference` brings its checkpoints.
+path that learns (`Refine.up`). Everything else has the names of the released code, whose
+checkpoints `posekit.weights.lsdnet` loads.
 """
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -92,13 +89,9 @@ class LightBlock(nn.Module):
 
 
 class StochasticBlock(nn.Module):
-    """Inverted residual that survives a training pass with probability p, sample by sample.
+    """Inverted residual f that survives a training pass with probability p, sample by sample.
 
     Training: relu6(x + b f(x)), b = 1 with probability p, else 0. Evaluation: relu6(x + p f(x)).
-
-    Args:
-        channels: of input and output.
-        survival: p.
     """
 
     def __init__(self, channels: int, survival: float) -> None:
@@ -251,63 +244,6 @@ def _depthwise(channels: int) -> nn.Conv2d:
 
 def _grouped_down(in_channels: int, out_channels: int, last: bool) -> nn.Module:
     return conv_bn(in_channels, out_channels, 3, 2, groups=in_channels)
-
-
-class ReferenceReport(NamedTuple):
-    """What the tensors of a released LSDNet checkpoint are worth.
-
-    Attributes:
-        trained: names taken over as they are.
-        frozen: names taken over that the released code stops training after one or two steps,
-            so that they are still close to random.
-        copied: names that the released code shares with another; filled from that one.
-        silenced: names that it has not; the top-down path adds nothing until it is trained.
-    """
-
-    trained: tuple[str, ...]
-    frozen: tuple[str, ...]
-    copied: tuple[str, ...]
-    silenced: tuple[str, ...]
-
-
-@torch.no_grad()
-def load_reference(model: LSDNet, state: dict[str, Tensor]) -> ReferenceReport:
-    """Load the 2380 tensors of a checkpoint of the released code, all of them or none.
-
-    Such weights come from another training than this network's: the released code keeps
-    a block with probability 0.2 and freezes it when it is left out, so nearly all convolutions
-    of the blocks of stages 3 and 4 are noise, and its top-down path is noise by construction.
-    With `survival="off"` and the top-down path silent, as it is left here, the outputs equal
-    those of the released network with all blocks kept. Expect poor accuracy; train again.
-
-    Args:
-        model: of the same base and number of keypoints, width 1.
-        state: names without the prefix of parallel training.
-
-    Raises:
-        PosekitError: if a name is missing or unknown, or a shape differs.
-    """
-    own = model.state_dict()
-    blocks = {n for n, m in model.named_modules() if isinstance(m, StochasticBlock)}
-    source = {name: name for name in own if not name.startswith("Refine.up.")}
-    copied = [name for name in source if name.rpartition(".bn3.")[0] in blocks]
-    source |= {name: name.replace(".bn3.", ".bn2.") for name in copied}
-    wrong = set(source.values()) ^ set(state)
-    wrong |= {n for n, s in source.items() if s in state and state[s].shape != own[n].shape}
-    if wrong:
-        raise PosekitError(
-            f"not a released LSDNet checkpoint for this network: {len(wrong)} tensors differ "
-            f"({', '.join(sorted(wrong)[:4])}); compare base, width and num_keypoints."
-        )
-    model.load_state_dict({name: state[s] for name, s in source.items()}, strict=False)
-    for up in model.Refine.up:
-        nn.init.zeros_(up[1].weight)
-        nn.init.zeros_(up[1].bias)
-    frozen = [n for n in source if n.rpartition(".")[0].rpartition(".")[0] in blocks]
-    frozen = [n for n in frozen if own[n].ndim == 4]
-    trained = [n for n in source if n not in {*frozen, *copied}]
-    silenced = [n for n in own if n.startswith("Refine.up.")]
-    return ReferenceReport(tuple(trained), tuple(frozen), tuple(copied), tuple(silenced))
 
 
 for _base in (32, 48):

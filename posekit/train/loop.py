@@ -18,7 +18,7 @@ from ..errors import PosekitError
 from ..recipes import Recipe
 from .checkpoint import Checkpoints
 from .optimise import lr_factor, make_optimiser, set_lr
-from .task import PoseMachineTask
+from .task import Task
 
 _CHECK_EVERY = 50  # iterations between two looks at the loss, each of which waits for the device
 
@@ -79,7 +79,7 @@ class Log:
 
 
 def fit(
-    task: PoseMachineTask,
+    task: Task,
     batches: DataLoader,
     validate: Callable[[], float],
     recipe: Recipe,
@@ -129,7 +129,8 @@ def fit(
             factor = lr_factor(recipe, epoch * len(batches) + i, iterations)
             set_lr(optimiser, factor)
             with machine.autocast():
-                loss = task.loss(machine.put(batch))
+                batch = machine.put(batch)
+                loss = task.compare(task.outputs(batch["images"]), batch)
             optimiser.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
             if recipe.clip_grad:

@@ -36,11 +36,15 @@ def make_optimiser(model: nn.Module, recipe: Recipe) -> optim.Optimizer:
 def lr_factor(recipe: Recipe, iteration: int, iterations: int) -> float:
     """Learning rate at an iteration, as a factor on the base rate.
 
-    "step" multiplies by lr_gamma every lr_step iterations (caffe's step policy); "onecycle" rises
-    over the first quarter and falls to nothing along two half cosines.
+    "step" multiplies by lr_gamma every lr_step iterations (caffe's step policy), "milestones" after
+    each epoch of lr_milestones; "onecycle" rises over the first quarter and falls to nothing along
+    two half cosines.
     """
     if recipe.schedule == "step":
         return recipe.lr_gamma ** (iteration // recipe.lr_step)
+    if recipe.schedule == "milestones":
+        epoch = iteration * recipe.epochs // iterations
+        return recipe.lr_gamma ** sum(epoch >= milestone for milestone in recipe.lr_milestones)
     rise = 0.25 * iterations
     if iteration < rise:
         return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * iteration / rise))

@@ -1,101 +1,56 @@
-"""How a pose machine is fed, taught and read.
+"""What the training loop and the evaluation ask of a family of networks."""
 
-CPM refines the belief about one image stage by stage; LPM holds one belief per frame and an
-initial one. Either way a network returns stages (B, S, C, H, W), and with T frames the last T
-stages are the final beliefs about frames 1..T; the stages before them are about the first frame.
-"""
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from .. import codecs
-from .losses import heatmap_loss
 
+class Task(Protocol):
+    """Inputs, targets, loss and decoding of one family.
 
-class PoseMachineTask:
-    """Inputs, targets, loss and decoding of the pose-machine family.
-
-    Args:
-        model: a network of the registry (its `description` says what it eats).
-        sigma: of the target Gaussians, crop pixels.
-        centre_sigma: of the centre map, crop pixels.
-        reduction: "sum" (caffe: half the sum of squares per clip) or "mean".
+    Attributes:
+        model: a network of the registry; its `description` says what it eats.
     """
 
-    def __init__(
-        self, model: nn.Module, sigma: float, centre_sigma: float, reduction: str = "sum"
-    ) -> None:
-        self.model = model
-        self.sigma = sigma
-        self.centre_sigma = centre_sigma
-        self.reduction = reduction
+    model: nn.Module
 
-    def outputs(self, images: Tensor) -> Tensor:
-        """Run the network on uint8 crops.
+    def outputs(self, images: Tensor) -> Tensor | list[Tensor]:
+        """Run the network on uint8 crops (B, T, 3, h, w)."""
+        ...
 
-        Args:
-            images: (B, T, 3, h, w) uint8 RGB. An image network takes each frame by itself.
-
-        Returns:
-            (B, S, C, H, W) stages, or (B * T, S, C, H, W) of an image network.
-        """
-        about = self.model.description
-        mean, std = (images.new_tensor(v, dtype=torch.float32) for v in (about.mean, about.std))
-        frames = (images.float() - mean[:, None, None]) / std[:, None, None]
-        centre = codecs.centre_map(tuple(images.shape[-2:]), self.centre_sigma, frames)
-        if about.kind == "image":
-            frames = frames.flatten(0, 1)
-        return self.model(frames, centre.expand(len(frames), -1, -1, -1))
-
-    def targets(
-        self, keypoints: Tensor, visible: Tensor, stages: Tensor, image_size: tuple[int, int]
+    def paint(
+        self,
+        keypoints: Tensor,
+        visible: Tensor,
+        image_size: tuple[int, int],
+        map_size: tuple[int, int],
     ) -> tuple[Tensor, Tensor]:
-        """What every stage should have said.
+        """Perfect maps (B, T, C, H, W) and their weights (B, T, C)."""
+        ...
 
-        Args:
-            keypoints: (B, T, K, 2) crop pixels.
-            visible: (B, T, K) bool; other joints are left out of the loss.
-            stages: the network's output.
-            image_size: (h, w) of the crop.
-
-        Returns:
-            target maps like `stages` and weights (B, S, C).
-        """
-        if self.model.description.kind == "image":
-            keypoints, visible = keypoints.flatten(0, 1)[:, None], visible.flatten(0, 1)[:, None]
-        n_frames, n_stages = keypoints.shape[1], stages.shape[1]
-        maps = codecs.gaussian_maps(
-            keypoints, visible, image_size, tuple(stages.shape[-2:]), self.sigma, self._half_pixel
-        )
-        if self.model.description.background:
-            maps = codecs.with_background(maps)
-            visible = torch.cat([visible, torch.ones_like(visible[..., :1])], -1)
-        frame = [0] * (n_stages - n_frames) + list(range(n_frames))
-        return maps[:, frame], visible[:, frame].float()
-
-    def loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """The training loss of a batch, supervising every stage."""
-        images = batch["images"]
-        stages = self.outputs(images).float()
-        target, weights = self.targets(
-            batch["keypoints"], batch["visible"], stages, tuple(images.shape[-2:])
-        )
-        return heatmap_loss(stages, target, weights, self.reduction)
+    def compare(self, outputs: Tensor | list[Tensor], batch: dict[str, Tensor]) -> Tensor:
+        """The training loss of outputs for a batch."""
+        ...
 
     def beliefs(self, images: Tensor) -> Tensor:
-        """The final belief about each frame, joints only: (B, T, K, H, W)."""
-        n_clips, n_frames = images.shape[:2]
-        stages = self.outputs(images)
-        if self.model.description.kind == "image":
-            final = stages[:, -1].unflatten(0, (n_clips, n_frames))
-        else:
-            final = stages[:, -n_frames:]
-        return final[:, :, :-1] if self.model.description.background else final
+        """The final map of every joint in every frame, (B, T, K, H, W)."""
+        ...
+
+    def unmirror(self, beliefs: Tensor) -> Tensor:
+        """Beliefs about mirrored crops, turned back."""
+        ...
 
     def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Keypoints (B, T, K, 2) in crop pixels and their scores (B, T, K)."""
-        return codecs.decode(beliefs, image_size, self._half_pixel)
+        ...
 
-    @property
-    def _half_pixel(self) -> bool:
-        return self.model.description.half_pixel
+
+def normalised(images: Tensor, model: nn.Module) -> Tensor:
+    """Crops (..., 3, h, w) uint8 RGB in the colour order and units of a network, float32."""
+    about = model.description
+    if about.colour == "BGR":
+        images = images.flip(-3)
+    mean = torch.tensor(about.mean, device=images.device)[:, None, None]
+    std = torch.tensor(about.std, device=images.device)[:, None, None]
+    return (images.float() - mean) / std

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posekit import data
-from posekit.data.clips import Augmentation, Clips, EpochSampler, loader, windows
+from posekit.data.clips import Clips, EpochSampler, loader, windows
+from posekit.data.framing import Framing, UniformAugmentation
 from posekit.data.sample import ensure_sample
 from posekit.skeletons import POSE_MACHINE
 
@@ -33,7 +34,7 @@ def people():
 
 
 def clips(people, augmentation=None, frames=3, seed=0):
-    return Clips(people, POSE_MACHINE, frames, (64, 48), 1.25, augmentation, seed)
+    return Clips(people, POSE_MACHINE, frames, Framing((64, 48), 1.25), augmentation, seed)
 
 
 def test_a_sample_is_uint8_and_keypoints_sit_where_the_picture_says(people):
@@ -50,7 +51,7 @@ def test_a_sample_is_uint8_and_keypoints_sit_where_the_picture_says(people):
 
 
 def test_augmentation_depends_on_seed_epoch_and_clip_only(people):
-    wild = Augmentation((0.7, 1.3), 40.0, 0.5, 0.2)
+    wild = UniformAugmentation((0.7, 1.3), 40.0, 0.5, 0.2)
     a, b = clips(people, wild)[3, 1], clips(people, wild)[3, 1]
     for key in a:
         np.testing.assert_array_equal(a[key], b[key])
@@ -61,7 +62,7 @@ def test_augmentation_depends_on_seed_epoch_and_clip_only(people):
 
 def test_mirror_swaps_sides(people):
     plain = clips(people)[0, 0]
-    mirror = clips(people, Augmentation(flip_prob=1.0))[0, 0]
+    mirror = clips(people, UniformAugmentation(flip_prob=1.0))[0, 0]
     difference = mirror["images"][..., ::-1].astype(int) - plain["images"].astype(int)
     assert np.abs(difference).mean() < 2  # only the rounding of bilinear weights differs
     swapped = mirror["keypoints"][:, POSE_MACHINE.flip]
@@ -70,7 +71,7 @@ def test_mirror_swaps_sides(people):
 
 
 def test_batches_do_not_depend_on_the_number_of_workers(people):
-    wild = Augmentation((0.8, 1.2), 30.0, 0.5)
+    wild = UniformAugmentation((0.8, 1.2), 30.0, 0.5)
 
     def epoch(workers):
         batches = loader(clips(people, wild), 4, True, workers, False)

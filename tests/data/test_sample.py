@@ -15,7 +15,7 @@ from posekit.skeletons import MPII, PENN_ACTION, convert
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A smoke sample of all three data sets."""
+    """A smoke sample of every data set."""
     where = tmp_path_factory.mktemp("sample")
     for dataset in sample.FOLDERS:
         assert sample.ensure_sample(dataset, where, smoke=True) == where
@@ -34,7 +34,7 @@ def test_same_bytes_every_time_and_nothing_left_over(root: Path, tmp_path: Path)
     for dataset in sample.FOLDERS:
         sample.ensure_sample(dataset, tmp_path, smoke=True)
     assert _files(tmp_path) == _files(root)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["LSP", "PennAction", "mpii"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["LSP", "PennAction", "coco", "mpii"]
 
 
 def test_existing_sample_is_left_alone(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_unknown_data_set(tmp_path: Path) -> None:
-    with pytest.raises(PosekitError, match="'COCO'.*PennAction, LSP, MPII"):
-        sample.ensure_sample("COCO", tmp_path)
+    with pytest.raises(PosekitError, match="'FLIC'.*PennAction, LSP, MPII, COCO"):
+        sample.ensure_sample("FLIC", tmp_path)
 
 
 def test_root_says_smoke(monkeypatch: pytest.MonkeyPatch) -> None:

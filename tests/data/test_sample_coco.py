@@ -49,6 +49,7 @@ def test_counts_of_each_kind(root: Path) -> None:
     assert any(not a["iscrowd"] and a["num_keypoints"] == 0 for a in everybody)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_official_tools_read_it(root: Path) -> None:
     official = pytest.importorskip("pycocotools.coco")
     evaluation = pytest.importorskip("pycocotools.cocoeval")

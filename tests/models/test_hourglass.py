@@ -48,16 +48,20 @@ def test_heatmaps_of_all_stacks():
 
 @pytest.mark.parametrize(
     ("name", "keypoints", "size", "params", "gmacs"),
-    [
-        ("hourglass_8", 17, (256, 192), 25_598_472, 21.083),
-        ("hourglass_8", 16, (256, 256), 25_594_624, 28.094),
-        ("hourglass_4", 17, (256, 192), 13_020_612, 11.524),
-        ("hourglass_4", 16, (256, 256), 13_018_816, 15.357),
-        ("hourglass_2", 17, (256, 192), 6_731_682, 6.744),
-        ("hourglass_2", 16, (256, 256), 6_730_912, 8.989),
-        ("hourglass_1", 17, (256, 192), 3_587_217, 4.354),
-        ("hourglass_1", 16, (256, 256), 3_586_960, 5.805),
-    ],
+    sizes(
+        [
+            ("hourglass_8", 17, (256, 192), 25_598_472, 21.083),
+            ("hourglass_4", 17, (256, 192), 13_020_612, 11.524),
+            ("hourglass_2", 17, (256, 192), 6_731_682, 6.744),
+            ("hourglass_1", 17, (256, 192), 3_587_217, 4.354),
+        ],
+        [
+            ("hourglass_8", 16, (256, 256), 25_594_624, 28.094),
+            ("hourglass_4", 16, (256, 256), 13_018_816, 15.357),
+            ("hourglass_2", 16, (256, 256), 6_730_912, 8.989),
+            ("hourglass_1", 16, (256, 256), 3_586_960, 5.805),
+        ],
+    ),
 )
 def test_cost(name, keypoints, size, params, gmacs):
     same_cost(blank(name, keypoints), size, params, gmacs)

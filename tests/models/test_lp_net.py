@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from topdown import blank, gradients_flow, read, same_cost, same_layout, same_outputs
+from topdown import blank, gradients_flow, read, same_cost, same_layout, same_outputs, sizes
 
 from posekit.models import create_model
 
@@ -21,14 +21,18 @@ def test_heatmaps(stem, gcb):
 
 @pytest.mark.parametrize(
     ("depth", "gcb", "params", "gmacs", "keys"),
-    [
-        (50, True, 2_897_109, 1.0666, 520),
-        (50, False, 2_731_665, 1.0664, 328),
-        (101, True, 5_339_397, 1.5020, 1030),
-        (101, False, 5_025_169, 1.5017, 634),
-        (152, True, 7_355_093, 1.9393, 1540),
-        (152, False, 6_917_777, 1.9388, 940),
-    ],
+    sizes(
+        [
+            (50, True, 2_897_109, 1.0666, 520),
+            (50, False, 2_731_665, 1.0664, 328),
+        ],
+        [
+            (101, True, 5_339_397, 1.5020, 1030),
+            (101, False, 5_025_169, 1.5017, 634),
+            (152, True, 7_355_093, 1.9393, 1540),
+            (152, False, 6_917_777, 1.9388, 940),
+        ],
+    ),
 )
 def test_cost(depth, gcb, params, gmacs, keys):
     model = blank(f"lp_net_{depth}", 17, gcb=gcb)

@@ -20,9 +20,10 @@ TOLERANCE = 2e-5  # of the largest value; float32 alone costs 1e-6, a small mist
 SLOW = pytest.mark.skipif("POSEKIT_SLOW" not in os.environ, reason="POSEKIT_SLOW=1 runs all sizes")
 
 
-def sizes(fast: list[str], slow: list[str]) -> list:
-    """Golden files to run: one of each kind always, the others on demand."""
-    return [*fast, *(pytest.param(stem, marks=SLOW) for stem in slow)]
+def sizes(fast: list, slow: list) -> list:
+    """Cases to run: one of each kind always, the others on demand."""
+    slow = [case if isinstance(case, tuple) else (case,) for case in slow]
+    return [*fast, *(pytest.param(*case, marks=SLOW) for case in slow)]
 
 
 def read(stem: str) -> dict:

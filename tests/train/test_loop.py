@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from posekit import data
-from posekit.data.clips import Augmentation, Clips, loader
+from posekit.data.clips import Clips, loader
+from posekit.data.framing import Framing, UniformAugmentation
 from posekit.data.sample import ensure_sample
 from posekit.errors import PosekitError
 from posekit.models import create_model
@@ -15,13 +16,13 @@ from posekit.skeletons import POSE_MACHINE
 from posekit.train.checkpoint import Checkpoints
 from posekit.train.loop import Log, choose_machine, fit
 from posekit.train.optimise import lr_factor, make_optimiser
-from posekit.train.task import PoseMachineTask
+from posekit.train.pose_machine import PoseMachineTask
 
 TIMES = {"seconds", "clips_per_second", "memory_mb"}
 
 
 def recipe(**wishes):
-    wishes = {"source": "sample", "epochs": 3, "device": "cpu", **wishes}
+    wishes = {"source": "sample", "epochs": 3, "eval_every": 1, "device": "cpu", **wishes}
     return bind("lpm", wishes).recipe
 
 
@@ -33,7 +34,9 @@ def train(folder, wanted, die_in_epoch=None):
     """Train a tiny LPM, perhaps dying in the middle of an epoch; returns log and weights."""
     people = data.load("PennAction", "train", ensure_sample("PennAction", smoke=True))
     people = people.rows(people.sequence <= 4)
-    clips = Clips(people, POSE_MACHINE, 2, (32, 32), 1.25, Augmentation((0.8, 1.2), 30.0, 0.5))
+    clips = Clips(
+        people, POSE_MACHINE, 2, Framing((32, 32), 1.25), UniformAugmentation((0.8, 1.2), 30.0, 0.5)
+    )
     torch.manual_seed(wanted.seed)
     model = create_model("lpm", width=0.0625)
     task = PoseMachineTask(model, 8.0, 8.0, wanted.loss)

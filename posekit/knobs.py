@@ -1,0 +1,129 @@
+"""Every knob of a run, family by family; the descriptions are what notebooks and errors show."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from .parameters import Parameters
+from .places import dataset_name
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Degrees = Annotated[float, Field(ge=0, le=180)]
+Pixels = Annotated[int, Field(ge=16, multiple_of=8)]
+
+
+class Recipe(Parameters):
+    """What every paper's notebook has."""
+
+    paper: str = Field(description="stem of the paper: lpm, cpm, ...")
+    dataset: str = Field("PennAction", description="LSP, MPII, PennAction or COCO")
+    source: Literal["auto", "real", "sample"] = Field("auto", description="auto, real or sample")
+    data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
+    recipe: str = Field("paper", description="variant: params/<paper>/<dataset>-<recipe>.yaml")
+    eval_split: Literal["test", "val", "train"] = Field("test", description="split of the score")
+
+    network: str = Field(description="a name of posekit.list_models()")
+    width: Annotated[float, Field(gt=0, le=4)] = Field(1.0, description="multiplier on channels")
+    image_size: tuple[Pixels, Pixels] = Field(description="crop as [h, w], pixels")
+    box_padding: Positive = Field(description="side of the crop as a multiple of the person's box")
+
+    rotation: Degrees = Field(description="random turn, +- degrees")
+    flip_prob: Fraction = Field(description="share of clips that are mirrored")
+    colour_jitter: Fraction = Field(0.0, description="random factor on each channel, 1 +- this")
+
+    init: str | None = Field(None, description="run folder or weights file to start from")
+    epochs: Count = Field(description="passes over all training frames")
+    batch_size: Count = Field(description="clips or images in an iteration")
+    optimiser: Literal["sgd", "adam", "adamw"] = Field(description="sgd, adam or adamw")
+    lr: Positive = Field(description="base learning rate")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
+    weight_decay: NotNegative = Field(description="on weights; biases have none")
+    lr_gamma: Annotated[float, Field(gt=0, le=1)] = Field(description="factor at each step")
+    clip_grad: NotNegative = Field(0.0, description="largest global gradient norm; 0 for none")
+    holdout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.05, description="share of the training part kept for validation"
+    )
+    eval_every: Count = Field(1, description="epochs between validations")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of everything random")
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the network")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loading processes; -1 for auto")
+    channels_last: bool = Field(True, description="memory format of the convolutions")
+    resume: Literal["auto", "never"] = Field("auto", description="continue an interrupted run")
+    tensorboard: bool = Field(False, description="also write TensorBoard events")
+    interactive: bool = Field(False, description="show the live browser of samples")
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: str) -> str:
+        return dataset_name(value)
+
+    @classmethod
+    def knobs(cls) -> tuple[str, ...]:
+        """The names that a notebook's parameters cell declares."""
+        return tuple(name for name in cls.model_fields if name != "paper")
+
+
+class PoseMachineRecipe(Recipe):
+    """CPM and LPM."""
+
+    weight_init: Literal["paper", "he"] = Field("paper", description="random weights: paper or he")
+    frames: Annotated[int, Field(ge=1, le=128)] = Field(description="frames in a clip (T)")
+    sigma: Positive = Field(description="Gaussian of a target, crop pixels")
+    centre_sigma: Positive = Field(21.0, description="Gaussian of the centre map, crop pixels")
+    scale_range: tuple[Positive, Positive] = Field(description="random factor on the person's size")
+    schedule: Literal["step", "onecycle"] = Field("step", description="step or onecycle")
+    lr_step: Count = Field(description="iterations between two steps")
+    bias_lr_factor: Positive = Field(1.0, description="learning rate of biases, relative")
+    first_stage_lr_factor: Positive = Field(1.0, description="learning rate of stage 1, relative")
+    loss: Literal["sum", "mean"] = Field("sum", description="squared errors: sum / 2B, or mean")
+    flip_test: bool = Field(False, description="average with the mirrored image when testing")
+    test_scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
+        (1.0,), description="sizes of the person to add up when testing"
+    )
+
+    @field_validator("scale_range")
+    @classmethod
+    def _rising(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("must be [smallest, largest]")
+        return value
+
+
+class TopDownRecipe(Recipe):
+    """SimpleBaseline, HRNet, Hourglass and the lightweight networks."""
+
+    dataset: str = Field("COCO", description="COCO or MPII")
+    boxes: Literal["ground_truth", "detections"] = Field(
+        "ground_truth", description="whose boxes are scored, ground_truth or detections"
+    )
+    backbone: str | None = Field(None, description="ImageNet weights, a file or torchvision")
+    box_padding: Positive = Field(1.25, description="side of the crop as a multiple of the box")
+    scale_factor: Fraction = Field(description="spread of the random factor on the person's size")
+    rotation_prob: Fraction = Field(0.6, description="share of people that are turned")
+    half_body_prob: Fraction = Field(0.0, description="share of people cut to half their body")
+    sigma: Positive = Field(description="Gaussian of a target, heat-map cells")
+    faithful: bool = Field(False, description="keep the references' oddities in coin and target")
+    schedule: Literal["milestones", "onecycle"] = Field(
+        "milestones", description="milestones or onecycle"
+    )
+    lr_milestones: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+        description="epochs after which the learning rate falls"
+    )
+    loss: Literal["mse", "ohkm"] = Field("mse", description="mse, or ohkm for the 8 worst joints")
+    decoder: Literal[
+        "argmax", "quarter", "dark", "soft_argmax", "soft_argmax_official", "soft_argmax_lp_net"
+    ] = Field("quarter", description="how a map is read, see posekit.codecs")
+    flip_test: bool = Field(True, description="average with the mirrored image when testing")
+    shift_heatmap: bool = Field(True, description="move the mirror image's maps by one cell")
+    soft_nms: bool = Field(False, description="lower duplicates' scores instead of dropping them")
+
+    # The pose machines' knobs that the training loop asks every family for.
+    bias_lr_factor: ClassVar[float] = 1.0
+    first_stage_lr_factor: ClassVar[float] = 1.0
+    weight_init: ClassVar[str] = "paper"
+    test_scales: ClassVar[tuple[float, ...]] = (1.0,)
