@@ -271,10 +271,7 @@ def build(experiment: Experiment) -> str:
     recipe, clips, device = experiment.recipe, experiment.train, experiment.machine.device
     torch.manual_seed(recipe.seed)
     model = _network(recipe, clips.skeleton)
-    notes = []
-    if getattr(recipe, "backbone", None):
-        file = None if recipe.backbone == "torchvision" else Path(recipe.backbone).expanduser()
-        notes.append(str(init_backbone(model, file)))
+    notes = [_start_backbone(model, getattr(recipe, "backbone", "none"))]
     if recipe.init:
         notes.append(str(load_weights(model, recipe.init)))
     about, inputs = model.description, _one_clip(model, clips)
@@ -293,8 +290,20 @@ def build(experiment: Experiment) -> str:
         f"  {'parameters':16} {price.params:>12,}",
         f"  {'GMACs':16} {price.gmacs:>12.3f} for {frames} frame{'s' * (frames > 1)}",
     ]
-    experiment.network = "\n".join([*lines, *notes])
+    experiment.network = "\n".join([*lines, *filter(None, notes)])
     return experiment.network
+
+
+def _start_backbone(model: nn.Module, backbone: str) -> str:
+    """Fill the backbone from an ImageNet file; "auto" takes one that torchvision has, or none."""
+    if backbone == "none":
+        return ""
+    if backbone != "auto":
+        return str(init_backbone(model, Path(backbone).expanduser()))
+    try:
+        return str(init_backbone(model))
+    except PosekitError as error:
+        return f"the backbone starts at random: {error}"
 
 
 def _one_clip(model: nn.Module, clips: Clips) -> list[torch.Tensor]:
@@ -515,27 +524,33 @@ def evaluate_leniently(experiment: Experiment) -> "pd.DataFrame":
 
 
 def error_gallery(experiment: Experiment, columns: int = 6) -> Any:
-    """A figure of the best, middling and worst test frames, prediction over dotted truth."""
-    clips, found = experiment.test, experiment.predictions.keypoints
-    distance = (
-        np.linalg.norm(found - clips.keypoints, axis=-1) / clips.sides[clips.clip_of_row, None]
-    )
-    seen = clips.visible.sum(1)
-    error = np.where(clips.visible, distance, 0).sum(1) / seen.clip(1)
-    order = np.argsort(error[seen > 0], kind="stable")
-    order = np.flatnonzero(seen > 0)[order]
+    """A figure of the best, middling and worst test frames, prediction over dotted truth.
+
+    Detections have no truth: the surest, middling and least sure ones are shown.
+    """
+    clips, found = experiment.test, experiment.predictions
+    known = clips.visible.any()
+    if known:
+        distance = np.linalg.norm(found.keypoints - clips.keypoints, axis=-1)
+        share = distance / clips.sides[clips.clip_of_row, None]
+        seen = clips.visible.sum(1)
+        badness = np.where(clips.visible, share, 0).sum(1) / seen.clip(1)
+        order = np.flatnonzero(seen)[np.argsort(badness[seen > 0], kind="stable")]
+    else:
+        badness = -found.scores.mean(1)
+        order = np.argsort(badness, kind="stable")
     middle = max(0, (len(order) - columns) // 2)
-    rows = np.r_[order[:columns], order[middle : middle + columns], order[-columns:]]
-    predicted, truth = clips.to_crop(found)[rows], clips.to_crop(clips.keypoints)[rows]
+    rows = np.r_[order[:columns], order[middle : middle + columns], order[-columns:]].tolist()
+    label = (lambda x: f"{100 * x:.1f} % of the crop") if known else (lambda x: f"score {-x:.2f}")
     figure = viz.skeleton_grid(
-        [_crop_of(clips, row) for row in rows.tolist()],
-        predicted,
+        [_crop_of(clips, row) for row in rows],
+        clips.to_crop(found.keypoints)[rows],
         clips.visible[rows],
         clips.skeleton,
-        f"Best, middling and worst frames: {experiment.run.label}",
+        f"{'Best' if known else 'Surest'}, middling and worst frames: {experiment.run.label}",
         columns=min(columns, len(order)),
-        labels=[f"{100 * error[row]:.1f} % of the crop" for row in rows.tolist()],
-        others=truth,
+        labels=[label(badness[row]) for row in rows],
+        others=clips.to_crop(clips.keypoints)[rows],
     )
     caption = "Predictions (lines) over the annotation (dotted): best, middling and worst frames."
     return experiment.run.figure("4-predictions", figure, caption)
@@ -567,26 +582,37 @@ def _crop_of(clips: Clips, row: int) -> np.ndarray:
 
 @torch.inference_mode()
 def heatmaps(experiment: Experiment, clip: int | None = None) -> Any:
-    """A figure of a test clip's heat maps: stages x joints for CPM, frames x joints for LPM."""
+    """A figure of heat maps, one column a joint.
+
+    Rows are the stages of CPM about one image, the frames of a clip for LPM, and four people for a
+    top-down network.
+
+    Args:
+        experiment: after `train`.
+        clip: number of the test clip; the middle one by default.
+    """
     clips, task = experiment.test, experiment.task
     clip = len(clips) // 2 if clip is None else clip
-    images = _batch(clips, [clip], experiment.machine)["images"]
     task.model.eval()
-    stages = task.outputs(images)[0].float().cpu().numpy()
-    n_frames, n_stages = images.shape[1], len(stages)
-    frames = images[0].permute(0, 2, 3, 1).cpu().numpy()
-    if n_frames == 1:
-        shown, rows = [frames[0]] * n_stages, [f"stage {s + 1}" for s in range(n_stages)]
+    pose_machine = isinstance(task, PoseMachineTask)
+    chosen = [clip] if pose_machine else np.linspace(0, len(clips) - 1, 4).astype(int)
+    images = _batch(clips, chosen, experiment.machine)["images"]
+    maps = task.outputs(images).float().cpu().numpy()
+    frames = images.permute(0, 1, 3, 4, 2).cpu().numpy()
+    if not pose_machine:
+        maps, shown, rows = maps, frames[:, 0], [f"person {n + 1}" for n in range(len(maps))]
+    elif images.shape[1] == 1:
+        maps, shown = maps[0], [frames[0, 0]] * maps.shape[1]
+        rows = [f"stage {n + 1}" for n in range(len(maps))]
     else:
-        first = ["initial"] * (n_stages - n_frames)
-        shown = [frames[0]] * len(first) + list(frames)
-        rows = first + [f"frame {t + 1}" for t in range(n_frames)]
-    names = [*clips.skeleton.joints, "background"][: stages.shape[1]]
-    figure = viz.heatmap_grid(
-        shown, stages, rows, names, f"Beliefs about a test clip: {experiment.run.label}"
-    )
-    what = "stage" if n_frames == 1 else "frame"
-    caption = f"Belief maps over the crop, one row a {what}, one column a joint."
+        maps, first = maps[0], ["initial"] * (maps.shape[1] - images.shape[1])
+        shown = [frames[0, 0]] * len(first) + list(frames[0])
+        rows = first + [f"frame {n + 1}" for n in range(images.shape[1])]
+    names = [*clips.skeleton.joints, "background"][: maps.shape[1]]
+    title = f"Heat maps of the {experiment.recipe.eval_split} split: {experiment.run.label}"
+    figure = viz.heatmap_grid(shown, maps, rows, names, title)
+    what = rows[-1].split()[0]
+    caption = f"Maps over the crop, one row a {what}, one column a joint."
     return experiment.run.figure("5-heatmaps", figure, caption)
 
 

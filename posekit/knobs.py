@@ -101,7 +101,7 @@ class TopDownRecipe(Recipe):
     boxes: Literal["ground_truth", "detections"] = Field(
         "ground_truth", description="whose boxes are scored, ground_truth or detections"
     )
-    backbone: str | None = Field(None, description="ImageNet weights, a file or torchvision")
+    backbone: str = Field("none", description="ImageNet weights: a file, auto or none")
     box_padding: Positive = Field(1.25, description="side of the crop as a multiple of the box")
     scale_factor: Fraction = Field(description="spread of the random factor on the person's size")
     rotation_prob: Fraction = Field(0.6, description="share of people that are turned")

@@ -17,7 +17,7 @@ The last two are MobilePose-master's own and lenient: they exist to quote its ta
 same definition, and must not be compared with the others.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +76,7 @@ class Score:
         metric: the metric as tables name it.
         protocol: one sentence that defines the numbers.
         n_people: people (frames of people) scored.
+        extra: numbers under further definitions, each named by its key.
     """
 
     mean: float
@@ -83,6 +84,7 @@ class Score:
     metric: str
     protocol: str
     n_people: int
+    extra: dict[str, float] = field(default_factory=dict)
 
     @property
     def headline(self) -> str:
@@ -92,7 +94,7 @@ class Score:
     @property
     def values(self) -> dict[str, float]:
         """Every column with its number, the headline among them."""
-        return self.per_joint | {self.headline: self.mean}
+        return self.per_joint | {self.headline: self.mean} | self.extra
 
     def table(self) -> "pd.DataFrame":
         """One row: the columns of `values`, and the metric's name."""
@@ -139,7 +141,10 @@ def pck(
     protocol = PROTOCOLS[dataset]
     counted = _counted(dataset, predicted, truth, visible, reference)
     correct = hits(predicted, truth, reference, protocol.threshold) & counted
-    return _score(correct, counted, protocol.skeleton, protocol.name, protocol.sentence)
+    score = _score(correct, counted, protocol.skeleton, protocol.name, protocol.sentence)
+    if dataset == "MPII":
+        return replace(score, extra=pckh_at(predicted, truth, visible, reference))
+    return score
 
 
 def pckh_at(

@@ -164,15 +164,17 @@ def read_recipe(paper: str, file: str) -> dict[str, Any]:
 
 
 def published(paper: str, dataset: str) -> list[dict[str, Any]]:
-    """Published scores from params/published.csv.
+    """Published scores from params/published.csv, or published_coco.csv for COCO.
 
     Returns:
-        Rows with paper, dataset, method, metric, source and, in percent or None where the source
-        is silent, head, shoulder, elbow, wrist, hip, knee, ankle, mean.
+        Rows with paper, dataset, method, metric, source and the scores as printed, None where the
+        source is silent: percent for head, shoulder, elbow, wrist, hip, knee, ankle, mean; 0..1 for
+        COCO's ap, ap50, ...
     """
     dataset = dataset_name(dataset)
-    with (project_root() / "params" / "published.csv").open(encoding="utf-8", newline="") as file:
-        rows = [r for r in csv.DictReader(file) if (r["paper"], r["dataset"]) == (paper, dataset)]
+    file = "published_coco.csv" if dataset == "COCO" else "published.csv"
+    with (project_root() / "params" / file).open(encoding="utf-8", newline="") as lines:
+        rows = [r for r in csv.DictReader(lines) if (r["paper"], r["dataset"]) == (paper, dataset)]
     words = ("paper", "dataset", "method", "metric", "source")
     return [{k: v if k in words else float(v) if v else None for k, v in r.items()} for r in rows]
 

@@ -191,7 +191,7 @@ def comparison(score: Score, baseline: Score, published: list[dict], this: str) 
     rows += [
         {
             "result": f"published: {p['method']}",
-            **{column: p[column.lower()] for column in score.values},
+            **{column: p.get(column.lower()) for column in score.values},
             "metric": p["metric"],
             "source": p["source"],
         }

@@ -10,7 +10,7 @@ from . import (
     lpn,
     lsdnet,
     mobilepose,
-    pose_resnet,
+    simplebaseline,
 )
 from ._cost import Cost, cost
 from ._registry import Description, create_model, list_models, register
@@ -30,6 +30,6 @@ __all__ = [
     "lpn",
     "lsdnet",
     "mobilepose",
-    "pose_resnet",
+    "simplebaseline",
     "register",
 ]

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ._blocks_topdown import check_images, conv, conv_bn, scaled, top_down
 from ._registry import register
 from .lpn import PAPER, STRIDE, STRIDES
-from .pose_resnet import BLOCKS
+from .simplebaseline import BLOCKS
 
 
 class ContextBlock(nn.Module):

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..errors import PosekitError
 from ._blocks_topdown import check_images, conv, conv_bn, init_normal, scaled, top_down
 from ._registry import Description, register
-from .pose_resnet import BLOCKS
+from .simplebaseline import BLOCKS
 
 STRIDES = (1, 2, 2, 1)
 STRIDE = 16  # image pixels per cell of the last stage
