@@ -18,15 +18,16 @@ from .data.framing import Framing, TopDownAugmentation, UniformAugmentation
 from .data.sample import ensure_sample
 from .errors import PosekitError
 from .evaluate import Predictions, lenient, mean_pose, official, predict, quick
-from .models import cost, create_model, list_models
+from .models import Description, cost, create_model, describe, list_models
+from .occlusion import Occluder
 from .recipes import Bound, PoseMachineRecipe, Recipe, TopDownRecipe, bind, published
 from .report import build_index, headline, shown, write_report
 from .results import Run, comparison
 from .skeletons import SKELETONS, Skeleton
-from .train.checkpoint import Checkpoints
-from .train.loop import Log, Machine, choose_machine, fit
+from .train.loop import Log, Machine, choose_machine
 from .train.pose_machine import PoseMachineTask
 from .train.progress import bar, epoch_lines
+from .train.rounds import fit_rounds, rounds_of
 from .train.task import Task
 from .train.top_down import TopDownTask
 from .weights import load_weights, save_weights
@@ -54,6 +55,7 @@ class Experiment:
         network: the network's table as text.
         predictions: of the scored clips.
         tables: heading -> table, for the report.
+        about: what the network eats, where it is not one that the recipe names.
     """
 
     bound: Bound
@@ -68,6 +70,7 @@ class Experiment:
     network: str = ""
     predictions: Predictions | None = None
     tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
+    about: Description | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -89,16 +92,23 @@ def start(paper: str, namespace: dict[str, Any]) -> Experiment:
     """
     bound = bind(paper, namespace)
     recipe = bound.recipe
-    if recipe.network not in list_models():
-        raise PosekitError(f"network={recipe.network!r}: choose one of {', '.join(list_models())}")
+    family = isinstance(recipe, PoseMachineRecipe)
+    fitting = [name for name in list_models() if describe(name).centre_map == family]
+    if recipe.network not in fitting:
+        raise PosekitError(f"network={recipe.network!r}: choose one of {', '.join(fitting)}")
     if recipe.init and not Path(recipe.init).expanduser().exists():
         raise PosekitError(f"init={recipe.init!r}: there is no such run folder or weights file")
     machine = choose_machine(recipe)
+    return Experiment(bound, open_run(bound), machine)
+
+
+def open_run(bound: Bound) -> Run:
+    """The run folder; whoever runs the notebook learns where it is and a failure is noted in it."""
     run = Run.open(bound)
     _watch_for_failure(run)
     if link := os.environ.get("POSEKIT_RUN_LINK"):
         Path(link).write_text(str(run.folder), encoding="utf-8")
-    return Experiment(bound, run, machine)
+    return run
 
 
 def _watch_for_failure(run: Run) -> None:
@@ -133,15 +143,16 @@ def load(experiment: Experiment) -> str:
     else:
         experiment.root = bound.data_root
     tables = _splits(recipe, experiment.root, bound.source)
-    about = _shapes_only(recipe, tables["train"].skeleton).description
+    about = experiment.about or _shapes_only(recipe, tables["train"].skeleton).description
     joints = SKELETONS.get(about.skeleton, tables["train"].skeleton)
     frames = recipe.frames if about.kind == "clip" else 1
     framing, augmentation = _crops(recipe, joints)
 
-    def clips(people: Annotations, *augmented: Any) -> Clips:
-        return Clips(people, joints, frames, framing, *augmented, seed=recipe.seed)
+    def clips(people: Annotations, *changes: Any) -> Clips:
+        return Clips(people, joints, frames, framing, *changes)
 
-    experiment.train = clips(tables["train"], augmentation)
+    changes = augmentation, recipe.seed, _occluder(recipe, joints)
+    experiment.train = clips(tables["train"], *changes)
     experiment.val = clips(tables["val"])
     scored = tables[recipe.eval_split]
     if getattr(recipe, "boxes", "ground_truth") == "detections":
@@ -159,6 +170,21 @@ def load(experiment: Experiment) -> str:
     ]
     label = experiment.run.label
     return "\n".join([label, *lines, *(f"note: {note}" for note in notes)])
+
+
+def _occluder(recipe: Recipe, joints: Skeleton) -> Occluder | None:
+    """What covers training crops, where the recipe asks for it."""
+    if recipe.occlusion == "none":
+        return None
+    return Occluder(
+        joints,
+        recipe.occlusion,
+        recipe.occlusion_mode,
+        recipe.occlusion_prob,
+        recipe.occlusion_exclude,
+        getattr(recipe, "occlusion_frames", "all"),
+        getattr(recipe, "faithful", False),
+    )
 
 
 def _crops(recipe: Recipe, joints: Skeleton) -> tuple[Framing, Any]:
@@ -186,18 +212,16 @@ def _crops(recipe: Recipe, joints: Skeleton) -> tuple[Framing, Any]:
 def _shapes_only(recipe: Recipe, joints: Skeleton) -> nn.Module:
     """The recipe's network without weights, to ask it for shapes."""
     with torch.device("meta"):
-        return _network(recipe, joints)
+        return network_of(recipe, joints)
 
 
-def _network(recipe: Recipe, joints: Skeleton) -> nn.Module:
-    """The recipe's network; options are passed on where the recipe departs from the usual."""
-    wanted = {"width": (recipe.width, 1.0), "init": (recipe.weight_init, "paper")}
-    options = {name: value for name, (value, usual) in wanted.items() if value != usual}
+def network_of(recipe: Recipe, joints: Skeleton) -> nn.Module:
+    """The recipe's network."""
     keypoints = len(joints) if isinstance(recipe, TopDownRecipe) else None
-    return create_model(recipe.network, keypoints, **options)
+    return create_model(recipe.network, keypoints, **recipe.options())
 
 
-def _task(recipe: Recipe, model: nn.Module, joints: Skeleton) -> Task:
+def make_task(recipe: Recipe, model: nn.Module, joints: Skeleton) -> Task:
     """How the recipe's family feeds, teaches and reads a network."""
     if isinstance(recipe, PoseMachineRecipe):
         return PoseMachineTask(model, recipe.sigma, recipe.centre_sigma, recipe.loss)
@@ -270,17 +294,17 @@ def build(experiment: Experiment) -> str:
     """
     recipe, clips, device = experiment.recipe, experiment.train, experiment.machine.device
     torch.manual_seed(recipe.seed)
-    model = _network(recipe, clips.skeleton)
+    model = network_of(recipe, clips.skeleton)
     notes = [_start_backbone(model, getattr(recipe, "backbone", "none"))]
     if recipe.init:
         notes.append(str(load_weights(model, recipe.init)))
-    about, inputs = model.description, _one_clip(model, clips)
+    about, inputs = model.description, one_clip(model, clips)
     price = cost(model, *inputs)
     experiment.run.update(params_count=price.params, gmacs=price.gmacs, paper_title=about.paper)
     model.to(device)
     if recipe.channels_last and device.type == "cuda":
         model.to(memory_format=torch.channels_last)
-    experiment.task = _task(recipe, model, clips.skeleton)
+    experiment.task = make_task(recipe, model, clips.skeleton)
     frames = clips.rows.shape[1]
     lines = [
         f"{about.name}: {about.paper}",
@@ -306,7 +330,7 @@ def _start_backbone(model: nn.Module, backbone: str) -> str:
         return f"the backbone starts at random: {error}"
 
 
-def _one_clip(model: nn.Module, clips: Clips) -> list[torch.Tensor]:
+def one_clip(model: nn.Module, clips: Clips) -> list[torch.Tensor]:
     """Inputs of the right shape for one clip: frames or an image, perhaps a centre map."""
     (h, w), frames = clips.image_size, clips.rows.shape[1]
     lead = (1, frames) if model.description.kind == "clip" else (1,)
@@ -346,8 +370,8 @@ def codec_check(experiment: Experiment, clips: int = 4) -> Any:
     if not source.visible.any():  # detections have no truth
         source = experiment.val
     ghost = _shapes_only(recipe, source.skeleton)
-    task = _task(recipe, ghost, source.skeleton)
-    cells = cost(ghost, *_one_clip(ghost, source)).output[-2:]
+    task = make_task(recipe, ghost, source.skeleton)
+    cells = cost(ghost, *one_clip(ghost, source)).output[-2:]
     chosen = np.unique(np.linspace(0, len(source) - 1, 64).astype(int))
     batch = _batch(source, chosen, experiment.machine)
     keypoints, visible = batch["keypoints"][:, :1], batch["visible"][:, :1]
@@ -400,7 +424,7 @@ def train(experiment: Experiment) -> "pd.DataFrame":
     pin = machine.device.type == "cuda"
     make = partial(loader, batch_size=recipe.batch_size, workers=machine.workers, pin=pin)
     batches, held_out = make(experiment.train, shuffle=True), make(experiment.val, shuffle=False)
-    show = epoch_lines(recipe.epochs, _validation_metric(recipe))
+    show = epoch_lines(rounds_of(recipe) * recipe.epochs, _validation_metric(recipe))
     writer = _tensorboard(run.folder) if recipe.tensorboard else None
 
     def validate() -> float:
@@ -416,22 +440,21 @@ def train(experiment: Experiment) -> "pd.DataFrame":
                 writer.add_scalar(key, record[key], record["epoch"])
 
     experiment.log = Log(run.folder / "log.jsonl")
-    checkpoints = Checkpoints(run.checkpoints)
     if run.resumed:
         print(f"continuing {run.folder.name}")
-    fit(
+    best = fit_rounds(
         experiment.task,
         batches,
         validate,
         recipe,
         machine,
-        checkpoints,
+        run.checkpoints,
         experiment.log,
         report,
         bar,
     )
     model = experiment.task.model
-    model.load_state_dict(checkpoints.best_weights())
+    model.load_state_dict(best.best_weights())
     about = model.description
     save_weights(
         model,
@@ -487,7 +510,7 @@ def evaluate(experiment: Experiment) -> "pd.DataFrame":
     never_looks = _as_predictions(mean_pose(experiment.train, experiment.test))
     baseline = official(experiment.test, never_looks, experiment.root, soft)
     known = published(recipe.paper, recipe.dataset)
-    table = comparison(score, baseline, known, run.label)
+    table = comparison(score, baseline, known, run.label, run.is_sample)
     flips = "with" if recipe.flip_test else "without"
     protocol = (
         f"{score.protocol}; {recipe.eval_split} split, {flips} flip test, "
@@ -515,11 +538,12 @@ def _as_predictions(keypoints: np.ndarray) -> Predictions:
 
 def evaluate_leniently(experiment: Experiment) -> "pd.DataFrame":
     """The same predictions under MobilePose-master's own metric, beside its published table."""
-    recipe, test, label = experiment.recipe, experiment.test, experiment.run.label
+    recipe, test, run = experiment.recipe, experiment.test, experiment.run
     score = lenient(test, experiment.predictions.keypoints)
     baseline = lenient(test, mean_pose(experiment.train, test))
-    table = comparison(score, baseline, published(recipe.paper, recipe.dataset), label)
-    experiment.tables[f"{score.metric} (lenient), {label}"] = table
+    known = published(recipe.paper, recipe.dataset)
+    table = comparison(score, baseline, known, run.label, run.is_sample)
+    experiment.tables[f"{score.metric} (lenient), {run.label}"] = table
     return table
 
 

@@ -1,6 +1,6 @@
 """Every knob of a run, family by family; the descriptions are what notebooks and errors show."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -33,6 +33,15 @@ class Recipe(Parameters):
     rotation: Degrees = Field(description="random turn, +- degrees")
     flip_prob: Fraction = Field(description="share of clips that are mirrored")
     colour_jitter: Fraction = Field(0.0, description="random factor on each channel, 1 +- this")
+
+    occlusion: Literal["none", "blur", "cutout", "both", "multi", "partmix"] = Field(
+        "none", description="what covers training crops: none, blur, cutout, both, multi, partmix"
+    )
+    occlusion_mode: Literal["keypoint", "parts", "all"] = Field(
+        "parts", description="what is covered by blur and cutout: keypoint, parts, all"
+    )
+    occlusion_prob: Fraction = Field(0.5, description="probability of each covering")
+    occlusion_exclude: bool = Field(False, description="leave covered joints out of the loss")
 
     init: str | None = Field(None, description="run folder or weights file to start from")
     epochs: Count = Field(description="passes over all training frames")
@@ -67,12 +76,19 @@ class Recipe(Parameters):
         """The names that a notebook's parameters cell declares."""
         return tuple(name for name in cls.model_fields if name != "paper")
 
+    def options(self) -> dict[str, Any]:
+        """Options of `create_model`, where they depart from what every network does anyway."""
+        return {} if self.width == 1 else {"width": self.width}
+
 
 class PoseMachineRecipe(Recipe):
     """CPM and LPM."""
 
     weight_init: Literal["paper", "he"] = Field("paper", description="random weights: paper or he")
     frames: Annotated[int, Field(ge=1, le=128)] = Field(description="frames in a clip (T)")
+    occlusion_frames: Literal["all", "run"] = Field(
+        "all", description="the frames of a clip that are covered: all, or a random run"
+    )
     sigma: Positive = Field(description="Gaussian of a target, crop pixels")
     centre_sigma: Positive = Field(21.0, description="Gaussian of the centre map, crop pixels")
     scale_range: tuple[Positive, Positive] = Field(description="random factor on the person's size")
@@ -92,6 +108,11 @@ class PoseMachineRecipe(Recipe):
         if value[0] > value[1]:
             raise ValueError("must be [smallest, largest]")
         return value
+
+    def options(self) -> dict[str, Any]:
+        """Width and random weights."""
+        own = {} if self.weight_init == "paper" else {"init": self.weight_init}
+        return super().options() | own
 
 
 class TopDownRecipe(Recipe):
@@ -125,5 +146,42 @@ class TopDownRecipe(Recipe):
     # The pose machines' knobs that the training loop asks every family for.
     bias_lr_factor: ClassVar[float] = 1.0
     first_stage_lr_factor: ClassVar[float] = 1.0
-    weight_init: ClassVar[str] = "paper"
     test_scales: ClassVar[tuple[float, ...]] = (1.0,)
+
+
+class LPNRecipe(TopDownRecipe):
+    """LPN, and lp_net, its independent re-implementation."""
+
+    attention: Literal["gc", "se", "none"] = Field(
+        "gc", description="at the end of lpn's bottlenecks: gc, se or none"
+    )
+    gcb: bool = Field(True, description="whether lp_net's bottlenecks have a context block")
+    rounds: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="whole schedules, each from the best weights of the one before"
+    )
+
+    def options(self) -> dict[str, Any]:
+        """Width, attention or context block."""
+        own: dict[str, Any] = {}
+        if self.attention != "gc":
+            own["attention"] = None if self.attention == "none" else self.attention
+        if not self.gcb:
+            own["gcb"] = False
+        return super().options() | own
+
+
+class LSDNetRecipe(TopDownRecipe):
+    """LSDNet."""
+
+    survival: Literal["linear", "constant", "off"] = Field(
+        "linear", description="chance to keep a block, along the depth: linear, constant or off"
+    )
+    p_last: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="chance to keep the last block"
+    )
+
+    def options(self) -> dict[str, Any]:
+        """Width and stochastic depth."""
+        own = {"survival": self.survival, "p_last": self.p_last}
+        usual = {name: type(self).model_fields[name].default for name in own}
+        return super().options() | {k: v for k, v in own.items() if v != usual[k]}

@@ -104,7 +104,8 @@ def _coerce_items(kind: Any, value: Any) -> Any:
 def _unset(kind: type[Parameters], name: str, value: Any) -> bool:
     """None says "not set here"; so does the word, except where None is a value of its own."""
     if isinstance(value, str) and value.strip().lower() in _NOTHING:
-        return NoneType not in get_args(kind.model_fields[name].annotation)
+        meanings = get_args(kind.model_fields[name].annotation)
+        return NoneType not in meanings and value.strip().lower() not in meanings
     return value is None
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import yaml
 
 from .errors import PosekitError
-from .knobs import PoseMachineRecipe, Recipe, TopDownRecipe
+from .knobs import LPNRecipe, LSDNetRecipe, PoseMachineRecipe, Recipe, TopDownRecipe
 from .parameters import check, problems
 from .places import (
     DATASETS,
@@ -56,6 +56,9 @@ RECIPES: dict[str, type[Recipe]] = {
     "simplebaseline": TopDownRecipe,
     "hrnet": TopDownRecipe,
     "hourglass": TopDownRecipe,
+    "lpn": LPNRecipe,
+    "ldcrn": TopDownRecipe,
+    "lsdnet": LSDNetRecipe,
 }
 
 # What may differ between two runs that end with the same numbers.
@@ -148,7 +151,10 @@ def bind(paper: str, namespace: MutableMapping[str, Any], first: bool = True) ->
 
 
 def read_recipe(paper: str, file: str) -> dict[str, Any]:
-    """The flat values of one file below params/<paper>/."""
+    """The flat values of one file below params/<paper>/.
+
+    A first line `base: <file>` starts from another file of the folder.
+    """
     path = project_root() / "params" / paper / file
     if not path.is_file():
         there = sorted(p.name for p in path.parent.glob("*.yaml"))
@@ -160,7 +166,12 @@ def read_recipe(paper: str, file: str) -> dict[str, Any]:
         raise PosekitError(f"params/{paper}/{file} is not readable YAML: {error}") from error
     if not isinstance(values, dict):
         raise PosekitError(f"params/{paper}/{file} must hold `name: value` lines")
-    return values
+    if "base" not in values:
+        return values
+    base = str(values.pop("base"))
+    if "-" in base or "-" not in file:  # one step only, so that a reader has two files to look at and no circle
+        raise PosekitError(f"params/{paper}/{file}: base is for variants, and is a data set's own file")
+    return read_recipe(paper, base) | values
 
 
 def published(paper: str, dataset: str) -> list[dict[str, Any]]:

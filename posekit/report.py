@@ -14,7 +14,7 @@ from .results import Run, all_runs, write_text
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --mark: #d55e00; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { line-height: 1.2; margin-bottom: .2rem; } h2 { margin-top: 2.5rem; }
 table { border-collapse: collapse; font-size: .9rem; display: block; overflow-x: auto; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
@@ -24,7 +24,7 @@ figcaption { font-size: .9rem; opacity: .8; }
 .sample { border-left: .4rem solid var(--mark); padding: .4rem .8rem; background: var(--soft); }
 .headline { font-size: 1.3rem; } summary { cursor: pointer; margin: .6rem 0; font-weight: 600; }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto; font-size: .8rem; }
-img.thumb { height: 5rem; width: auto; background: white; }
+td span { white-space: nowrap; } img.thumb { height: 5rem; width: auto; background: white; }
 .failed, .interrupted { color: var(--mark); }
 """
 _SAMPLE = (
@@ -71,14 +71,17 @@ def write_report(run: Run, tables: dict[str, Any], network: str, cells: list[str
     body.append("<h2>Pictures</h2>")
     body += [_figure(run.folder / "figures" / f, text) for f, text in record["figures"].items()]
     body.append("<h2>How it was made</h2>")
+    log = run.folder / "log.jsonl"
+    trained = f"{record['epochs_done']} epochs in {record['train_seconds']:.0f} s"
     body.append(
         f"<p>{record['params_count']:,} parameters, {record['gmacs']:.3f} GMACs a clip; "
-        f"{record['epochs_done']} epochs in {record['train_seconds']:.0f} s; "
+        f"{trained if log.exists() else 'only scored, not trained, in this run'}; "
         f"commit {escape(str(record['git_commit']))}.</p>"
     )
     body.append(_folded("Network", network))
     body.append(_folded("Parameters", (run.folder / "params.yaml").read_text(encoding="utf-8")))
-    body.append(_folded("Training log", (run.folder / "log.jsonl").read_text(encoding="utf-8")))
+    if log.exists():
+        body.append(_folded("Training log", log.read_text(encoding="utf-8")))
     environment = (run.folder / "environment.json").read_text(encoding="utf-8")
     body.append(_folded("Environment", environment))
     body.append(_folded("Code of the notebook", "\n\n".join(cells)))
@@ -128,8 +131,8 @@ def build_index(root: Path | None = None) -> Path:
     body = ["<h1>posekit reports</h1>"]
     if not groups:
         body.append("<p>No run yet. Start one with <code>python3 run.py</code>.</p>")
-    head = "network,score,mean pose,split,parameters,GMACs,epochs,seconds,started,status,"
-    head = "".join(f"<th>{c}</th>" for c in ["", *head.split(",")])
+    head = ",report,score,mean pose,split,parameters,GMACs,epochs,seconds,started,status"
+    head = "".join(f"<th>{c}</th>" for c in head.split(","))
     for (dataset, metric), rows in sorted(groups.items()):
         body.append(f"<h2>{escape(dataset)}: {escape(metric)}</h2>")
         body.append(f"<table><tr>{head}</tr>{''.join(rows)}</table>")
@@ -141,10 +144,12 @@ def build_index(root: Path | None = None) -> Path:
 
 def _index_row(folder: Path, record: dict[str, Any], sample: bool) -> str:
     name, status = escape(folder.name, quote=True), str(record.get("status", "?"))
-    link = f'<a href="{name}/report.html">report</a>' if (folder / "report.html").exists() else ""
+    network = escape(str(record.get("model", "?"))) + (" (sample)" if sample else "")
+    if (folder / "report.html").exists():
+        network = f'<a href="{name}/report.html">{network}</a>'
     cells = [
         _thumbnail(folder, name),
-        escape(str(record.get("model", "?"))) + (" (sample)" if sample else ""),
+        network,
         shown(headline(record)),
         shown(record.get("baseline", {}).get("mean_pose")),
         escape(str(record.get("split", ""))),
@@ -152,9 +157,8 @@ def _index_row(folder: Path, record: dict[str, Any], sample: bool) -> str:
         f"{record.get('gmacs', 0):.2f}",
         str(record.get("epochs_done", "")),
         f"{record.get('train_seconds', 0):.0f}",
-        escape(str(record.get("started", "")).replace("T", " ")),
+        f"<span>{escape(str(record.get('started', '')).replace('T', ' '))}</span>",
         f'<span class="{escape(status, quote=True)}">{escape(status)}</span>',
-        link,
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
@@ -177,4 +181,4 @@ def shown(value: Any) -> str:
     """A score as text: AP with three decimals, percent with one; empty if there is none."""
     if not isinstance(value, int | float) or value != value:
         return ""
-    return f"{value:.3f}" if -1 <= value <= 1 else f"{value:.1f}"
+    return f"{value:.3f}" if 0 < abs(value) <= 1 else f"{value:.1f}"

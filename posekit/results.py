@@ -47,15 +47,17 @@ class Run:
 
     @classmethod
     def open(cls, bound: Bound) -> "Run":
-        """Continue the interrupted run of the same parameters, or start a new one."""
+        """Continue the run of the same parameters that was interrupted or failed, or start one."""
         recipe = bound.recipe
         stem = f"{recipe.paper}-{recipe.dataset}" + ("-sample" if bound.source == "sample" else "")
         if recipe.resume == "auto":
             for folder in sorted(reports_root().glob(f"{stem}-[0-9]*"), reverse=True):
                 record = read_record(folder)
                 same = record.get("fingerprint") == bound.fingerprint()
-                if same and record.get("status") == "interrupted" and (lock := _lock(folder)):
-                    return cls(folder, bound, record, resumed=True, _lock=lock)
+                if same and record.get("status") != "finished" and (lock := _lock(folder)):
+                    run = cls(folder, bound, record, resumed=True, _lock=lock)
+                    run.update(status="interrupted")
+                    return run
         run = cls(_new_folder(stem), bound)
         run._lock = _lock(run.folder)
         run._begin()
@@ -171,7 +173,9 @@ def all_runs(root: Path | None = None) -> list[tuple[Path, dict[str, Any]]]:
     return sorted(runs, key=lambda run: run[1].get("started", ""), reverse=True)
 
 
-def comparison(score: Score, baseline: Score, published: list[dict], this: str) -> "pd.DataFrame":
+def comparison(
+    score: Score, baseline: Score, published: list[dict], this: str, sample: bool
+) -> "pd.DataFrame":
     """This run, the mean pose, and what was published under the same metric.
 
     Published rows of another metric are left out: they cannot be compared.
@@ -181,6 +185,7 @@ def comparison(score: Score, baseline: Score, published: list[dict], this: str) 
         baseline: of the mean pose.
         published: rows from `posekit.recipes.published`.
         this: what to call the data, such as "PennAction (generated sample)".
+        sample: whether the data are generated; published rows then say that theirs are not.
     """
     import pandas as pd
 
@@ -190,7 +195,7 @@ def comparison(score: Score, baseline: Score, published: list[dict], this: str) 
     ]
     rows += [
         {
-            "result": f"published: {p['method']}",
+            "result": f"published{' on the real data' * sample}: {p['method']}",
             **{column: p.get(column.lower()) for column in score.values},
             "metric": p["metric"],
             "source": p["source"],

@@ -6,6 +6,7 @@ Pictures are (h, w, 3) uint8 RGB; keypoints are (K, 2) pixels of the picture the
 
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -134,16 +135,22 @@ def heatmap_grid(
 
 
 def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
-    """Training loss, validation score and learning rate over the epochs of a log."""
+    """Training loss, validation score and learning rate over the epochs of a log.
+
+    Dotted lines mark where a further round of iterative training begins.
+    """
     figure = Figure(figsize=(10, 2.8), layout="constrained")
     axes = figure.subplots(1, 3)
     series = {"loss": "training loss", "val": metric, "lr": "learning rate"}
+    starts = [b for a, b in pairwise(records) if a.get("round") != b.get("round")]
     for ax, (key, label) in zip(axes, series.items(), strict=True):
         points = [(r["epoch"], r[key]) for r in records if key in r]
         ax.plot(*zip(*points, strict=True), ".-" if len(points) < 40 else "-", color=_LEFT)
         ax.set_xlabel("epoch")
         ax.set_title(label, fontsize=10)
         ax.grid(alpha=0.3)
+        for record in starts:
+            ax.axvline(record["epoch"] - 0.5, color="0.5", linewidth=1, linestyle=":")
     if all(r["loss"] > 0 for r in records):
         axes[0].set_yscale("log")
     axes[1].set_ylim(0, 100)

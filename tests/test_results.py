@@ -93,11 +93,11 @@ def test_only_the_same_metric_is_put_beside_the_run():
             ["head", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "mean"], 97.0)},
         {"method": "B", "metric": "PENN_test.m", "source": "readme"},
     ]  # fmt: skip
-    table = results.comparison(score, score, rows, "PennAction (generated sample)")
+    table = results.comparison(score, score, rows, "PennAction (generated sample)", True)
     assert table["result"].tolist() == [
         "this run, PennAction (generated sample)",
         "mean pose, PennAction (generated sample)",
-        "published: A",
+        "published on the real data: A",
     ]
 
 

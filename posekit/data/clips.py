@@ -4,8 +4,8 @@ Workers return uint8 crops, keypoints and visibility; normalisation and targets 
 batch on the device.
 """
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
@@ -16,6 +16,10 @@ from ..geometry import invert, transform, union_box
 from ..skeletons import Skeleton, convert
 from ._columns import Annotations
 from .framing import Augmentation, Framing
+
+# (crops, keypoints, visible, rng, donor) -> crops and the joints that count, see posekit.occlusion.
+Occlude = Callable[..., tuple[np.ndarray, np.ndarray]]
+
 
 def windows(sequence: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
     """Cut sequences into clips of `frames` frames that together show every frame.
@@ -58,6 +62,7 @@ class Clips(Dataset):
         framing: how a box becomes a crop.
         augmentation: None for testing.
         seed: of the augmentation.
+        occlude: covers parts of the crops, after everything else.
     """
 
     def __init__(
@@ -68,12 +73,15 @@ class Clips(Dataset):
         framing: Framing,
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        occlude: Occlude | None = None,
     ) -> None:
         self.people = people
         self.skeleton = skeleton
         self.framing = framing
         self.augmentation = augmentation
         self.seed = seed
+        self.occlude = occlude
+        self._donors: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
         self.rows, self.scored = windows(people.sequence, frames)
         self.keypoints, self.visible = convert(
             people.keypoints, people.visible, people.skeleton, skeleton
@@ -115,8 +123,8 @@ class Clips(Dataset):
         epoch, clip = key
         rows = self.rows[clip]
         matrix, flip, gain = self.matrices[clip], False, None
+        rng = np.random.default_rng([self.seed, epoch, clip])
         if self.augmentation is not None:
-            rng = np.random.default_rng([self.seed, epoch, clip])
             first = self.keypoints[rows[0]], self.visible[rows[0]]
             *place, flip, gain = self.augmentation.draw(
                 rng, self.centres[clip], self.sides[clip], *first
@@ -131,6 +139,9 @@ class Clips(Dataset):
             crops = np.clip(crops * gain, 0, 255).astype(np.uint8)
         if len(crops) < len(rows):
             crops = crops[np.unique(rows, return_inverse=True)[1]]
+        if self.occlude is not None:
+            donor = partial(self._donor, epoch, rng)
+            crops, visible = self.occlude(crops, keypoints, visible, rng, donor)
         return {
             "images": np.ascontiguousarray(crops.transpose(0, 3, 1, 2)),
             "keypoints": keypoints,
@@ -138,6 +149,25 @@ class Clips(Dataset):
             "rows": rows,
             "scored": self.scored[clip],
         }
+
+    def _donor(self, epoch: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Crop (h, w, 3), keypoints (K, 2) and visible (K,) of another clip, without augmentation.
+
+        Each epoch has a few donors of its own, which follow from (seed, epoch) alone and are
+        remembered: so almost no sample decodes a second picture.
+        """
+        count = min(len(self), max(16, min(256, len(self) // 64)))
+        key = epoch, int(rng.integers(count))
+        if key not in self._donors:
+            if self._donors and next(iter(self._donors))[0] != epoch:
+                self._donors.clear()
+            # No clip has a number from len(self) on: the donor's stream is nobody else's.
+            chosen = np.random.default_rng([self.seed, epoch, len(self) + key[1]])
+            clip = int(chosen.integers(len(self)))
+            row, matrix = self.rows[clip, 0], self.matrices[clip]
+            joints = transform(matrix, self.keypoints[row]).astype(np.float32)
+            self._donors[key] = self._crop(row, matrix), joints, self.visible[row]
+        return self._donors[key]
 
     def _crop(self, row: int, matrix: np.ndarray) -> np.ndarray:
         """Warp the picture of a row to the crop (h, w, 3)."""

@@ -13,7 +13,7 @@ from . import (
     simplebaseline,
 )
 from ._cost import Cost, cost
-from ._registry import Description, create_model, list_models, register
+from ._registry import Description, create_model, describe, list_models, register
 
 __all__ = [
     "Cost",
@@ -21,6 +21,7 @@ __all__ = [
     "cost",
     "cpm",
     "create_model",
+    "describe",
     "hourglass",
     "hrnet",
     "ldcrn",

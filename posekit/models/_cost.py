@@ -1,10 +1,14 @@
 """How large a network is and how much it computes."""
 
 import copy
+import math
+import weakref
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -16,11 +20,18 @@ class Cost:
         params: number of trainable parameters.
         gmacs: multiply-adds of one forward pass, in units of 1e9.
         output: shape of what the network returns.
+        legacy_gflops: what the SimpleBaseline and HRNet repositories print and their papers call
+            FLOPs: weights times output cells of every convolution and linear layer, in units of
+            2^30. It counts a transposed convolution of stride 2 four times over.
+        activations: bytes of all tensors alive at the worst moment of the pass, inputs included,
+            weights not.
     """
 
     params: int
     gmacs: float
     output: tuple[int, ...]
+    legacy_gflops: float
+    activations: int
 
     def __str__(self) -> str:
         """Both numbers in the units that papers use."""
@@ -39,10 +50,58 @@ def cost(model: nn.Module, *inputs: Tensor) -> Cost:
     tensors = [*model.parameters(), *model.buffers()]
     shapes = {id(tensor): _shape_of(tensor) for tensor in tensors}
     ghost = copy.deepcopy(model, shapes).eval()  # known ids are taken from the table, not copied
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        output = ghost(*(value.to("meta") for value in inputs))
+    products = _count_legacy(ghost)
+    given = [value.to("meta") for value in inputs]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, _Alive(given) as alive:
+        output = ghost(*given)
     params = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Cost(params, counter.get_total_flops() / 2 / 1e9, tuple(output.shape))
+    gmacs = counter.get_total_flops() / 2 / 1e9
+    return Cost(params, gmacs, tuple(output.shape), sum(products) / 2**30, alive.most)
+
+
+def _count_legacy(model: nn.Module) -> list[int]:
+    """A list that fills with weights times output cells as the model runs."""
+    products: list[int] = []
+
+    def note(layer: nn.Module, _: Any, output: Tensor) -> None:
+        products.append(layer.weight.numel() * math.prod(output.shape[2:]))
+
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            layer.register_forward_hook(note)
+    return products
+
+
+class _Alive(TorchDispatchMode):
+    """Follows how many bytes of tensors are alive at once; `most` is the peak."""
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self.known: set[int] = set()
+        for tensor in tensors:
+            self._born(tensor)
+
+    def _born(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self.known:  # else a view, or changed in place
+            self.known.add(key)
+            self.now += size
+            self.most = max(self.most, self.now)
+            weakref.finalize(storage, self._died, key, size)
+
+    def _died(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        weights = {id(a) for a in args if isinstance(a, nn.Parameter)}
+        for tensor in out if isinstance(out, list | tuple) else [out]:
+            if isinstance(tensor, Tensor) and id(tensor) not in weights:
+                self._born(tensor)
+        return out
 
 
 def _shape_of(tensor: Tensor) -> Tensor:

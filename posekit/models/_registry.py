@@ -65,6 +65,17 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(name for name in _builders if fnmatchcase(name, pattern))
 
 
+def describe(name: str) -> Description:
+    """What a network of this name eats and returns, without building it.
+
+    Raises:
+        PosekitError: for an unknown name.
+    """
+    if name not in _builders:
+        raise PosekitError(_no_such("network", name, list_models()))
+    return _builders[name][0]
+
+
 def create_model(name: str, num_keypoints: int | None = None, **options: object) -> nn.Module:
     """Build a network with freshly initialised weights.
 
@@ -79,9 +90,7 @@ def create_model(name: str, num_keypoints: int | None = None, **options: object)
     Raises:
         PosekitError: for an unknown name or option, or a value that makes no network.
     """
-    if name not in _builders:
-        raise PosekitError(_no_such("network", name, list_models()))
-    description, builder = _builders[name]
+    description, builder = describe(name), _builders[name][1]
     known = [name for name in inspect.signature(builder).parameters if name != "num_keypoints"]
     for option in options:
         if option not in known:

@@ -88,8 +88,9 @@ def fit(
     log: Log,
     report: Callable[[dict[str, Any]], None] = lambda record: None,
     bar: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
+    round_number: int | None = None,
 ) -> None:
-    """Train a network, or go on where an interrupted training stopped.
+    """Train a network for one schedule, or go on where an interrupted training stopped.
 
     Every epoch draws its random numbers from (seed, epoch) alone, so that a resumed run repeats
     what an uninterrupted one does.
@@ -101,9 +102,12 @@ def fit(
         recipe: optimiser, schedule, epochs, clip_grad, eval_every, seed.
         machine: device and precision.
         checkpoints: where `last.pt` and `best.pt` go.
-        log: gets a record an epoch: epoch, loss, val, lr, and seconds, clips_per_second, memory_mb.
+        log: gets a record an epoch: epoch, loss, round, val, lr, and seconds, clips_per_second,
+            memory_mb.
         report: called with each record.
         bar: wraps the batches of an epoch in a progress bar.
+        round_number: which of several schedules this is, from 1, see `train.rounds`; log and random
+            numbers count epochs over all of them.
 
     Raises:
         PosekitError: the loss is no longer a number.
@@ -117,15 +121,17 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         scaler.load_state_dict(state["scaler"])
         done, best = state["epoch"], state["best"]
-    log.keep(done)
+    before = (round_number - 1) * recipe.epochs if round_number else 0
+    log.keep(before + done)
 
     iterations = recipe.epochs * len(batches)
     for epoch in range(done, recipe.epochs):
-        torch.manual_seed(recipe.seed * 1_000_003 + epoch)
-        batches.sampler.epoch = epoch
+        number = before + epoch + 1
+        torch.manual_seed(recipe.seed * 1_000_003 + number - 1)
+        batches.sampler.epoch = number - 1
         model.train()
         started, total, clips = time.perf_counter(), torch.zeros((), device=machine.device), 0
-        for i, batch in enumerate(bar(batches, f"epoch {epoch + 1}/{recipe.epochs}")):
+        for i, batch in enumerate(bar(batches, f"epoch {number}/{before + recipe.epochs}")):
             factor = lr_factor(recipe, epoch * len(batches) + i, iterations)
             set_lr(optimiser, factor)
             with machine.autocast():
@@ -141,9 +147,11 @@ def fit(
             total += loss.detach()
             clips += len(batch["rows"])
             if i % _CHECK_EVERY == 0 or i == len(batches) - 1:
-                _check_finite(total, epoch, i)
+                _check_finite(total, number, i)
         seconds = time.perf_counter() - started
-        record = {"epoch": epoch + 1, "loss": total.item() / len(batches)}
+        record = {"epoch": number, "loss": total.item() / len(batches)}
+        if round_number:
+            record["round"] = round_number
         is_best = False
         if (epoch + 1) % recipe.eval_every == 0 or epoch + 1 == recipe.epochs:
             record["val"] = validate()
@@ -170,7 +178,7 @@ def fit(
 def _check_finite(loss: Tensor, epoch: int, iteration: int) -> None:
     if not torch.isfinite(loss):
         raise PosekitError(
-            f"the loss is no longer a number (epoch {epoch + 1}, iteration {iteration + 1}): lower "
+            f"the loss is no longer a number (epoch {epoch}, iteration {iteration + 1}): lower "
             "lr, set clip_grad, or use precision=fp32; the last whole epoch is kept"
         )
 

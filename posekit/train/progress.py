@@ -31,8 +31,9 @@ def epoch_lines(epochs: int, metric: str) -> Callable[[dict[str, Any]], None]:
         first = first or epoch
         left = (time.monotonic() - started) / (epoch - first + 1) * (epochs - epoch)
         score = f"  {metric} {record['val']:5.1f}" if "val" in record else ""
+        stage = f"round {record['round']}  " if "round" in record else ""
         print(
-            f"epoch {epoch:>{len(str(epochs))}}/{epochs}  loss {record['loss']:.4g}{score}  "
+            f"{stage}epoch {epoch:>{len(str(epochs))}}/{epochs}  loss {record['loss']:.4g}{score}  "
             f"lr {record['lr']:.2e}  {record['clips_per_second']:g} clips/s  "
             f"{record['memory_mb']:.0f} MB  {_minutes(left)} left",
             flush=True,

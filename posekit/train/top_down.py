@@ -80,4 +80,5 @@ class TopDownTask:
         """Keypoints (B, 1, K, 2) in crop pixels and their scores (B, 1, K)."""
         cells, scores = codecs.decode_cells(beliefs, self.decoder, self.sigma)
         map_size = tuple(beliefs.shape[-2:])
-        return codecs.cells_to_pixels(cells, image_size, map_size, half_pixel=False), scores
+        half_pixel = self.model.description.half_pixel
+        return codecs.cells_to_pixels(cells, image_size, map_size, half_pixel), scores

@@ -109,6 +109,19 @@ def save_weights(
         raise PosekitError(f"cannot write {path}: {reason}.") from error
 
 
+def read_metadata(path: str | os.PathLike) -> dict[str, str]:
+    """What `save_weights` noted in a .safetensors file: model, skeleton, image_size, run, ...
+
+    Raises:
+        PosekitError: if the file cannot be read.
+    """
+    try:
+        with safe_open(path, "pt", device="cpu") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise PosekitError(f"{path}: cannot be read as safetensors ({error}).") from error
+
+
 def _read(path: Path) -> tuple[Mapping, str | None]:
     """Content of a weight file and the network that it says it was made for."""
     if not path.is_file():

@@ -1,0 +1,369 @@
+"""The steps of notebooks/evaluate.ipynb: any network, scored by the pipeline of the others.
+
+The network is an ONNX file of anybody's, the folder of a run, or a name of the registry with a
+weights file. What it was trained with decides how it is tested, unless a parameter says otherwise.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import yaml
+from pydantic import Field, field_validator
+from torch import nn
+
+from .errors import PosekitError
+from .experiment import (
+    Experiment,
+    error_gallery,
+    evaluate,
+    finish,
+    heatmaps,
+    load,
+    make_task,
+    network_of,
+    one_clip,
+    open_run,
+)
+from .knobs import Count, Pixels, PoseMachineRecipe, Positive, Recipe, TopDownRecipe
+from .models import Description, cost, create_model, list_models
+from .parameters import Parameters, check
+from .places import dataset_name, near, project_root, smoke
+from .recipes import RECIPES, Bound, resolve_source
+from .results import read_record
+from .skeletons import SKELETONS, Skeleton, convert
+from .train.loop import choose_machine
+from .weights import RUN_WEIGHTS, load_weights, read_metadata
+from .weights.onnx_in import OnnxNetwork, load_onnx
+
+__all__ = [
+    "EvaluateRecipe",
+    "build",
+    "error_gallery",
+    "evaluate",
+    "finish",
+    "heatmaps",
+    "load",
+    "protocol",
+    "start",
+]
+
+Three = tuple[float, float, float]
+
+
+class EvaluateRecipe(Parameters):
+    """The parameters of the notebook; None leaves a value to the network."""
+
+    paper: ClassVar[str] = "evaluate"
+    resume: ClassVar[str] = "never"
+    seed: ClassVar[int] = 0
+
+    model: str = Field(
+        "hrnet_w32", description="an .onnx file, a run folder, or a name of posekit.list_models()"
+    )
+    weights: str | None = Field(None, description="weights file for a name; None for random ones")
+    width: Annotated[float, Field(gt=0, le=4)] = Field(
+        None, description="multiplier on channels, for a name"
+    )
+    dataset: str = Field("COCO", description="LSP, MPII, PennAction or COCO")
+    source: Literal["auto", "real", "sample"] = Field("auto", description="auto, real or sample")
+    data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
+    boxes: Literal["ground_truth", "detections"] = Field(
+        "ground_truth", description="whose boxes are scored, ground_truth or detections"
+    )
+    eval_split: Literal["test", "val", "train"] = Field("test", description="split of the score")
+    skeleton: str | None = Field(None, description="the network's joints, for an .onnx file")
+    colour: Literal["rgb", "bgr"] = Field(None, description="order of the channels, .onnx only")
+    mean: Three = Field(None, description="subtracted from pixels 0..255, .onnx only")
+    std: Three = Field(None, description="divides what is left, .onnx only")
+    half_pixel: bool = Field(None, description="maps are aligned at pixel centres, .onnx only")
+    image_size: tuple[Pixels, Pixels] = Field(None, description="crop as [h, w], pixels")
+    box_padding: Positive = Field(None, description="side of the crop as a multiple of the box")
+    sigma: Positive = Field(None, description="Gaussian of a target, for the decoder dark")
+    decoder: Literal[
+        "argmax", "quarter", "dark", "soft_argmax", "soft_argmax_official", "soft_argmax_lp_net"
+    ] = Field(None, description="how a map is read, see posekit.codecs")
+    flip_test: bool = Field(None, description="average with the mirrored image")
+    shift_heatmap: bool = Field(None, description="move the mirror image's maps by one cell")
+    soft_nms: bool = Field(None, description="lower duplicates' scores instead of dropping them")
+    batch_size: Count = Field(32, description="clips or images at a time")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the network")
+    workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loading processes; -1 for auto")
+    interactive: bool = Field(False, description="show the live browser of samples")
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: str) -> str:
+        return dataset_name(value)
+
+    @classmethod
+    def knobs(cls) -> tuple[str, ...]:
+        """The names that the parameters cell declares."""
+        return tuple(cls.model_fields)
+
+    @property
+    def network(self) -> str:
+        """What tables call the network."""
+        return Path(self.model).name
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The network that is looked at.
+
+    Attributes:
+        about: what it eats and returns, its skeleton where that is known.
+        make: builds it for the joints it is asked for, with its weights.
+        story: where its weights come from, for the record.
+        kind: the family of its recipe.
+        values: of the recipe it was trained with, as far as they are known.
+        origin: where those come from.
+    """
+
+    about: Description
+    make: Callable[[Skeleton], nn.Module]
+    story: str
+    kind: type[Recipe]
+    values: dict[str, Any]
+    origin: str
+
+
+@dataclass
+class Evaluation(Experiment):
+    """One evaluation: an `Experiment` that trains nothing.
+
+    Attributes:
+        subject: the network.
+    """
+
+    subject: Subject | None = None
+
+    def text(self) -> str:
+        """The parameters as a table, with where each value came from."""
+        return self.run.bound.text()
+
+
+def start(namespace: dict[str, Any]) -> Evaluation:
+    """Check the notebook's parameters, find the network and open the run folder.
+
+    Args:
+        namespace: the notebook's `globals()`.
+
+    Raises:
+        PosekitError: naming everything that is wrong with the parameters, before any work.
+    """
+    title = "the evaluate notebook cannot run with this:"
+    given = check(EvaluateRecipe, namespace, title)
+    recipe = EvaluateRecipe(**given)
+    source, root = resolve_source(recipe.dataset, recipe.source, recipe.data_root)
+    subject = _find(recipe)
+    values = subject.values | {n: v for n, v in given.items() if n in subject.kind.model_fields}
+    values |= {"dataset": recipe.dataset, "batch_size": recipe.batch_size, "boxes": recipe.boxes}
+    values |= {n: getattr(recipe, n) for n in ("eval_split", "device", "precision", "workers")}
+    values["interactive"] = recipe.interactive
+    known = {n: v for n, v in values.items() if n in subject.kind.model_fields}
+    told = subject.kind.model_validate(known)
+    filled = _eaten(subject.about) | {n: getattr(told, n) for n in _shared(told)}
+    filled = {n: v for n, v in filled.items() if n not in given and v is not None}
+    if "width" not in subject.values:
+        filled.pop("width")
+    origins = dict.fromkeys(recipe.knobs(), "default") | dict.fromkeys(filled, subject.origin)
+    origins |= dict.fromkeys(given, "you")
+    bound = Bound(recipe.model_copy(update=filled), origins, source, root, smoke())
+    machine = choose_machine(recipe)
+    bound_told = replace(bound, recipe=told)
+    about = subject.about
+    return Evaluation(bound_told, open_run(bound), machine, about=about, subject=subject)
+
+
+def _shared(told: Recipe) -> list[str]:
+    """Parameters of the notebook that are left to the network, and that its family has."""
+    left = {n for n, field in EvaluateRecipe.model_fields.items() if field.default is None}
+    return sorted((left - {"data_root"}) & set(type(told).model_fields))
+
+
+def _eaten(about: Description) -> dict[str, Any]:
+    """What a network eats, as parameters."""
+    names = ("skeleton", "mean", "std", "half_pixel")
+    return {n: getattr(about, n) for n in names} | {"colour": about.colour.lower()}
+
+
+def _find(recipe: EvaluateRecipe) -> Subject:
+    """What the parameter model names.
+
+    Raises:
+        PosekitError: nothing of that name exists, or a parameter does not go with it.
+    """
+    path, names = _place(recipe.model), list_models()
+    is_file = recipe.model.lower().endswith(".onnx")
+    misplaced = [n for n in ("skeleton", "colour", "mean", "std", "half_pixel") if not is_file]
+    misplaced += ["weights", "width"] if is_file or recipe.model not in names else []
+    if used := [n for n in misplaced if getattr(recipe, n) is not None]:
+        raise PosekitError(
+            f"{', '.join(used)}: not for model={recipe.model!r}, which knows it by itself"
+        )
+    if is_file:
+        return _stored_network(path, recipe)
+    if recipe.model in names:
+        return _named_network(recipe)
+    if (path / "metrics.json").is_file():
+        return _trained_network(path)
+    known = near(recipe.model, names) or f": there are {', '.join(names)}"
+    raise PosekitError(
+        f"model={recipe.model!r}: there is no such .onnx file or run folder, and no network of "
+        f"that name{known}"
+    )
+
+
+def _place(name: str) -> Path:
+    """A path below the current folder, or else below the project."""
+    path = os.path.expanduser(name)
+    # os.path and not Path, which raises for a text that cannot be a path.
+    return Path(path).absolute() if os.path.exists(path) else project_root() / path
+
+
+def _stored_network(path: Path, recipe: EvaluateRecipe) -> Subject:
+    network = load_onnx(
+        path,
+        skeleton=recipe.skeleton,
+        colour=recipe.colour and recipe.colour.upper(),
+        mean=recipe.mean,
+        std=recipe.std,
+        half_pixel=recipe.half_pixel,
+    )
+    about = network.description
+    kind, values = _usual(about, recipe.dataset)
+    if network.input_size:
+        values["image_size"] = network.input_size
+    story = (
+        f"{path.name} computed by onnxruntime: {about.colour}, mean {_numbers(about.mean)}, "
+        f"std {_numbers(about.std)} of 0..255"
+    )
+    return Subject(about, lambda joints: network, story, kind, values, "the file")
+
+
+def _named_network(recipe: EvaluateRecipe) -> Subject:
+    width = recipe.width or (1.0 if recipe.weights else 0.25)
+
+    def make(joints: Skeleton) -> nn.Module:
+        model = create_model(recipe.model, None if own else len(joints), width=width)
+        if recipe.weights:
+            load_weights(model, _place(recipe.weights))
+        return model
+
+    with torch.device("meta"):
+        model = create_model(recipe.model, width=width)
+    about, own = model.description, model.description.skeleton
+    kind, values = _usual(about, recipe.dataset)
+    stem = type(model).__module__.rpartition(".")[2]  # a paper's network lies in its own file
+    values |= {"network": recipe.model, "width": width, "paper": stem}
+    story = f"weights of {Path(recipe.weights).name}" if recipe.weights else ""
+    if not recipe.weights:
+        values["image_size"] = (64, 64) if about.centre_map else (128, 96)
+        story = "RANDOM weights, no model or weights given: this shows the pipeline, not a result"
+    return Subject(about, make, story, kind, values, "usual")
+
+
+def _trained_network(folder: Path) -> Subject:
+    record, weights = read_record(folder), folder / RUN_WEIGHTS
+    paper = record.get("paper")
+    if paper not in RECIPES or not weights.is_file():
+        raise PosekitError(
+            f"model={folder}: this run left no {RUN_WEIGHTS}; choose a finished training run"
+        )
+    kind = RECIPES[paper]
+    values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    values = {n: v for n, v in values.items() if n in kind.model_fields and v is not None}
+    values = {n: v for n, v in values.items() if n not in ("init", "source", "data_root", "resume")}
+    trained_on = SKELETONS[read_metadata(weights)["skeleton"]]
+
+    def make(joints: Skeleton) -> nn.Module:
+        model = network_of(told, joints)
+        load_weights(model, weights)
+        return model
+
+    told = kind.model_validate(values | {"paper": paper})
+    with torch.device("meta"):
+        about = replace(network_of(told, trained_on).description, skeleton=trained_on.name)
+    story = f"weights of the run {folder.name}, trained on {record['dataset']}"
+    if record.get("source") == "sample":
+        story += " (generated sample)"
+    return Subject(about, make, story, kind, values | {"paper": paper}, "the run")
+
+
+def _usual(about: Description, dataset: str) -> tuple[type[Recipe], dict[str, Any]]:
+    """The family of a network and the usual way of testing it; it is never trained here."""
+    never = {"epochs": 1, "optimiser": "adam", "lr": 1.0, "weight_decay": 0.0, "lr_gamma": 1.0}
+    never |= {"rotation": 0.0, "flip_prob": 0.0, "network": about.name, "paper": "evaluate"}
+    if about.centre_map:
+        frames = 5 if about.kind == "clip" else 1
+        never |= {"scale_range": (1.0, 1.0), "lr_step": 1, "frames": frames}
+        test = {"image_size": (368, 368), "sigma": 7.0, "box_padding": 1.25}
+        return PoseMachineRecipe, never | test
+    never |= {"scale_factor": 0.0, "lr_milestones": (1,)}
+    size = (256, 256) if dataset == "MPII" else (256, 192)
+    return TopDownRecipe, never | {"image_size": size, "sigma": 2.0}
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
+
+
+def build(evaluation: Evaluation) -> str:
+    """Make the network with its weights.
+
+    Returns:
+        What it is, as text.
+
+    Raises:
+        PosekitError: its joints are not enough for the score, or its weights do not fit.
+    """
+    recipe, subject, clips = evaluation.recipe, evaluation.subject, evaluation.train
+    scored, joints = clips.people.skeleton, clips.skeleton
+    everything = np.zeros((1, len(joints), 2)), np.ones((1, len(joints)), bool)
+    lacking = ~convert(*everything, joints, scored)[1][0]
+    if lacking.any():
+        names = ", ".join(name for name, no in zip(scored.joints, lacking, strict=True) if no)
+        raise PosekitError(
+            f"{subject.about.name} predicts the joints of {joints.name}; {recipe.dataset} scores "
+            f"{names} as well, so it cannot be scored there"
+        )
+    torch.manual_seed(0)
+    model = subject.make(joints)
+    about, inputs = model.description, one_clip(model, clips)
+    if about.num_keypoints not in (0, len(joints)):
+        raise PosekitError(
+            f"{about.name} returns {about.num_keypoints} maps, {joints.name} has {len(joints)} "
+            "joints: set skeleton to the one that it was trained with"
+        )
+    is_file = isinstance(model, OnnxNetwork)
+    price = model.cost(*recipe.image_size) if is_file else cost(model, *inputs)
+    evaluation.run.update(
+        notes=[subject.story, *evaluation.run.record["notes"]],
+        model=about.name,
+        params_count=price.params,
+        gmacs=price.gmacs,
+        paper_title=about.paper,
+    )
+    model.to(evaluation.machine.device)
+    evaluation.task = make_task(recipe, model, joints)
+    lines = [
+        f"{about.name}: {about.paper}",
+        subject.story,
+        f"input {' and '.join(str(tuple(i.shape)) for i in inputs)} {about.colour}, "
+        f"output {price.output}, joints of {joints.name}",
+        f"{price.params:,} parameters, {price.gmacs:.3f} GMACs",
+    ]
+    evaluation.network = "\n".join(lines)
+    return evaluation.network
+
+
+def protocol(evaluation: Evaluation) -> str:
+    """How the score was made and what it does not cover, after `evaluate`."""
+    record = evaluation.run.record
+    return "\n".join([record["protocol"], *(f"note: {note}" for note in record["notes"])])

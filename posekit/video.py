@@ -1,0 +1,267 @@
+"""Frames in and out: pictures, folders and videos of any length, one frame in memory at a time."""
+
+import contextlib
+import io
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import cv2
+import numpy as np
+
+from .data._columns import is_whole
+from .errors import PosekitError
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_FOLDER_FPS = 10.0  # of a folder that is shown as a video
+_TITLE_ROOM = 22  # pixels of text below a panel
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of the footage.
+
+    Attributes:
+        number: counted from 1; of a folder of pictures that are all named by numbers, the number.
+        name: for titles and files.
+        picture: (h, w, 3) uint8 RGB, upright.
+    """
+
+    number: int
+    name: str
+    picture: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) pixels."""
+        return self.picture.shape[:2]
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What is looked at, opened but not read.
+
+    Attributes:
+        path: picture, folder or video file.
+        moving: the frames are those of one video.
+        count: how many frames there are, None where the file does not say.
+        fps: frames a second.
+        source: opens the frames anew each time.
+        notes: remarks gathered while reading.
+    """
+
+    path: Path
+    moving: bool
+    count: int | None
+    fps: float
+    source: Callable[[], Iterator[Frame]]
+    notes: list[str] = field(default_factory=list)
+
+    def frames(self, limit: int | None = None) -> Iterator[Frame]:
+        """The frames, one at a time.
+
+        Raises:
+            PosekitError: there is none, one cannot be read, or those of a video differ in size.
+        """
+        size, read = None, 0
+        for frame in itertools.islice(self.source(), limit):
+            if self.moving and frame.size != (size := size or frame.size):
+                raise PosekitError(
+                    f"{self.path}: {frame.name} is {frame.size[1]} x {frame.size[0]} pixels, the "
+                    f"frames before it {size[1]} x {size[0]}: unset sequence for loose pictures"
+                )
+            read += 1
+            yield frame
+        if not read:
+            raise PosekitError(f"{self.path}: no frame can be read: copy or encode the file again")
+        wanted = min(self.count or read, limit or read)
+        if read < wanted:
+            self.notes.append(f"the file promises {self.count} frames, {read} could be read")
+
+
+def open_footage(path: str | os.PathLike, sequence: bool = False) -> Footage:
+    """Open a picture, a folder of pictures, or a video file.
+
+    Args:
+        path: what to look at.
+        sequence: the pictures of a folder are the frames of one video, in the order of their names.
+
+    Raises:
+        PosekitError: there is nothing, or nothing that can be read.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES and p.is_file())
+        if not files:
+            raise PosekitError(f"{path}: no picture ({', '.join(PICTURES)}) in this folder")
+        return _pictures(path, files, sequence)
+    if not path.is_file():
+        raise PosekitError(f"{path}: there is no such picture, folder or video")
+    if path.suffix.lower() in PICTURES:
+        return _pictures(path, [path], False)
+    with _capture(path) as capture:
+        count, fps = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
+    known = np.isfinite(count) and 0 < count < 1e9
+    fps = fps if np.isfinite(fps) and 1 <= fps <= 240 else 25.0
+    return Footage(path, True, int(count) if known else None, fps, lambda: _video(path))
+
+
+def _pictures(path: Path, files: Sequence[Path], moving: bool) -> Footage:
+    numbered = len(files) > 1 or files[0].stem.isdecimal()
+    numbered = numbered and len({int(f.stem) for f in files if f.stem.isdecimal()}) == len(files)
+    numbers = [int(f.stem) if numbered else n for n, f in enumerate(files, 1)]
+
+    def frames() -> Iterator[Frame]:
+        for number, file in zip(numbers, files, strict=True):
+            yield Frame(number, file.name, read_picture(file))
+
+    return Footage(path, moving, len(files), _FOLDER_FPS, frames)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture (h, w, 3) uint8 RGB, turned upright as the camera says.
+
+    Raises:
+        PosekitError: it cannot be read.
+    """
+    picture = None
+    with contextlib.suppress(OSError, cv2.error):
+        data = path.read_bytes()
+        if is_whole(data):
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if picture is None:
+        raise PosekitError(f"{path} is not a readable picture: replace the file")
+    return picture
+
+
+@contextlib.contextmanager
+def _capture(path: Path) -> Iterator[cv2.VideoCapture]:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        if not capture.isOpened():
+            raise PosekitError(
+                f"{path} is neither a picture ({', '.join(PICTURES)}) nor a video that OpenCV can "
+                "read: copy the file again, or encode it as mp4"
+            )
+        yield capture
+    finally:
+        capture.release()
+
+
+def _video(path: Path) -> Iterator[Frame]:
+    with _capture(path) as capture:
+        for number in itertools.count(1):
+            there, picture = capture.read()
+            if not there:
+                return
+            picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            yield Frame(number, f"{path.stem} frame {number}", picture)
+
+
+class Few(Generic[Item]):
+    """At most so many of any number of items, evenly spread over them.
+
+    Every `step`-th item is kept; when there are too many, every second one is dropped and the
+    step doubles.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.step = 1
+        self.items: list[Item] = []
+        self._seen = 0
+
+    def add(self, make: Callable[[], Item]) -> None:
+        """Offer the next item; it is only made when it is kept."""
+        if self._seen % self.step == 0:
+            if len(self.items) == self.limit:
+                self.items, self.step = self.items[::2], 2 * self.step
+            if self._seen % self.step == 0 and len(self.items) < self.limit:
+                self.items.append(make())
+        self._seen += 1
+
+
+def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
+    """Pictures of one size beside each other, each with a title on a strip below it."""
+    panels = []
+    for picture, title in zip(pictures, titles, strict=True):
+        strip = np.zeros((_TITLE_ROOM, picture.shape[1], 3), np.uint8)
+        place = (6, _TITLE_ROOM - 7)
+        cv2.putText(strip, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
+        panels.append(np.concatenate([picture, strip]))
+    return np.concatenate(panels, 1)
+
+
+class Mp4:
+    """An MP4 file (MPEG-4 part 2), written frame by frame; it appears when it is whole.
+
+    Args:
+        path: the file.
+        fps: frames a second.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self.path = path
+        self.fps = fps
+        self._partial = path.with_name(f".{path.stem}.partial.mp4")
+        self._writer: cv2.VideoWriter | None = None
+
+    def add(self, picture: np.ndarray) -> None:
+        """Append a picture (h, w, 3) RGB of the first one's size; odd sides lose a pixel.
+
+        Raises:
+            PosekitError: the file cannot be written.
+        """
+        h, w = (side - side % 2 for side in picture.shape[:2])
+        if self._writer is None:
+            code = cv2.VideoWriter_fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._partial), code, self.fps, (w, h))
+            if not self._writer.isOpened():
+                raise PosekitError(f"cannot write {self.path}: no room, or OpenCV without mp4v")
+        self._writer.write(cv2.cvtColor(picture[:h, :w], cv2.COLOR_RGB2BGR))
+
+    def close(self, keep: bool) -> None:
+        """End the file and put it in its place, or drop it."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        if keep:
+            os.replace(self._partial, self.path)
+        else:
+            self._partial.unlink(missing_ok=True)
+
+
+def gif(pictures: Sequence[np.ndarray], seconds: float) -> bytes:
+    """Pictures as an animated GIF, each shown for so many seconds."""
+    from PIL import Image
+
+    first, *others = (Image.fromarray(picture) for picture in pictures)
+    buffer = io.BytesIO()
+    milliseconds = max(20, round(1000 * seconds))  # browsers slow down anything faster
+    first.save(
+        buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0
+    )
+    return buffer.getvalue()
+
+
+def progress(frames: Iterable[Frame], total: int | None, pause: float = 10.0) -> Iterator[Frame]:
+    """Pass frames on; print now and then how many are done and how long the others will take."""
+    started = said = time.monotonic()
+    for done, frame in enumerate(frames, 1):
+        yield frame
+        now = time.monotonic()
+        if now - said < pause:
+            continue
+        said, rate = now, done / (now - started)
+        left = f" of {total:,}, {clock((total - done) / rate)} left" if total else ""
+        print(f"frame {done:,}{left}, {rate:.1f} frames/s", flush=True)
+
+
+def clock(seconds: float) -> str:
+    """A time such as 3m05s."""
+    return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"

@@ -1,0 +1,116 @@
+"""The top-down task: colours, targets, loss over stacks, flip test, COCO score end to end."""
+
+import numpy as np
+import pytest
+import torch
+
+from posekit import data
+from posekit.data.clips import Clips, loader
+from posekit.data.framing import Framing
+from posekit.data.sample import ensure_sample
+from posekit.evaluate import Predictions, final_beliefs, mean_pose, official, quick
+from posekit.models import create_model
+from posekit.skeletons import COCO
+from posekit.train.losses import joints_mse
+from posekit.train.task import normalised
+from posekit.train.top_down import TopDownTask
+
+
+@pytest.fixture(scope="module")
+def root():
+    return ensure_sample("COCO", smoke=True)
+
+
+def clips(root, boxes="ground_truth"):
+    people = data.load("COCO", "test", root, source="sample", boxes=boxes)
+    return Clips(people, COCO, 1, Framing((128, 96), 1.25, half_pixel=False, fill=0))
+
+
+@pytest.mark.parametrize("name", ["hrnet_w32", "pose_resnet_50"])
+def test_a_network_gets_its_own_colour_order(name):
+    """HRNet eats RGB and Simple Baselines BGR, both with the RGB-ordered mean and deviation."""
+    model = create_model(name, 17, width=0.125)
+    image = torch.zeros(1, 1, 3, 2, 2, dtype=torch.uint8)
+    image[:, :, 0] = 255  # red
+    channel = 0 if name == "hrnet_w32" else 2
+    out = normalised(image, model)[0, 0, :, 0, 0]
+    mean, std = np.array([0.485, 0.456, 0.406]) * 255, np.array([0.229, 0.224, 0.225]) * 255
+    expected = (np.eye(3)[channel] * 255 - mean) / std
+    np.testing.assert_allclose(out.numpy(), expected, rtol=1e-4)
+
+
+def test_every_stack_is_supervised():
+    model = create_model("hourglass_2", 17, width=0.125)
+    task = TopDownTask(model, COCO, 2.0)
+    batch = {
+        "images": torch.randint(0, 255, (2, 1, 3, 64, 64), dtype=torch.uint8),
+        "keypoints": torch.rand(2, 1, 17, 2) * 64,
+        "visible": torch.ones(2, 1, 17, dtype=torch.bool),
+    }
+    model.train()
+    stacks = task.outputs(batch["images"])
+    maps, weights = task.paint(batch["keypoints"], batch["visible"], (64, 64), (16, 16))
+    by_hand = sum(joints_mse(stack, maps[:, 0], weights[:, 0]) for stack in stacks)
+    assert len(stacks) == 2 and torch.allclose(task.compare(stacks, batch), by_hand)
+
+
+def test_flip_test_shifts_by_one_cell_where_it_is_told():
+    task = TopDownTask(create_model("hrnet_w32", 17, width=0.125), COCO, 2.0)
+    maps = torch.rand(1, 1, 17, 8, 6)
+    back = task.unmirror(maps)
+    assert torch.equal(back[..., 1:], maps.flip(-1)[:, :, COCO.flip][..., :-1])
+    task.shift = False
+    assert torch.equal(task.unmirror(task.unmirror(maps)), maps)
+
+
+class Oracle(TopDownTask):
+    """Paints the true maps of whatever clip it is shown, in order."""
+
+    def __init__(self, source):
+        super().__init__(create_model("hrnet_w32", 17, width=0.125), COCO, 2.0)
+        self.source, self.shown = source, 0
+
+    def beliefs(self, images):
+        chosen = range(self.shown, self.shown + len(images))
+        self.shown += len(images)
+        keypoints = torch.tensor(np.stack([self.source[0, c]["keypoints"] for c in chosen]))
+        seen = torch.ones(keypoints.shape[:-1], dtype=torch.bool)
+        return self.paint(keypoints, seen, (128, 96), (32, 24))[0]
+
+
+def test_perfect_maps_score_high_and_the_mean_pose_does_not(root):
+    source = clips(root)
+    task = Oracle(source)
+    found = np.concatenate(
+        [
+            task.decode(final_beliefs(task, batch["images"]), (128, 96))[0][:, 0].numpy()
+            for batch in loader(source, 4, False, 0, False)
+        ]
+    )
+    found = Predictions(source.to_image(found), np.ones(found.shape[:2]))
+    exact = Predictions(source.keypoints, np.ones(source.visible.shape))
+    assert official(source, exact, root).mean == pytest.approx(1.0)
+    assert official(source, found, root).mean > 0.8  # rounding to cells costs the rest
+    assert quick(source, exact.keypoints) == pytest.approx(100)
+    assert quick(source, mean_pose(source, source)) < quick(source, found.keypoints) - 20
+
+
+def test_detected_boxes_are_a_row_of_their_own(root):
+    source = clips(root, "detections")
+    guess = Predictions(
+        source.to_image(np.full(source.keypoints.shape, 48.0)), source.visible + 1.0
+    )
+    score = official(source, guess, root)
+    assert score.metric == "AP, detected boxes" and "with a detection" in score.protocol
+    assert set(score.values) == {
+        "AP",
+        "AP50",
+        "AP75",
+        "APM",
+        "APL",
+        "AR",
+        "AR50",
+        "AR75",
+        "ARM",
+        "ARL",
+    }
