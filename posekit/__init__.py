@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOME = {
     "PosekitError": "errors",
     "create_model": "models",
+    "export_onnx": "weights.onnx_out",
     "list_models": "models",
     "load_weights": "weights",
     "score": "evaluate",

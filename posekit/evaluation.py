@@ -173,7 +173,8 @@ def start(namespace: dict[str, Any]) -> Evaluation:
     if "width" not in subject.values:
         filled.pop("width")
     origins = dict.fromkeys(recipe.knobs(), "default") | dict.fromkeys(filled, subject.origin)
-    origins |= dict.fromkeys(given, "you")
+    usual = {n: field.default for n, field in EvaluateRecipe.model_fields.items()}
+    origins |= {n: "you" for n in given if getattr(recipe, n) != usual[n]}
     bound = Bound(recipe.model_copy(update=filled), origins, source, root, smoke())
     machine = choose_machine(recipe)
     bound_told = replace(bound, recipe=told)
@@ -244,7 +245,8 @@ def _stored_network(path: Path, recipe: EvaluateRecipe) -> Subject:
         f"{path.name} computed by onnxruntime: {about.colour}, mean {_numbers(about.mean)}, "
         f"std {_numbers(about.std)} of 0..255"
     )
-    return Subject(about, lambda joints: network, story, kind, values, "the file")
+    origin = "the file" if network.told else "usual"
+    return Subject(about, lambda joints: network, story, kind, values, origin)
 
 
 def _named_network(recipe: EvaluateRecipe) -> Subject:
@@ -265,7 +267,7 @@ def _named_network(recipe: EvaluateRecipe) -> Subject:
     story = f"weights of {Path(recipe.weights).name}" if recipe.weights else ""
     if not recipe.weights:
         values["image_size"] = (64, 64) if about.centre_map else (128, 96)
-        story = "RANDOM weights, no model or weights given: this shows the pipeline, not a result"
+        story = "RANDOM weights, because none were given: this shows the pipeline and is no result"
     return Subject(about, make, story, kind, values, "usual")
 
 
@@ -342,7 +344,7 @@ def build(evaluation: Evaluation) -> str:
             "joints: set skeleton to the one that it was trained with"
         )
     is_file = isinstance(model, OnnxNetwork)
-    price = model.cost(*recipe.image_size) if is_file else cost(model, *inputs)
+    price = model.size(*recipe.image_size) if is_file else cost(model, *inputs)
     evaluation.run.update(
         notes=[subject.story, *evaluation.run.record["notes"]],
         model=about.name,

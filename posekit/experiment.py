@@ -567,7 +567,7 @@ def error_gallery(experiment: Experiment, columns: int = 6) -> Any:
     rows = np.r_[order[:columns], order[middle : middle + columns], order[-columns:]].tolist()
     label = (lambda x: f"{100 * x:.1f} % of the crop") if known else (lambda x: f"score {-x:.2f}")
     figure = viz.skeleton_grid(
-        [_crop_of(clips, row) for row in rows],
+        [crop_of(clips, row) for row in rows],
         clips.to_crop(found.keypoints)[rows],
         clips.visible[rows],
         clips.skeleton,
@@ -585,7 +585,7 @@ def prediction_picture(experiment: Experiment, rows: list[int]) -> "Figure":
     clips, found = experiment.test, experiment.predictions.keypoints
     people = clips.people
     figure = viz.skeleton_grid(
-        [_crop_of(clips, row) for row in rows],
+        [crop_of(clips, row) for row in rows],
         clips.to_crop(found)[rows],
         clips.visible[rows],
         clips.skeleton,
@@ -597,7 +597,7 @@ def prediction_picture(experiment: Experiment, rows: list[int]) -> "Figure":
     return figure
 
 
-def _crop_of(clips: Clips, row: int) -> np.ndarray:
+def crop_of(clips: Clips, row: int) -> np.ndarray:
     """The crop (h, w, 3) that a row is scored in."""
     clip = clips.clip_of_row[row]
     frame = np.flatnonzero(clips.scored[clip] & (clips.rows[clip] == row))[0]
@@ -665,7 +665,7 @@ def finish(experiment: Experiment) -> str:
     """
     run, record = experiment.run, experiment.run.record
     record["status"] = "finished"
-    path = write_report(run, experiment.tables, experiment.network, _cells())
+    path = write_report(run, experiment.tables, experiment.network, notebook_cells())
     run.end("finished")
     index = build_index()
     return (
@@ -674,7 +674,7 @@ def finish(experiment: Experiment) -> str:
     )
 
 
-def _cells() -> list[str]:
+def notebook_cells() -> list[str]:
     """The code cells of the notebook so far; empty outside one."""
     with contextlib.suppress(ImportError):
         from IPython import get_ipython

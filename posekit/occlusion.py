@@ -111,7 +111,8 @@ class Occluder:
                     window = crops[frame, found.rows, found.columns]
                     size = window.shape[1::-1]
                     window[:] = cv2.resize(patch, size, interpolation=cv2.INTER_AREA)
-                counted[frame] &= ~self._lost(found, keypoints[frame])
+                if self.exclude:
+                    counted[frame] &= ~self._lost(found, keypoints[frame])
         return crops, counted
 
     def _believed(
@@ -191,13 +192,13 @@ class Occluder:
                     return where, np.ascontiguousarray(patch[..., ::-1] if self.faithful else patch)
         return [], None
 
-    def _lost(self, where: Region, keypoints: np.ndarray) -> np.ndarray | bool:
+    def _lost(self, where: Region, keypoints: np.ndarray) -> np.ndarray:
         """(K,) bool, the joints that no longer count."""
-        if not self.exclude:
-            return False
         if not self.faithful:
             return where.holds(keypoints)
-        return False if where.box is None else excluded(where.box, keypoints)
+        if where.box is None:
+            return np.zeros(len(keypoints), bool)
+        return excluded(where.box, keypoints)
 
 
 def _whole(part: str, there: np.ndarray, skeleton: Skeleton) -> np.ndarray:

@@ -4,6 +4,8 @@ The boxes are those of 'Tilting at windmills': tight
 around the joints of a part where all are there, guessed from those that are there otherwise.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from .skeletons import POSE_MACHINE, Skeleton, convert
@@ -23,12 +25,16 @@ _FACE_MARGIN = 1.2
 
 def part_joints(part: str, skeleton: Skeleton) -> list[int]:
     """Positions of the joints that a part's box is drawn around; those of a limb in order."""
-    names = skeleton.joints
-    head = [j for j in names if j in (_FACE if "nose" in names else _SKULL)]
+    return _joints(part, skeleton.joints)
+
+
+@lru_cache(maxsize=256)
+def _joints(part: str, names: tuple[str, ...]) -> list[int]:
+    head = [i for i, j in enumerate(names) if j in (_FACE if "nose" in names else _SKULL)]
     if part in LIMBS:
-        return skeleton.index(*LIMBS[part])
+        return [names.index(joint) for joint in LIMBS[part]]
     if part == "head":
-        return skeleton.index(*head)
+        return head
     if part in ("left_side", "right_side"):
         return [i for i, joint in enumerate(names) if joint.startswith(part[:-4])]
     kinds = {
@@ -38,7 +44,7 @@ def part_joints(part: str, skeleton: Skeleton) -> list[int]:
         "lower_body": ("hip", "knee", "ankle"),
     }[part]
     chosen = [i for i, j in enumerate(names) if "_" in j and j.partition("_")[2] in kinds]
-    return chosen + (skeleton.index(*head) if part == "upper_body" else [])
+    return chosen + (head if part == "upper_body" else [])
 
 
 def part_box(

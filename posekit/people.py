@@ -1,9 +1,9 @@
-"""Where the people are in a frame: given boxes, a detector, the whole frame, or the pose before.
+"""Where the people are in a frame: given boxes, a detector, or the whole frame.
 
-Boxes are (P, 4) x1 y1 x2 y2 in pixels of the frame. A person keeps a number from frame to frame.
+Boxes are (P, 4) x1 y1 x2 y2 in pixels of the frame.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,7 @@ import torch
 
 from .data._files import load_json
 from .errors import PosekitError
-from .geometry import clean_boxes, keypoint_box
+from .geometry import clean_boxes
 from .video import Frame
 
 # torchvision's person detectors, the best one first; their files lie where it keeps downloads.
@@ -25,10 +25,6 @@ DETECTORS = (
 )
 DETECT_EVERY = 10  # frames of a video, where the poses are followed in between
 _SURE_PERSON, _PERSON = 0.5, 1  # score of a detection, COCO's label
-_SAME_PERSON = 0.3  # overlap of a box with that of the frame before
-_MARGIN = 1.2  # of a box about the joints, which lie inside the body
-_PACE = 0.3  # share of the way to its new place that a box goes in a frame
-_FEWEST = 5  # sure joints that tell where a person is
 
 
 @dataclass(frozen=True)
@@ -75,8 +71,15 @@ class WholeFrame:
 
     def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """See `Boxes`."""
+        return self.windows(frame)[:1], np.ones(1)
+
+    def windows(self, frame: Frame) -> np.ndarray:
+        """Boxes (4, 4) to search: the frame, and three upright parts along its longer side."""
         h, w = frame.size
-        return np.array([[0.0, 0.0, w - 1.0, h - 1.0]]), np.ones(1)
+        width, height = min(w, 0.75 * h), min(h, w / 0.75)
+        shift = np.array([[0.0], [0.5], [1.0]]) * [w - width, h - height]
+        parts = np.concatenate([shift, shift + [width, height]], -1)
+        return np.concatenate([[[0.0, 0.0, w, h]], parts])
 
 
 class GivenBoxes:
@@ -167,7 +170,9 @@ class Detector:
             self._model.load_state_dict(state)
         except Exception as error:  # readers of broken files raise whatever they stumble upon
             first = str(error).strip().partition("\n")[0][:160]
-            raise PosekitError(f"{path} holds no weights of {name} ({first}): get it again") from error
+            raise PosekitError(
+                f"{path} holds no weights of {name} ({first}): get it again"
+            ) from error
         self._model.eval().to(device)
 
     @torch.inference_mode()
@@ -213,79 +218,11 @@ def choose_boxes(wanted: str, device: torch.device) -> Boxes:
         return BoxFile(Path(word).expanduser())
     try:
         numbers = np.array([float(n) for n in word.strip("[]()").replace(",", " ").split()])
-        return GivenBoxes(numbers.reshape(-1, 4)[: len(numbers) or None])
+        if not len(numbers):
+            raise ValueError("no number")
+        return GivenBoxes(numbers.reshape(-1, 4))
     except ValueError as error:
         raise PosekitError(
             f"boxes={wanted!r}: write auto, detector, whole, four numbers x1 y1 x2 y2 for every "
             "person, or the name of a COCO json file"
         ) from error
-
-
-class Tracker:
-    """Boxes from frame to frame: looked for, or moved along with the poses.
-
-    Args:
-        source: of the boxes.
-        follow: move boxes with the poses, and look for people only every so many frames.
-    """
-
-    def __init__(self, source: Boxes, follow: bool) -> None:
-        self.source = source
-        self.follow = follow
-        self.people = People(np.empty((0, 4)), np.empty(0), np.empty(0, int))
-        self._found = self.people.boxes
-        self._frames = self._last_number = 0
-
-    def place(self, frame: Frame) -> People:
-        """The people of the next frame."""
-        every = self.source.every if self.follow else 1
-        if self._frames == 0 or (every and self._frames % every == 0):
-            boxes, scores = self.source.find(frame)
-            numbers = self._recognise(boxes)
-            order = np.argsort(numbers)
-            self.people = People(boxes[order], scores[order], numbers[order])
-            self._found = self.people.boxes
-        self._frames += 1
-        return self.people
-
-    def _recognise(self, boxes: np.ndarray) -> np.ndarray:
-        """Numbers (P,) of new boxes: those of the old ones that they overlap most, or new ones."""
-        overlap = box_overlap(boxes, self.people.boxes)
-        numbers = np.zeros(len(boxes), int)
-        for flat in np.argsort(-overlap, axis=None):
-            new, old = np.unravel_index(flat, overlap.shape)
-            if overlap[new, old] < _SAME_PERSON:
-                break
-            if numbers[new] == 0 and self.people.numbers[old] not in numbers:
-                numbers[new] = self.people.numbers[old]
-        fresh = numbers == 0
-        numbers[fresh] = self._last_number + 1 + np.arange(fresh.sum())
-        self._last_number += int(fresh.sum())
-        return numbers
-
-    def moved(self, keypoints: np.ndarray, sure: np.ndarray, pace: float = _PACE) -> People:
-        """The people with their boxes moved towards the poses.
-
-        A box whose person is lost goes back to where the person was found.
-
-        Args:
-            keypoints: (P, K, 2) pixels of the frame.
-            sure: (P, K) bool.
-            pace: share of the way.
-        """
-        known = sure.sum(-1) >= _FEWEST
-        around = keypoint_box(keypoints, sure)
-        middle, half = (around[:, :2] + around[:, 2:]) / 2, (around[:, 2:] - around[:, :2]) / 2
-        around = np.concatenate([middle - _MARGIN * half, middle + _MARGIN * half], -1)
-        target = np.where(known[:, None], around, self._found)
-        boxes = self.people.boxes + pace * (target - self.people.boxes)
-        return replace(self.people, boxes=boxes)
-
-
-def box_overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union (A, B) of boxes (A, 4) and (B, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = (high - low).clip(0).prod(-1)
-    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(-1) for x in (a, b))
-    return shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-9)

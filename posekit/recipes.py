@@ -169,8 +169,8 @@ def read_recipe(paper: str, file: str) -> dict[str, Any]:
     if "base" not in values:
         return values
     base = str(values.pop("base"))
-    if "-" in base or "-" not in file:  # one step only, so that a reader has two files to look at and no circle
-        raise PosekitError(f"params/{paper}/{file}: base is for variants, and is a data set's own file")
+    if "-" in base or "-" not in file:  # one step only: no circles, two files to look at
+        raise PosekitError(f"params/{paper}/{file}: base={base} has to be a data set's own file")
     return read_recipe(paper, base) | values
 
 

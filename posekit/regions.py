@@ -67,8 +67,8 @@ def disc(
 def rectangle(box: np.ndarray, shape: tuple[int, int], kernel: int = 2 * _REACH + 1) -> Region:
     """The pixels of a crop (h, w) in a box (x1, y1, x2, y2), perhaps none."""
     h, w = shape
-    x1, x2 = np.clip(box[[0, 2]], 0, w).astype(int).tolist()
-    y1, y2 = np.clip(box[[1, 3]], 0, h).astype(int).tolist()
+    x1, x2 = (int(min(max(x, 0), w)) for x in box[::2].tolist())
+    y1, y2 = (int(min(max(y, 0), h)) for y in box[1::2].tolist())
     return Region(slice(y1, y2), slice(x1, x2), None, kernel, box)
 
 

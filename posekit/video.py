@@ -185,6 +185,11 @@ class Few(Generic[Item]):
                 self.items.append(make())
         self._seen += 1
 
+    def spread(self, count: int) -> list[Item]:
+        """At most so many of the kept ones, evenly spread."""
+        chosen = np.linspace(0, len(self.items) - 1, min(count, len(self.items)))
+        return [self.items[round(place)] for place in chosen.tolist()]
+
 
 def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
     """Pictures of one size beside each other, each with a title on a strip below it."""
@@ -243,9 +248,7 @@ def gif(pictures: Sequence[np.ndarray], seconds: float) -> bytes:
     first, *others = (Image.fromarray(picture) for picture in pictures)
     buffer = io.BytesIO()
     milliseconds = max(20, round(1000 * seconds))  # browsers slow down anything faster
-    first.save(
-        buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0
-    )
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
     return buffer.getvalue()
 
 

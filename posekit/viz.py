@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from .skeletons import Skeleton
 
@@ -93,6 +94,24 @@ def skeleton_grid(
     return figure
 
 
+def picture_grid(
+    images: Sequence[np.ndarray], labels: Sequence[str], title: str, columns: int
+) -> Figure:
+    """Pictures of any sizes in rows, each with a label above it."""
+    h, w = np.max([image.shape[:2] for image in images], 0)
+    columns = min(columns, len(images))
+    width = 11.0 / columns
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(11, rows * (width * h / w + 0.3) + 0.4), layout="constrained")
+    figure.suptitle(title)
+    for ax in (axes := figure.subplots(rows, columns, squeeze=False)).flat:
+        ax.set_axis_off()
+    for ax, image, label in zip(axes.flat, images, labels, strict=False):
+        _picture(ax, image)
+        ax.set_title(label, fontsize=8)
+    return figure
+
+
 def overlay(image: np.ndarray, heatmap: np.ndarray, top: float = 1.0) -> np.ndarray:
     """Lay a heat map (H, W) over a picture: grey where it is 0, bright where it reaches `top`."""
     from matplotlib import colormaps
@@ -158,6 +177,90 @@ def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
     return figure
 
 
+def paint_skeleton(
+    picture: np.ndarray,
+    keypoints: np.ndarray,
+    seen: np.ndarray,
+    skeleton: Skeleton,
+    width: int = 2,
+) -> None:
+    """Draw the limbs between seen joints into the pixels of a picture.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB, changed.
+        keypoints: (K, 2) pixels of the picture.
+        seen: (K,) bool.
+        skeleton: the joints.
+        width: of the lines, pixels.
+    """
+    from matplotlib.colors import to_rgb
+
+    points = np.round(keypoints).clip(-9999, 9999).astype(int)
+    for (a, b), names in zip(skeleton.limb_indices, skeleton.limbs, strict=True):
+        if seen[a] and seen[b]:
+            colour = [round(255 * c) for c in to_rgb(_side_colour(*names))]
+            ends = points[a].tolist(), points[b].tolist()
+            cv2.line(picture, *ends, colour, width, cv2.LINE_AA)
+
+
+def tradeoff(
+    points: Sequence[tuple[str, float, float, float, float]],
+    metric: str,
+    baseline: float,
+    title: str,
+) -> Figure:
+    """Score against parameters, multiply-adds and time, one point a network.
+
+    Args:
+        points: name, score, million parameters, GMACs, milliseconds; the first one stands out.
+        metric: name of the score.
+        baseline: a score to draw as a line.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(11, 3.6 + 0.18 * len(points)), layout="constrained")
+    axes = figure.subplots(1, 3, sharey=True)
+    colours = [_RIGHT] + [_LEFT] * (len(points) - 1)
+    labels = ("million parameters", "GMACs", "milliseconds")
+    for column, (ax, label) in enumerate(zip(axes, labels, strict=True), start=2):
+        for number, (point, colour) in enumerate(zip(points, colours, strict=True), start=1):
+            ax.plot(point[column], point[1], "o", color=colour, markersize=8)
+            place = {"xytext": (6, 4), "textcoords": "offset points", "fontsize": 9}
+            ax.annotate(str(number), (point[column], point[1]), color=colour, **place)
+        ax.axhline(baseline, color="0.5", linewidth=1, linestyle=":")
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.margins(0.15)
+        ax.set_xlabel(label)
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel(metric)
+    names = [f"{number}  {point[0]}" for number, point in enumerate(points, start=1)]
+    figure.supxlabel("\n".join(names), fontsize=8, ha="left", x=0.05)
+    figure.suptitle(title)
+    return figure
+
+
+def survival(kept: Sequence[float], drawn: Sequence[float], title: str) -> Figure:
+    """Chance to keep each block of a network of stochastic depth, and the share that was kept.
+
+    Args:
+        kept: chances, one a block along the depth.
+        drawn: shares over many draws.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    ax = figure.subplots()
+    blocks = range(1, len(kept) + 1)
+    ax.bar(blocks, drawn, color=_LEFT, alpha=0.5, label="share kept in the draws")
+    ax.plot(blocks, kept, ".-", color=_RIGHT, label="chance to be kept")
+    ax.set_xlabel("block, along the depth")
+    ax.set_ylim(0, 1.05)
+    ax.legend(loc="lower left")
+    figure.suptitle(title)
+    return figure
+
+
 def skeleton_gif(
     frames: Sequence[np.ndarray],
     keypoints: np.ndarray,
@@ -176,18 +279,13 @@ def skeleton_gif(
         size: longer side of the GIF, pixels.
         seconds_per_frame: speed.
     """
-    from matplotlib.colors import to_rgb
     from PIL import Image
 
     pictures = []
     for frame, points in zip(frames, keypoints, strict=True):
         scale = size / max(frame.shape[:2])
         picture = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        points = np.round((points + 0.5) * scale - 0.5).astype(int)
-        for (a, b), names in zip(skeleton.limb_indices, skeleton.limbs, strict=True):
-            colour = [round(255 * c) for c in to_rgb(_side_colour(*names))]
-            ends = points[a].tolist(), points[b].tolist()
-            cv2.line(picture, *ends, colour, 2, cv2.LINE_AA)
+        paint_skeleton(picture, (points + 0.5) * scale - 0.5, np.ones(len(points), bool), skeleton)
         place = (6, picture.shape[0] - 8)
         cv2.putText(picture, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
         pictures.append(Image.fromarray(picture))

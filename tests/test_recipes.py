@@ -172,6 +172,28 @@ def test_broken_recipe_names_file_and_field(monkeypatch, tmp_path):
     assert "width=0.0: must be greater than 0" in message
 
 
+def test_a_variant_starts_from_its_base(monkeypatch, tmp_path):
+    folder = tmp_path / "params" / "lpm"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(recipes, "project_root", lambda: tmp_path)
+    (folder / "LSP.yaml").write_text("epochs: 7\nlr: 0.5\n")
+    (folder / "LSP-mine.yaml").write_text("base: LSP.yaml\nlr: 0.25\n")
+    assert recipes.read_recipe("lpm", "LSP-mine.yaml") == {"epochs": 7, "lr": 0.25}
+    for file, base in (("LSP-a.yaml", "LSP-mine.yaml"), ("LSP.yaml", "LSP.yaml")):
+        (folder / file).write_text(f"base: {base}\n")
+        with pytest.raises(PosekitError, match=f"params/lpm/{file}: base={base}"):
+            recipes.read_recipe("lpm", file)
+    (folder / "LSP-b.yaml").write_text("base: COCO.yaml\n")
+    with pytest.raises(PosekitError, match="no recipe params/lpm/COCO.yaml"):
+        recipes.read_recipe("lpm", "LSP-b.yaml")
+
+
+def test_none_is_a_value_where_it_is_one_of_the_choices():
+    bound = bind("lpm", {"occlusion": "None", "init": "none"})
+    assert bound.recipe.occlusion == "none" and bound.origins["occlusion"] == "you"
+    assert bind("lpm", {"occlusion": None}).origins["occlusion"] == "default"
+
+
 def test_text_is_the_same_on_every_machine(tmp_path):
     one = bind("lpm", {"init": str(tmp_path / "run"), "device": "cpu", "workers": 3})
     two = bind("lpm", {"init": "/elsewhere/run"})

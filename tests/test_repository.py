@@ -17,7 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from posekit.recipes import RECIPES, bind
+from posekit.recipes import RECIPES, bind, read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -102,6 +102,10 @@ def test_recipe_file_is_flat_and_of_the_declared_types(path):
     assert not re.search(r"^[^#\n]*:[^#\n]*\b\d+e[-+]?\d", text, re.M), "write 1.0e-3"
     values = yaml.safe_load(text)
     kind = RECIPES[path.parent.name]
+    if base := values.pop("base", None):
+        whole = yaml.safe_load((path.parent / base).read_text(encoding="utf-8"))
+        assert re.match(r"(#.*\n)*base: ", text), "base comes first"
+        assert not [n for n, v in values.items() if whole.get(n) == v], "only what differs"
     assert set(values) <= set(kind.knobs()) - {"dataset", "source", "data_root", "recipe"}
     for name, value in values.items():
         items = value if isinstance(value, list) else [value]
@@ -119,7 +123,7 @@ def test_recipe_loads(path, real, tmp_path, monkeypatch):
     source = {"data_root": str(tmp_path)} if real else {"source": "sample"}
     wishes = {"dataset": dataset, "recipe": variant or "paper", **source}
     bound = bind(path.parent.name, wishes)
-    written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    written = read_recipe(path.parent.name, path.name)
     if real:
         for name, value in written.items():
             held = getattr(bound.recipe, name)

@@ -156,7 +156,7 @@ class Clips(Dataset):
         Each epoch has a few donors of its own, which follow from (seed, epoch) alone and are
         remembered: so almost no sample decodes a second picture.
         """
-        count = min(len(self), max(16, min(256, len(self) // 64)))
+        count = min(len(self), max(4, min(256, len(self) // 64)))
         key = epoch, int(rng.integers(count))
         if key not in self._donors:
             if self._donors and next(iter(self._donors))[0] != epoch:

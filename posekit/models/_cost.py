@@ -52,7 +52,7 @@ def cost(model: nn.Module, *inputs: Tensor) -> Cost:
     ghost = copy.deepcopy(model, shapes).eval()  # known ids are taken from the table, not copied
     products = _count_legacy(ghost)
     given = [value.to("meta") for value in inputs]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, _Alive(given) as alive:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, _Alive(ghost, given) as alive:
         output = ghost(*given)
     params = sum(p.numel() for p in model.parameters() if p.requires_grad)
     gmacs = counter.get_total_flops() / 2 / 1e9
@@ -73,13 +73,14 @@ def _count_legacy(model: nn.Module) -> list[int]:
 
 
 class _Alive(TorchDispatchMode):
-    """Follows how many bytes of tensors are alive at once; `most` is the peak."""
+    """Follows how many bytes of tensors are alive at once, weights aside; `most` is the peak."""
 
-    def __init__(self, tensors: list[Tensor]) -> None:
+    def __init__(self, model: nn.Module, inputs: list[Tensor]) -> None:
         super().__init__()
         self.now = self.most = 0
-        self.known: set[int] = set()
-        for tensor in tensors:
+        weights = [*model.parameters(), *model.buffers()]
+        self.known = {tensor.untyped_storage()._cdata for tensor in weights}
+        for tensor in inputs:
             self._born(tensor)
 
     def _born(self, tensor: Tensor) -> None:
@@ -97,9 +98,8 @@ class _Alive(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        weights = {id(a) for a in args if isinstance(a, nn.Parameter)}
         for tensor in out if isinstance(out, list | tuple) else [out]:
-            if isinstance(tensor, Tensor) and id(tensor) not in weights:
+            if isinstance(tensor, Tensor):
                 self._born(tensor)
         return out
 

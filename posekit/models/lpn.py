@@ -48,7 +48,7 @@ class GlobalContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.conv_mask(x).flatten(2).softmax(-1)  # (B, 1, HW)
-        context = x.flatten(2) @ weight.mT  # (B, C, 1)
+        context = x.flatten(2) @ weight.transpose(-1, -2)  # (B, C, 1)
         return x + self.channel_add_conv(context[..., None])
 
 

@@ -128,10 +128,11 @@ class CoordinateAttention(nn.Module):
         self.conv_w = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows, columns = x.mean(3, keepdim=True), x.mean(2, keepdim=True).mT
+        rows, columns = x.mean(3, keepdim=True), x.mean(2, keepdim=True).transpose(-1, -2)
         both = F.hardswish(self.bn1(self.conv1(torch.cat([rows, columns], dim=2))))
         rows, columns = both.split([x.shape[2], x.shape[3]], dim=2)
-        rows, columns = F.hardswish(self.conv_h(rows)), F.hardswish(self.conv_w(columns.mT))
+        columns = columns.transpose(-1, -2)
+        rows, columns = F.hardswish(self.conv_h(rows)), F.hardswish(self.conv_w(columns))
         return F.hardswish(x * rows * columns + x)
 
 

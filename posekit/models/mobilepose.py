@@ -159,10 +159,11 @@ class LPMMobilePose(CaffeNames):
         features = self._at("conv4", 6)(self._evidence(frames.flatten(0, 1), 6, 0)).relu()
         beliefs = [self._stage1(frames[:, 0], padding=0, drop=0.5).relu()]
         hidden = cell = None
-        for evidence in features.unflatten(0, frames.shape[:2]).unbind(1):
+        batch, time = frames.shape[:2]
+        for evidence in features.unflatten(0, (batch, time)).unbind(1):
             x = stack(evidence, beliefs[-1], centre)
-            hidden = torch.zeros_like(x) if hidden is None else hidden
-            cell = torch.zeros_like(x) if cell is None else cell
+            if cell is None:
+                hidden = cell = 0 * x  # zeros_like would fix the batch of an exported graph
             hidden, cell = remember(self, 6, x, hidden, cell)
             beliefs.append(self._head(6, "Mres", hidden).relu())
         return torch.stack(beliefs, dim=1)

@@ -6,7 +6,7 @@ to the last tensor is refused before anything is changed.
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import PosekitError
 from ..models import create_model, list_models
+from .caffe import convert
 
 RUN_WEIGHTS = "weights.safetensors"  # the file's name in a run folder
 # Entries of a training checkpoint under which published files keep the network.
@@ -36,31 +37,43 @@ class LoadReport:
         source: the file, or "state dict".
         matched: number of tensors put into the network, all it has.
         ignored: entries of the source that are not the network's, such as the optimizer.
+        converted: what was changed on the way, such as the order of the joints.
     """
 
     source: str
     matched: int
     ignored: tuple[str, ...] = ()
+    converted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One sentence."""
         rest = f"; not used: {', '.join(self.ignored)}" if self.ignored else ""
-        return f"loaded all {self.matched} tensors from {self.source}{rest}"
+        how = f" ({', '.join(self.converted)})" if self.converted else ""
+        return f"loaded all {self.matched} tensors from {self.source}{how}{rest}"
 
 
-def load_weights(model: nn.Module, source: str | os.PathLike | Mapping) -> LoadReport:
+def load_weights(
+    model: nn.Module, source: str | os.PathLike | Mapping | Sequence[str | os.PathLike]
+) -> LoadReport:
     """Put stored weights into a network; all of them or none.
 
     Args:
         model: the network, made by `create_model`.
-        source: a state dict, a file (.safetensors .pth .pt .pth.tar) or a run folder. Training
-            checkpoints are unwrapped and the prefix of data-parallel training is removed.
+        source: a state dict, a file (.safetensors .pth .pt .pth.tar .caffemodel) or a run folder.
+            Training checkpoints are unwrapped and the prefix of data-parallel training is removed.
+            A list of .caffemodel files adds up to one network.
 
     Raises:
         PosekitError: if the file cannot be read or is not this network's.
     """
+    converted: tuple[str, ...] = ()
     if isinstance(source, Mapping):
         where, content, made_for = "state dict", source, None
+    elif files := _caffe_files(source):
+        where = " and ".join(map(str, files))
+        content, converted, unknown = convert(model, files)
+        made_for = model.description.name
+        content = content | dict.fromkeys(unknown)  # listed in the report
     else:
         path = Path(source)
         path = path / RUN_WEIGHTS if path.is_dir() else path
@@ -78,7 +91,17 @@ def load_weights(model: nn.Module, source: str | os.PathLike | Mapping) -> LoadR
             + _whose(name, made_for if made_for in list_models() else _owner(tensors))
         )
     model.load_state_dict(tensors)
-    return LoadReport(where, len(own), ignored)
+    return LoadReport(where, len(own), ignored, converted)
+
+
+def _caffe_files(source: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
+    """The source as caffemodel files; nothing if it is something else."""
+    parts = [source] if isinstance(source, str | os.PathLike) else source
+    files = [Path(part) for part in parts]
+    caffe = [path for path in files if path.name.lower().endswith(".caffemodel")]
+    if caffe != files and len(files) != 1:
+        raise PosekitError("load_weights: only .caffemodel files may be given as a list.")
+    return caffe
 
 
 def save_weights(
@@ -127,8 +150,10 @@ def _read(path: Path) -> tuple[Mapping, str | None]:
     if not path.is_file():
         raise PosekitError(f"{path}: no such weight file.")
     name = path.name.lower()
-    if name.endswith((".caffemodel", ".caffemodel.h5")):
-        raise PosekitError(f"{path}: caffe models cannot be read yet; convert the file to .pth.")
+    if name.endswith(".caffemodel.h5"):
+        raise PosekitError(
+            f"{path}: caffe models inside HDF5 cannot be read; get the .caffemodel file."
+        )
     try:
         if name.endswith(".safetensors"):
             with safe_open(path, "pt", device="cpu") as file:
@@ -139,7 +164,7 @@ def _read(path: Path) -> tuple[Mapping, str | None]:
         else:
             raise PosekitError(
                 f"{path}: not a kind of weight file that can be read; "
-                f"there are .safetensors, {', '.join(TORCH_ENDINGS)} and run folders."
+                f"there are .safetensors, .caffemodel, {', '.join(TORCH_ENDINGS)} and run folders."
             )
     except PosekitError:
         raise

@@ -9,14 +9,14 @@ import os
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from ..models import Cost, Description
+from ..models import Description
 from ..skeletons import SKELETONS
 
 if TYPE_CHECKING:
@@ -30,12 +30,27 @@ _CONVOLUTIONS = ("Conv", "ConvTranspose")
 _NEEDS = "needs the packages onnx and onnxruntime: pip install 'posekit[onnx]'"
 
 
+class Size(NamedTuple):
+    """Size of a stored network and the work of its convolutions.
+
+    Attributes:
+        params: stored floating-point numbers.
+        gmacs: multiply-adds of the convolutions, in units of 1e9; NaN where sizes are unknown.
+        output: shape of the maps.
+    """
+
+    params: int
+    gmacs: float
+    output: tuple[int, ...]
+
+
 class OnnxNetwork(nn.Module):
     """A network that onnxruntime computes on the CPU; it cannot be trained.
 
     Attributes:
         description: what it eats and returns.
         input_size: (h, w) that the file demands, None where it takes any.
+        told: whether the file says itself what it eats.
     """
 
     def __init__(self, path: Path, description: Description | None = None) -> None:
@@ -48,6 +63,7 @@ class OnnxNetwork(nn.Module):
         self.input_size = (h, w) if isinstance(h, int) and isinstance(w, int) else None
         _check_interface(path, inputs, output)
         stored = _stored(path, self._session.get_modelmeta().custom_metadata_map)
+        self.told = bool(stored)
         joints = output.shape[-3] if isinstance(output.shape[-3], int) else None
         self.description = description or _describe(path, stored, joints)
         if len(inputs) != 1 + self.description.centre_map:
@@ -73,15 +89,15 @@ class OnnxNetwork(nn.Module):
         """One call; a short last batch of a file with a fixed one is filled up and cut again."""
         count = len(arrays[0])
         if isinstance(self._batch, int) and count < self._batch:
-            arrays = [a.repeat(self._batch, 0)[: self._batch] if count else a for a in arrays]
+            arrays = [np.concatenate([a, a[:1].repeat(self._batch - count, 0)]) for a in arrays]
         try:
             maps = self._session.run(None, dict(zip(self._names, arrays, strict=True)))[0]
         except Exception as error:  # onnxruntime's own errors have no common class
             raise PosekitError(f"{self.path}: onnxruntime stopped: {_first_line(error)}") from error
         return maps[:count]
 
-    def cost(self, height: int, width: int) -> Cost:
-        """Stored numbers, and multiply-adds of the convolutions for one image (h, w)."""
+    def size(self, height: int, width: int) -> Size:
+        """How large the network is and what one image (h, w) costs."""
         import onnx
 
         model = onnx.load(self.path)
@@ -100,7 +116,7 @@ class OnnxNetwork(nn.Module):
             for node in graph.node
             if node.op_type in _CONVOLUTIONS and node.input[1] in stored
         )
-        return Cost(params, macs / 1e9, sizes[graph.output[0].name])
+        return Size(params, macs / 1e9, (1, *sizes[graph.output[0].name][1:]))
 
 
 def load_onnx(path: str | os.PathLike, **known: Any) -> OnnxNetwork:

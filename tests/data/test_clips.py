@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from posekit import data
 from posekit.data.clips import Clips, EpochSampler, loader, windows
 from posekit.data.framing import Framing, UniformAugmentation
 from posekit.data.sample import ensure_sample
+from posekit.occlusion import Occluder
 from posekit.skeletons import POSE_MACHINE
 
 lengths = st.lists(st.integers(1, 17), min_size=1, max_size=6)
@@ -30,7 +33,9 @@ def test_tail_clip_is_moved_back_and_stills_are_repeated():
 
 @pytest.fixture(scope="module")
 def people():
-    return data.load("PennAction", "train", ensure_sample("PennAction", smoke=True), source="sample")
+    return data.load(
+        "PennAction", "train", ensure_sample("PennAction", smoke=True), source="sample"
+    )
 
 
 def clips(people, augmentation=None, frames=3, seed=0):
@@ -80,6 +85,36 @@ def test_batches_do_not_depend_on_the_number_of_workers(people):
 
     for alone, together in zip(epoch(0), epoch(2), strict=True):
         assert all((alone[key] == together[key]).all() for key in alone)
+
+
+def test_covering_is_the_same_with_workers_and_decodes_few_other_pictures(people):
+    read = []
+
+    class Counting:
+        def read(self, name):
+            read.append(name)
+            return people.images.read(name)
+
+    mix = Occluder(POSE_MACHINE, "partmix", prob=1.0, exclude=True)
+
+    def epoch(workers, occlude=mix, table=people):
+        source = Clips(table, POSE_MACHINE, 3, Framing((64, 48), 1.25), None, 0, occlude)
+        batches = loader(source, 4, True, workers, False)
+        batches.sampler.epoch = 2
+        return list(batches)
+
+    covered, plain = epoch(0), epoch(0, None)
+    for alone, together in zip(covered, epoch(2), strict=True):
+        assert all((alone[key] == together[key]).all() for key in alone)
+    for mixed, bare in zip(covered, plain, strict=True):
+        assert (mixed["images"] != bare["images"]).any()
+        assert not (mixed["visible"] & ~bare["visible"]).any()
+        assert (mixed["keypoints"] == bare["keypoints"]).all()
+    counting = replace(people, images=Counting())
+    epoch(0, None, counting)
+    needed = len(read)
+    epoch(0, mix, counting)
+    assert needed < len(read) - needed <= needed + 4
 
 
 def test_order_changes_with_the_epoch_and_repeats():

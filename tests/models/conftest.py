@@ -82,6 +82,12 @@ def hashed():
 
 
 @pytest.fixture(scope="session")
+def golden_values():
+    """Values of the fill formula for one parameter: k, shape, kind, filler."""
+    return _values
+
+
+@pytest.fixture(scope="session")
 def fill_caffe():
     """Fills `cpm` or `lpm` from the parameter list of an original caffe network."""
 

@@ -116,7 +116,8 @@ def test_broken_files_are_refused(tmp_path, name, size):
     ("name", "message"),
     [
         ("absent.pth", "no such weight file"),
-        ("net.caffemodel", "cannot be read yet"),
+        ("net.caffemodel", "is no whole caffemodel"),
+        ("net.caffemodel.h5", "inside HDF5 cannot be read"),
         ("net.onnx", "not a kind of weight file"),
         ("number.pth", "holds a int"),
         ("empty.pth", "holds no weights"),
@@ -130,7 +131,7 @@ def test_other_files_are_refused(tmp_path, name, message):
     elif name != "absent.pth":
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(PosekitError, match=message):
-        load_weights(small(), tmp_path / name)
+        load_weights(create_model("lpm", width=0.05), tmp_path / name)
 
 
 def test_weights_survive_a_failed_save(tmp_path):

@@ -1,0 +1,296 @@
+"""The steps of notebooks/demo.ipynb: poses on a picture, a folder or a video of any length."""
+
+import datetime as dt
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import data, results
+from .data.sample import ensure_sample, sample_root
+from .errors import PosekitError
+from .estimator import Estimator, Look
+from .geometry import union_box
+from .opening import Wanted, open_estimator, untrained
+from .parameters import check
+from .people import Boxes, GivenBoxes, People, WholeFrame, choose_boxes
+from .places import smoke
+from .show import (
+    LARGEST_PANEL,
+    MAPS,
+    PANEL,
+    SMALL_PANEL,
+    Demo,
+    Wishes,
+    animation,
+    confidences,
+    drawn,
+    files,
+    heatmaps,
+    jitter,
+    poses,
+    save_record,
+    streams,
+    write_page,
+    write_picture,
+)
+from .traces import Confidence, Jitter, KeypointFiles, whole_file
+from .tracker import Tracker, enough
+from .train.loop import choose_machine
+from .video import Few, Footage, Frame, Mp4, open_footage, progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Wishes",
+    "animation",
+    "confidences",
+    "finish",
+    "heatmaps",
+    "jitter",
+    "networks",
+    "poses",
+    "start",
+    "watch",
+]
+
+
+def start(namespace: dict[str, Any]) -> Demo:
+    """Check the notebook's parameters and open the footage.
+
+    Args:
+        namespace: the notebook's `globals()`.
+
+    Raises:
+        PosekitError: what is wrong with the parameters, or cannot be read.
+    """
+    wishes = Wishes(**check(Wishes, namespace, "the demo notebook cannot run with this:"))
+    if wishes.beside and not wishes.network:
+        raise PosekitError("beside needs a network beside which it is shown: set network as well")
+    wanted = SimpleNamespace(device=wishes.device, precision="fp32", workers=0)
+    device = choose_machine(wanted).device
+    if wishes.input is None:
+        footage, boxes = _sample_clip()
+        if wishes.boxes != "auto":
+            boxes = choose_boxes(wishes.boxes, device)
+        return Demo(wishes, footage, boxes, True, device)
+    footage = open_footage(wishes.input, wishes.sequence)
+    return Demo(wishes, footage, choose_boxes(wishes.boxes, device), False, device)
+
+
+def _sample_clip() -> tuple[Footage, Boxes]:
+    """A test sequence of the generated Penn Action with its annotated box."""
+    small = smoke() or not (sample_root(False) / "PennAction").is_dir()
+    root = ensure_sample("PennAction", smoke=small)
+    people = data.load("PennAction", "test", root, source="sample")
+    rows = np.flatnonzero(people.sequence == people.sequence[0])
+    folder = (data.find("PennAction", root) / "frames" / str(people.image[0])[:4]).resolve()
+    box = union_box(people.boxes[rows]).astype(float)
+    h, w = people.read(int(rows[0])).shape[:2]
+    return open_footage(folder, True), GivenBoxes(box.clip(0, [w, h, w, h])[None])
+
+
+def networks(demo: Demo) -> str:
+    """Open the networks and the folder of the results; what they are, as text.
+
+    Raises:
+        PosekitError: a network cannot be opened.
+    """
+    wishes = demo.wishes
+    wanted = Wanted(wishes.skeleton, wishes.image_size, wishes.flip_test, demo.device)
+    sources = [s for s in (wishes.network, wishes.beside) if s] or _latest_runs()
+    if sources:
+        found = [open_estimator(source, wanted) for source in sources]
+    else:
+        found = [untrained(name, wanted) for name in ("lpm", "cpm")]
+    names = [e.name for e in found]
+    for place, estimator in enumerate(found):
+        if names.count(estimator.name) > 1:
+            estimator.name += f"-{place + 1}"
+    demo.estimators = found
+    demo.sureness = [Confidence(e.skeleton, wishes.threshold) for e in found]
+    demo.maps = [Few(2 * MAPS) for _ in found]
+    demo.strip = Few(wishes.gif_frames)
+    lines = [
+        f"{e.about}; {'a stream, frame after frame' * streams(demo, e) or 'each frame by itself'}"
+        for e in found
+    ]
+    demo.record = {
+        "input": demo.label,
+        "people": demo.boxes.about,
+        "networks": [e.about for e in found],
+        "status": "interrupted",
+        "started": dt.datetime.now().isoformat(timespec="seconds"),
+        "parameters": wishes.model_dump(mode="json"),
+    }
+    stem = "".join(c if c.isalnum() else "-" for c in demo.footage.path.stem)[:40].strip("-")
+    demo.folder = results._new_folder(f"demo-{stem or 'pictures'}" + "-sample" * demo.sample)
+    save_record(demo)
+    if not all(estimator.trained for estimator in found):
+        lines.append("NOT TRAINED: the poses below are random and only show the machinery")
+    return "\n".join(lines)
+
+
+def _latest_runs() -> list[str]:
+    """The newest finished runs of lpm and cpm, as far as there are any."""
+    runs = results.all_runs()
+    found = []
+    for name in ("lpm", "cpm"):
+        fitting = [
+            str(folder)
+            for folder, record in runs
+            if (record.get("model"), record.get("status")) == (name, "finished")
+            and (folder / "weights.safetensors").is_file()
+        ]
+        found += fitting[:1]
+    return found
+
+
+def watch(demo: Demo) -> "pd.DataFrame":
+    """Look at every frame and write what is found, frame by frame; nothing grows with their number.
+
+    Returns:
+        How many frames and people the networks saw, and how fast.
+
+    Raises:
+        PosekitError: a frame cannot be read, or a box does not lie in it.
+    """
+    import pandas as pd
+
+    footage, wishes, found = demo.footage, demo.wishes, demo.estimators
+    total = min(footage.count or wishes.max_frames or 0, wishes.max_frames or 10**12) or None
+    demo.shaking = Jitter([e.skeleton for e in found])
+    seconds, frames, eye = np.zeros(len(found)), 0, _Eye(demo)
+    with ExitStack() as stack:
+        outputs = [_keypoint_files(stack, demo, e) for e in found]
+        video = Mp4(demo.folder / "poses.mp4", footage.fps) if footage.moving else None
+        if video:
+            stack.push(lambda kind, *_: video.close(keep=kind is None))
+        for frame in progress(footage.frames(wishes.max_frames), total):
+            people, looks, spent = eye.see(frame)
+            frames, seconds = frames + 1, seconds + spent
+            for output, look in zip(outputs, looks, strict=True):
+                output.add(
+                    frame.number,
+                    frame.name,
+                    people.numbers,
+                    look.keypoints,
+                    look.scores,
+                    people.scores,
+                )
+            _keep(demo, frame, people, looks)
+            if video:
+                video.add(drawn(demo, frame, people, looks, PANEL))
+            else:
+                write_picture(demo, frame, drawn(demo, frame, people, looks, LARGEST_PANEL))
+        for output in outputs:
+            output.end()
+    people = [confidence.count for confidence in demo.sureness]
+    demo.pace = pd.DataFrame(
+        {
+            "network": [e.name for e in found],
+            "frames": frames,
+            "people": people,
+            "seconds": seconds.round(2),
+            "ms a frame": (1000 * seconds / frames).round(1),
+            "mean score": [round(float(np.mean(c.mean)), 3) for c in demo.sureness],
+        }
+    )
+    save_record(demo, frames=frames, people=people, seconds=seconds.round(3).tolist())
+    return demo.pace
+
+
+def _keypoint_files(stack: ExitStack, demo: Demo, estimator: Estimator) -> KeypointFiles:
+    places = [demo.folder / f"keypoints-{estimator.name}.{kind}" for kind in ("json", "csv")]
+    opened = [stack.enter_context(whole_file(place)) for place in places]
+    return KeypointFiles(*opened, estimator.skeleton)
+
+
+class _Eye:
+    """Looks at frame after frame with all networks; remembers the people of the last one only."""
+
+    def __init__(self, demo: Demo) -> None:
+        self.demo = demo
+        self._start()
+
+    def _start(self) -> None:
+        demo = self.demo
+        self._tracker = Tracker(demo.boxes, demo.wishes.follow)
+        self._memories: list[dict[int, Any]] = [{} for _ in demo.estimators]
+        self._searching = demo.wishes.follow and isinstance(demo.boxes, WholeFrame)
+
+    def see(self, frame: Frame) -> tuple[People, list[Look], np.ndarray]:
+        """The people of a frame, what each network finds, and the seconds (N,) that it took.
+
+        Where the whole frame is the box, the network looks at parts of it and then closer at the
+        best one, until it is sure of somebody.
+        """
+        demo, tracker = self.demo, self._tracker
+        if not demo.footage.moving:
+            self._start()
+            tracker = self._tracker
+        people = tracker.place(frame)
+        if self._searching:
+            windows = demo.boxes.windows(frame)
+            scores = demo.estimators[0].look(frame.picture, windows).scores
+            people = tracker.people = replace(people, boxes=windows[[scores.mean(-1).argmax()]])
+        looks, spent = self._look(frame, people)
+        if self._searching:
+            closer = tracker.moved(looks[0].keypoints, self._sure(looks[0]), at_once=True)
+            again, more = self._look(frame, closer)
+            spent += more
+            if again[0].scores.mean() > looks[0].scores.mean():
+                people, looks = closer, again
+            self._searching = not enough(self._sure(looks[0])).any()
+        tracker.people = people
+        for memory, look in zip(self._memories, looks, strict=True):
+            memory.clear()
+            memory.update(zip(people.numbers.tolist(), look.memory, strict=False))
+        if demo.footage.moving and demo.wishes.follow:
+            tracker.people = tracker.moved(looks[0].keypoints, self._sure(looks[0]))
+        return people, looks, spent
+
+    def _sure(self, look: Look) -> np.ndarray:
+        return look.scores >= self.demo.wishes.threshold
+
+    def _look(self, frame: Frame, people: People) -> tuple[list[Look], np.ndarray]:
+        looks, spent = [], []
+        for estimator, memory in zip(self.demo.estimators, self._memories, strict=True):
+            began = time.perf_counter()
+            known = [memory.get(number) for number in people.numbers.tolist()]
+            state = known if streams(self.demo, estimator) else None
+            looks.append(estimator.look(frame.picture, people.boxes, state))
+            spent.append(time.perf_counter() - began)
+        return looks, np.array(spent)
+
+
+def _keep(demo: Demo, frame: Frame, people: People, looks: list[Look]) -> None:
+    """Keep a bounded number of small pictures and sums."""
+    small = partial(drawn, demo, frame, people, looks)
+    demo.sheet.add(lambda: (frame.name, small(PANEL)))
+    if demo.footage.moving:
+        demo.strip.add(lambda: small(SMALL_PANEL))
+    shown = MAPS if demo.footage.count == 1 else 1
+    for kept, confidence, look in zip(demo.maps, demo.sureness, looks, strict=True):
+        confidence.add(look.scores)
+        for row, number in enumerate(people.numbers[:shown].tolist()):
+            name = f"person {number}" if demo.footage.count == 1 else f"{frame.number}"
+            kept.add(partial(lambda *item: item, name, look.crops[row], look.maps[row]))
+    if demo.footage.moving:
+        sure = [look.scores >= demo.wishes.threshold for look in looks]
+        demo.shaking.add(people.numbers, [look.keypoints for look in looks], sure, people.sizes)
+
+
+def finish(demo: Demo) -> str:
+    """Write the page with everything on it; where the results are, as text."""
+    path = write_page(demo)
+    save_record(demo, status="finished", files=files(demo))
+    notes = [f"note: {note}" for note in demo.footage.notes]
+    return "\n".join(
+        [*notes, f"results {demo.folder}", f"files   {', '.join(files(demo))}", f"report  {path}"]
+    )

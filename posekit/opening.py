@@ -1,0 +1,203 @@
+"""Any network as an `Estimator`: run folders, weight files, names, ONNX files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from . import experiment
+from .data.framing import Framing
+from .errors import PosekitError
+from .estimator import Estimator
+from .models import describe, list_models
+from .models._registry import _builders
+from .places import near, project_root
+from .recipes import RECIPES, Recipe, read_recipe
+from .results import read_record
+from .skeletons import SKELETONS, Skeleton, skeleton
+from .train.pose_machine import PoseMachineTask
+from .train.top_down import TopDownTask
+from .weights import RUN_WEIGHTS, _read, _unwrap, load_weights, read_metadata
+from .weights.onnx_in import load_onnx
+
+_GUESSES = ("coco", "mpii", "lsp", "penn_action")  # skeletons of files that do not say theirs
+_SMALL = {"width": 0.125, "image_size": (64, 64), "weight_init": "he"}  # of untrained networks
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a notebook says about a network beside its name; None leaves it to the file.
+
+    Attributes:
+        skeleton: name of its joints.
+        image_size: (h, w) of the crop.
+        flip_test: average with the mirror image.
+        device: where to compute.
+    """
+
+    skeleton: str | None
+    image_size: tuple[int, int] | None
+    flip_test: bool
+    device: torch.device
+
+
+def open_estimator(source: str, wanted: Wanted) -> Estimator:
+    """Open a network by whatever the reader has.
+
+    Args:
+        source: a run folder, an ONNX file, weights of posekit's own (.safetensors), `NAME@FILE` for
+            the weights of others, or the name of a network alone, untrained.
+        wanted: what the reader knows better.
+
+    Raises:
+        PosekitError: there is no such thing, or it does not fit.
+    """
+    source, path = source.strip(), Path(source.strip()).expanduser()
+    name, at, file = source.partition("@")
+    if source in list_models():
+        return untrained(source, wanted)
+    if at and name in list_models():
+        return _of_file(name, Path(file).expanduser(), wanted)
+    if path.is_dir():
+        return _of_run(path, wanted)
+    if not path.is_file():
+        raise PosekitError(
+            f"network={source!r}: no such run folder, file or network"
+            f"{near(source, list_models()) or '; networks are ' + ', '.join(list_models())}"
+        )
+    if path.suffix.lower() == ".onnx":
+        return _of_onnx(path, wanted)
+    if path.suffix.lower() == ".safetensors":
+        stored = read_metadata(path)
+        if stored.get("model") in list_models():
+            return _of_file(stored["model"], path, wanted, stored)
+    raise PosekitError(
+        f"{path} does not say which network it holds: write NAME@{path.name} with a name of "
+        "posekit.list_models(), such as hrnet_w32@FILE"
+    )
+
+
+def untrained(name: str, wanted: Wanted) -> Estimator:
+    """A network with random weights, small, to see the machinery move."""
+    recipe = _recipe(name, {**_SMALL, "image_size": wanted.image_size or _SMALL["image_size"]})
+    about = f"{name} untrained: random weights at an eighth of its width, its poses mean nothing"
+    torch.manual_seed(0)
+    joints = _joints(name, wanted)
+    return _estimator(name, about, False, recipe, joints, wanted)
+
+
+def _of_run(folder: Path, wanted: Wanted) -> Estimator:
+    record, file = read_record(folder), folder / RUN_WEIGHTS
+    if record.get("paper") not in RECIPES or not file.is_file():
+        raise PosekitError(f"{folder} is no run folder with metrics.json and {RUN_WEIGHTS}")
+    try:
+        values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+        values |= {"paper": record["paper"], "init": None}
+        recipe = RECIPES[record["paper"]].model_validate(values)
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise PosekitError(f"{folder / 'params.yaml'} cannot be used: {error}") from error
+    stored = read_metadata(file)
+    joints = skeleton(stored.get("skeleton") or _joints(recipe.network, wanted).name)
+    data = "the generated sample of " if record.get("source") == "sample" else ""
+    about = f"{recipe.network} of run {folder.name}, trained on {data}{record.get('dataset')}"
+    return _estimator(recipe.network, about, True, recipe, joints, wanted, file)
+
+
+def _of_file(
+    name: str, path: Path, wanted: Wanted, stored: Mapping[str, str] | None = None
+) -> Estimator:
+    """A network by name with weights of a file, which may lack its skeleton and sizes."""
+    if not path.is_file():
+        raise PosekitError(f"{path}: no such weight file.")
+    if stored is None:
+        stored = read_metadata(path) if path.suffix == ".safetensors" else {}
+    fields = type(_recipe(name)).model_fields.keys() - {"paper", "dataset", "source", "init"}
+    recipe = _recipe(name, {k: _value(v) for k, v in stored.items() if k in fields})
+    about = f"{name} with the weights of {path.name}"
+    given = wanted.skeleton or stored.get("skeleton") or describe(name).skeleton
+    joints = skeleton(given or _guess(recipe, path))
+    return _estimator(name, about, True, recipe, joints, wanted, path)
+
+
+def _guess(recipe: Recipe, path: Path) -> str:
+    """The first skeleton whose number of joints fits a file of weights; coco if none does."""
+    tensors, _ = _unwrap(_read(path)[0], str(path))
+    for guess in _GUESSES:
+        own = experiment.network_of(recipe, skeleton(guess)).state_dict()
+        if all(tensors[key].shape == own[key].shape for key in own.keys() & tensors.keys()):
+            return guess
+    return _GUESSES[0]  # load_weights explains what is wrong
+
+
+def _of_onnx(path: Path, wanted: Wanted) -> Estimator:
+    network = load_onnx(path, skeleton=wanted.skeleton)
+    about = network.description
+    if about.kind != "image" or about.skeleton not in SKELETONS:
+        raise PosekitError(
+            f"{path} has {about.num_keypoints} maps for a {about.kind}: set skeleton to one of "
+            f"{', '.join(SKELETONS)}; networks of one frame can be shown"
+        )
+    size = wanted.image_size or network.input_size or (256, 192)
+    joints = skeleton(about.skeleton)
+    if len(joints) != about.num_keypoints:
+        raise PosekitError(
+            f"{path} has {about.num_keypoints} joints, the skeleton {joints.name} {len(joints)}"
+        )
+    if about.centre_map:
+        task, framing = PoseMachineTask(network, 1.0, 21.0), Framing(size, 1.25)
+    else:
+        task = TopDownTask(network, joints, sigma=2.0)
+        framing = Framing(size, 1.25, half_pixel=False, fill=0)
+    about = f"{path.name}, {len(joints)} joints of {joints.name}, input {size[0]} x {size[1]}"
+    return Estimator(path.stem, about, True, task, joints, framing, wanted.device, wanted.flip_test)
+
+
+def _estimator(
+    name: str,
+    about: str,
+    trained: bool,
+    recipe: Recipe,
+    joints: Skeleton,
+    wanted: Wanted,
+    weights: Path | None = None,
+) -> Estimator:
+    """Build the recipe's network, fill it, and frame people as it was trained on them."""
+    if wanted.image_size:
+        recipe = recipe.model_copy(update={"image_size": wanted.image_size})
+    model = experiment.network_of(recipe, joints)
+    if weights:
+        load_weights(model, weights)
+    model.eval().to(wanted.device)
+    task = experiment.make_task(recipe, model, joints)
+    framing = experiment._crops(recipe, joints)[0]
+    return Estimator(name, about, trained, task, joints, framing, wanted.device, wanted.flip_test)
+
+
+def _recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of the paper that a network is from, or of another paper of its family."""
+    stem = _builders[name][1].__module__.rpartition(".")[2]
+    dataset = "PennAction" if describe(name).centre_map else "COCO"
+    variants = sorted((project_root() / "params").glob(f"*/{dataset}-{stem}.yaml"), reverse=True)
+    papers = [stem] if stem in RECIPES else [file.parent.name for file in variants]
+    paper = (papers or ["lpm" if dataset == "PennAction" else "simplebaseline"])[0]
+    file = f"{dataset}.yaml" if stem in RECIPES or not variants else variants[0].name
+    kind, values = RECIPES[paper], read_recipe(paper, file)
+    values |= {"paper": paper, "dataset": dataset, "network": name, **(changes or {})}
+    known = {key: value for key, value in values.items() if key in kind.model_fields}
+    return kind.model_validate(known)
+
+
+def _joints(name: str, wanted: Wanted) -> Skeleton:
+    return skeleton(describe(name).skeleton or wanted.skeleton or "coco")
+
+
+def _value(text: str) -> Any:
+    """A value that was stored as text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,55 @@
+"""Every configuration of 'Tilting at windmills' starts and takes a training step."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from posekit import experiment as lab
+from posekit.data.clips import loader
+from posekit.occlusion import KINDS
+from posekit.recipes import project_root, read_recipe
+
+FILES = sorted(
+    path
+    for path in Path(project_root(), "params").glob("*/*-*.yaml")
+    if "windmills" in path.read_text(encoding="utf-8").partition("\n")[0]
+)
+
+
+def test_every_kind_has_a_recipe():
+    kinds = {read_recipe(path.parent.name, path.name)["occlusion"] for path in FILES}
+    assert len(FILES) == 19 and kinds == set(KINDS)
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    """Networks that are built once: the configurations of one differ in what they look at."""
+    return {}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_configuration_takes_a_step(path, tasks):
+    dataset, _, recipe = path.stem.partition("-")
+    wishes = {"dataset": dataset, "recipe": recipe, "source": "sample", "resume": "never"}
+    run = lab.start(path.parent.name, wishes)
+    lab.load(run)
+    if (run.recipe.network, dataset) not in tasks:
+        lab.build(run)
+        tasks[run.recipe.network, dataset] = run.task
+    task = tasks[run.recipe.network, dataset]
+    batches = loader(run.train, run.recipe.batch_size, False, 0, False)
+    batch = run.machine.put(next(iter(batches)))
+    bare = copy.copy(run.train)
+    bare.occlude = None
+    plain = [bare[0, n] for n in range(len(batch["rows"]))]
+    same = np.array_equal(batch["images"], np.stack([s["images"] for s in plain]))
+    assert same == (run.recipe.occlusion == "none")
+    task.model.train()
+    loss = task.compare(task.outputs(batch["images"]), batch)
+    loss.backward()
+    grads = [p.grad for p in task.model.parameters() if p.grad is not None]
+    assert torch.isfinite(loss) and any(g.abs().sum() > 0 for g in grads)
+    run.run.end("failed")
