@@ -37,9 +37,10 @@ def main(words: list[str] | None = None) -> int:
     clean.add_argument("notebooks", nargs="*", type=Path, help="all of notebooks/ by default")
     clean.set_defaults(do=lambda a: clean_notebooks(a.notebooks))
 
-    doctor = commands.add_parser("doctor", help="what is installed, which device, which data")
+    doctor = commands.add_parser("doctor", help="what is installed, which data and weights")
     doctor.add_argument("--data-root", help="the folder that holds coco, LSP, mpii, PennAction")
-    doctor.set_defaults(do=lambda a: examine(a.data_root))
+    doctor.add_argument("--weights", type=Path, help="a further folder of weight files")
+    doctor.set_defaults(do=lambda a: examine(a.data_root, a.weights))
 
     arguments = parser.parse_args(words)
     try:
@@ -152,8 +153,8 @@ def strip(notebook: dict) -> None:
             cell["outputs"], cell["execution_count"] = [], None
 
 
-def examine(given_root: str | None) -> int:
-    """Print what is installed, on which device networks run, and which data sets are whole."""
+def examine(given_root: str | None, weights: Path | None = None) -> int:
+    """Print what is installed, on which device networks run, which data and weights are there."""
     import torch
 
     from .data import DATASETS as READERS
@@ -179,6 +180,20 @@ def examine(given_root: str | None) -> int:
             print("\n    ".join([f"  {dataset}: incomplete", *missing]))
         else:
             print(f"  {dataset}: complete")
+    return examine_weights(weights)
+
+
+def examine_weights(folder: Path | None) -> int:
+    """Print which weight files there are, what each one is and whether it loads."""
+    from .weights.inventory import identify, weight_files
+
+    files = weight_files(folder)
+    print(
+        f"weights: {len(files)} files in data/weights, the runs{' and ' * bool(folder)}"
+        f"{folder or ''}"
+    )
+    for path in files:
+        print(f"  {path}: {identify(path)}")
     return 0
 
 

@@ -13,9 +13,8 @@ import numpy as np
 from . import data, results
 from .data.sample import ensure_sample, sample_root
 from .errors import PosekitError
-from .estimator import Estimator, Look
+from .estimator import Estimator, Look, Wanted, open_estimator, untrained
 from .geometry import union_box
-from .opening import Wanted, open_estimator, untrained
 from .parameters import check
 from .people import Boxes, GivenBoxes, People, WholeFrame, choose_boxes
 from .places import smoke

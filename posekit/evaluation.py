@@ -8,12 +8,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from pydantic import Field, field_validator
 from torch import nn
 
 from .errors import PosekitError
@@ -29,10 +28,10 @@ from .experiment import (
     one_clip,
     open_run,
 )
-from .knobs import Count, Pixels, PoseMachineRecipe, Positive, Recipe, TopDownRecipe
+from .knobs import EvaluateRecipe, PoseMachineRecipe, Recipe, TopDownRecipe
 from .models import Description, cost, create_model, list_models
-from .parameters import Parameters, check
-from .places import dataset_name, near, project_root, smoke
+from .parameters import check
+from .places import near, project_root, smoke
 from .recipes import RECIPES, Bound, resolve_source
 from .results import read_record
 from .skeletons import SKELETONS, Skeleton, convert
@@ -51,65 +50,6 @@ __all__ = [
     "protocol",
     "start",
 ]
-
-Three = tuple[float, float, float]
-
-
-class EvaluateRecipe(Parameters):
-    """The parameters of the notebook; None leaves a value to the network."""
-
-    paper: ClassVar[str] = "evaluate"
-    resume: ClassVar[str] = "never"
-    seed: ClassVar[int] = 0
-
-    model: str = Field(
-        "hrnet_w32", description="an .onnx file, a run folder, or a name of posekit.list_models()"
-    )
-    weights: str | None = Field(None, description="weights file for a name; None for random ones")
-    width: Annotated[float, Field(gt=0, le=4)] = Field(
-        None, description="multiplier on channels, for a name"
-    )
-    dataset: str = Field("COCO", description="LSP, MPII, PennAction or COCO")
-    source: Literal["auto", "real", "sample"] = Field("auto", description="auto, real or sample")
-    data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
-    boxes: Literal["ground_truth", "detections"] = Field(
-        "ground_truth", description="whose boxes are scored, ground_truth or detections"
-    )
-    eval_split: Literal["test", "val", "train"] = Field("test", description="split of the score")
-    skeleton: str | None = Field(None, description="the network's joints, for an .onnx file")
-    colour: Literal["rgb", "bgr"] = Field(None, description="order of the channels, .onnx only")
-    mean: Three = Field(None, description="subtracted from pixels 0..255, .onnx only")
-    std: Three = Field(None, description="divides what is left, .onnx only")
-    half_pixel: bool = Field(None, description="maps are aligned at pixel centres, .onnx only")
-    image_size: tuple[Pixels, Pixels] = Field(None, description="crop as [h, w], pixels")
-    box_padding: Positive = Field(None, description="side of the crop as a multiple of the box")
-    sigma: Positive = Field(None, description="Gaussian of a target, for the decoder dark")
-    decoder: Literal[
-        "argmax", "quarter", "dark", "soft_argmax", "soft_argmax_official", "soft_argmax_lp_net"
-    ] = Field(None, description="how a map is read, see posekit.codecs")
-    flip_test: bool = Field(None, description="average with the mirrored image")
-    shift_heatmap: bool = Field(None, description="move the mirror image's maps by one cell")
-    soft_nms: bool = Field(None, description="lower duplicates' scores instead of dropping them")
-    batch_size: Count = Field(32, description="clips or images at a time")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the network")
-    workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loading processes; -1 for auto")
-    interactive: bool = Field(False, description="show the live browser of samples")
-
-    @field_validator("dataset")
-    @classmethod
-    def _known_dataset(cls, value: str) -> str:
-        return dataset_name(value)
-
-    @classmethod
-    def knobs(cls) -> tuple[str, ...]:
-        """The names that the parameters cell declares."""
-        return tuple(cls.model_fields)
-
-    @property
-    def network(self) -> str:
-        """What tables call the network."""
-        return Path(self.model).name
 
 
 @dataclass(frozen=True)
@@ -251,6 +191,8 @@ def _stored_network(path: Path, recipe: EvaluateRecipe) -> Subject:
 
 def _named_network(recipe: EvaluateRecipe) -> Subject:
     width = recipe.width or (1.0 if recipe.weights else 0.25)
+    if recipe.weights and not _place(recipe.weights).exists():
+        raise PosekitError(f"weights={recipe.weights!r}: there is no such file or run folder")
 
     def make(joints: Skeleton) -> nn.Module:
         model = create_model(recipe.model, None if own else len(joints), width=width)

@@ -1,5 +1,6 @@
 """Every knob of a run, family by family; the descriptions are what notebooks and errors show."""
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -185,3 +186,63 @@ class LSDNetRecipe(TopDownRecipe):
         own = {"survival": self.survival, "p_last": self.p_last}
         usual = {name: type(self).model_fields[name].default for name in own}
         return super().options() | {k: v for k, v in own.items() if v != usual[k]}
+
+
+Three = tuple[float, float, float]
+
+
+class EvaluateRecipe(Parameters):
+    """The parameters of notebooks/evaluate.ipynb; None leaves a value to the network."""
+
+    paper: ClassVar[str] = "evaluate"
+    resume: ClassVar[str] = "never"
+    seed: ClassVar[int] = 0
+
+    model: str = Field(
+        "hrnet_w32", description="an .onnx file, a run folder, or a name of posekit.list_models()"
+    )
+    weights: str | None = Field(None, description="weights file for a name; None for random ones")
+    width: Annotated[float, Field(gt=0, le=4)] = Field(
+        None, description="multiplier on channels, for a name"
+    )
+    dataset: str = Field("COCO", description="LSP, MPII, PennAction or COCO")
+    source: Literal["auto", "real", "sample"] = Field("auto", description="auto, real or sample")
+    data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
+    boxes: Literal["ground_truth", "detections"] = Field(
+        "ground_truth", description="whose boxes are scored, ground_truth or detections"
+    )
+    eval_split: Literal["test", "val", "train"] = Field("test", description="split of the score")
+    skeleton: str | None = Field(None, description="the network's joints, for an .onnx file")
+    colour: Literal["rgb", "bgr"] = Field(None, description="order of the channels, .onnx only")
+    mean: Three = Field(None, description="subtracted from pixels 0..255, .onnx only")
+    std: Three = Field(None, description="divides what is left, .onnx only")
+    half_pixel: bool = Field(None, description="maps are aligned at pixel centres, .onnx only")
+    image_size: tuple[Pixels, Pixels] = Field(None, description="crop as [h, w], pixels")
+    box_padding: Positive = Field(None, description="side of the crop as a multiple of the box")
+    sigma: Positive = Field(None, description="Gaussian of a target, for the decoder dark")
+    decoder: Literal[
+        "argmax", "quarter", "dark", "soft_argmax", "soft_argmax_official", "soft_argmax_lp_net"
+    ] = Field(None, description="how a map is read, see posekit.codecs")
+    flip_test: bool = Field(None, description="average with the mirrored image")
+    shift_heatmap: bool = Field(None, description="move the mirror image's maps by one cell")
+    soft_nms: bool = Field(None, description="lower duplicates' scores instead of dropping them")
+    batch_size: Count = Field(32, description="clips or images at a time")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the network")
+    workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loading processes; -1 for auto")
+    interactive: bool = Field(False, description="show the live browser of samples")
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: str) -> str:
+        return dataset_name(value)
+
+    @classmethod
+    def knobs(cls) -> tuple[str, ...]:
+        """The names that the parameters cell declares."""
+        return tuple(cls.model_fields)
+
+    @property
+    def network(self) -> str:
+        """What tables call the network."""
+        return Path(self.model).name

@@ -165,8 +165,8 @@ class Detector:
         self.about = f"people found by {name}"
         self._device = device
         try:
-            self._model = get_model(name, weights=None, weights_backbone=None)
             state = torch.load(path, weights_only=True, map_location="cpu")
+            self._model = get_model(name, weights=None, weights_backbone=None)
             self._model.load_state_dict(state)
         except Exception as error:  # readers of broken files raise whatever they stumble upon
             first = str(error).strip().partition("\n")[0][:160]

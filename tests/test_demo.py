@@ -17,9 +17,8 @@ from posekit.data import load
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
 from posekit.errors import PosekitError
-from posekit.estimator import Estimator
+from posekit.estimator import Estimator, Wanted, open_estimator, untrained
 from posekit.models import Description, create_model
-from posekit.opening import Wanted, open_estimator, untrained
 from posekit.people import BoxFile, GivenBoxes, WholeFrame
 from posekit.recipes import bind
 from posekit.show import Wishes

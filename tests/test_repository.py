@@ -128,7 +128,8 @@ def test_recipe_loads(path, real, tmp_path, monkeypatch):
         for name, value in written.items():
             held = getattr(bound.recipe, name)
             assert value == (list(held) if isinstance(held, tuple) else held)
-    assert bound.recipe.network in written["network"] and bound.recipe.paper == path.parent.name
+    family = bound.recipe.network.partition("_")[0]  # the sample may take a smaller one
+    assert family in written["network"] and bound.recipe.paper == path.parent.name
 
 
 @pytest.mark.parametrize("stem", STEMS)

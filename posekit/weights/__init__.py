@@ -145,6 +145,15 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
         raise PosekitError(f"{path}: cannot be read as safetensors ({error}).") from error
 
 
+def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The network's tensors in a .safetensors or torch file, under their own names.
+
+    Raises:
+        PosekitError: if the file cannot be read or holds none.
+    """
+    return _unwrap(_read(Path(path))[0], str(path))[0]
+
+
 def _read(path: Path) -> tuple[Mapping, str | None]:
     """Content of a weight file and the network that it says it was made for."""
     if not path.is_file():

@@ -93,7 +93,8 @@ def caffe_state(
     copies, ignored = 0, []
     for path in paths:
         layers = read_caffemodel(path)
-        _check_family(path, family, layers)
+        if (found := family_of(path, layers)) != family:
+            raise PosekitError(f"{path}: holds {found}, not {family}: create_model({found!r})")
         for layer, blobs in layers.items():
             if blobs and _LAYER.fullmatch(layer) is None:
                 ignored.append(layer)
@@ -161,17 +162,20 @@ def _check_ones(what: str, blob: np.ndarray) -> None:
         raise PosekitError(f"{what}: LPM's Scale layers only add; this one multiplies as well")
 
 
-def _check_family(path: Path, family: str, layers: dict[str, list[np.ndarray]]) -> None:
+def family_of(path: Path, layers: dict[str, list[np.ndarray]]) -> str:
+    """The network, cpm or lpm, that the layers of a file belong to.
+
+    Raises:
+        PosekitError: they belong to neither.
+    """
     names = [name for name, blobs in layers.items() if blobs]
-    gated = any(re.fullmatch(r"[iogf](_[xh])?_stage[2-6]", name) for name in names)
-    staged = any(re.fullmatch(r"Mconv[1-5]_stage[3-6]", name) for name in names)
-    found = "lpm" if gated else "cpm" if staged else None
-    if found is None:
-        raise PosekitError(
-            f"{path}: is neither CPM nor LPM; its layers are {', '.join(names[:4])}, ..."
-        )
-    if found != family:
-        raise PosekitError(f"{path}: holds {found}, not {family}: create_model({found!r})")
+    if any(re.fullmatch(r"[iogf](_[xh])?_stage[2-6]", name) for name in names):
+        return "lpm"
+    if any(re.fullmatch(r"Mconv[1-5]_stage[3-6]", name) for name in names):
+        return "cpm"
+    raise PosekitError(
+        f"{path}: is neither CPM nor LPM; its layers are {', '.join(names[:4])}, ..."
+    )
 
 
 def _check_whole(model: nn.Module, state: dict[str, Tensor], where: str) -> None:

@@ -167,7 +167,9 @@ def _options() -> "onnxruntime.SessionOptions":
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
+    # Threads that wait in a loop starve the loading processes on a small machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # errors are raised, no need to print them as well
     return options
 
 

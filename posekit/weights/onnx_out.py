@@ -238,7 +238,9 @@ def _compare(graph: nn.Module, path: Path, inputs: dict[str, Tensor]) -> float:
         got = session.run(None, {name: value.numpy() for name, value in given.items()})
         for ours, theirs in zip(expected, got, strict=True):
             gap = np.abs(ours.numpy() - theirs).max()
-            worst = max(worst, float(gap / max(np.abs(ours.numpy()).max(), 1e-12)))
+            worst = max(
+                worst, float(gap / max(np.abs(ours.numpy()).max(), np.finfo(np.float32).tiny))
+            )
     return worst
 
 

@@ -33,7 +33,7 @@ def one_seed():
 def test_every_network_exports_and_agrees(name, tmp_path):
     model = create_model(name, width=0.06).train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    report = posekit.export_onnx(model, tmp_path / "net.onnx", (64, 32))
+    report = posekit.export_onnx(model, tmp_path / "net.onnx", (64, 128))
     assert report.difference <= 1e-4 and "opset 20" in str(report)
     assert model.training and all(
         torch.equal(before[key], value) for key, value in model.state_dict().items()
@@ -45,7 +45,7 @@ def test_every_network_exports_and_agrees(name, tmp_path):
     )
     about = model.description
     assert (told["name"], told["paper"], told["colour"]) == (name, about.paper, about.colour)
-    assert told["image_size"] == [64, 32] and told["skeleton"] in ("coco", "pose_machine")
+    assert told["image_size"] == [64, 128] and told["skeleton"] in ("coco", "pose_machine")
     assert told["half_pixel"] == about.half_pixel and tuple(told["mean"]) == about.mean
     assert about.paper in (tmp_path / "net.md").read_text()
 
@@ -71,20 +71,20 @@ def test_a_stream_by_two_graphs_is_the_clip(tmp_path):
 @pytest.mark.parametrize("name", ["pose_resnet_50", "cpm"])
 def test_an_exported_network_comes_back(name, tmp_path):
     model = create_model(name, width=0.1).eval()
-    posekit.export_onnx(model, tmp_path / "net.onnx", (64, 32))
+    posekit.export_onnx(model, tmp_path / "net.onnx", (64, 128))
     network = load_onnx(tmp_path / "net.onnx")
-    assert network.told and network.input_size == (64, 32)
+    assert network.told and network.input_size == (64, 128)
     skeleton = {"cpm": "pose_machine", "pose_resnet_50": "coco"}[name]
     assert network.description.skeleton == skeleton
     assert network.description.colour == model.description.colour
-    inputs = (torch.randn(3, 3, 64, 32), torch.rand(3, 1, 64, 32))[: 1 + (name == "cpm")]
+    inputs = (torch.randn(3, 3, 64, 128), torch.rand(3, 1, 64, 128))[: 1 + (name == "cpm")]
     torch.testing.assert_close(network(*inputs), model(*inputs), rtol=1e-4, atol=1e-5)
     params = sum(p.numel() for p in model.parameters())
     price = posekit.models.cost(model, *inputs)
-    size = network.size(64, 32)
+    size = network.size(64, 128)
     assert abs(size.params - params) < 0.1 * params  # batch normalisation is folded away
     assert size.gmacs == pytest.approx(price.gmacs / 3, rel=0.01)
-    with pytest.raises(PosekitError, match=r"images of 64 x 32 only: set image_size=\[h, w\]"):
+    with pytest.raises(PosekitError, match=r"images of 64 x 128 only: set image_size=\[h, w\]"):
         network(torch.zeros(1, 3, 64, 64), *inputs[1:])
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import codecs
-from .data.framing import Framing
-from .evaluate import final_beliefs
-from .geometry import invert, transform
-from .skeletons import Skeleton
-from .train.task import Task, normalised
+from .. import codecs
+from ..data.framing import Framing
+from ..evaluate import final_beliefs
+from ..geometry import invert, transform
+from ..skeletons import Skeleton
+from ..train.task import Task, normalised
 
 _AT_ONCE = 16  # people in one pass
 

@@ -9,20 +9,20 @@ from typing import Any
 import torch
 import yaml
 
-from . import experiment
-from .data.framing import Framing
-from .errors import PosekitError
-from .estimator import Estimator
-from .models import describe, list_models
-from .models._registry import _builders
-from .places import near, project_root
-from .recipes import RECIPES, Recipe, read_recipe
-from .results import read_record
-from .skeletons import SKELETONS, Skeleton, skeleton
-from .train.pose_machine import PoseMachineTask
-from .train.top_down import TopDownTask
-from .weights import RUN_WEIGHTS, _read, _unwrap, load_weights, read_metadata
-from .weights.onnx_in import load_onnx
+from .. import experiment
+from ..data.framing import Framing
+from ..errors import PosekitError
+from ..models import describe, list_models
+from ..models._registry import _builders
+from ..places import near, project_root
+from ..recipes import RECIPES, Recipe, read_recipe
+from ..results import read_record
+from ..skeletons import SKELETONS, Skeleton, skeleton
+from ..train.pose_machine import PoseMachineTask
+from ..train.top_down import TopDownTask
+from ..weights import RUN_WEIGHTS, _read, _unwrap, load_weights, read_metadata
+from ..weights.onnx_in import load_onnx
+from .look import Estimator
 
 _GUESSES = ("coco", "mpii", "lsp", "penn_action")  # skeletons of files that do not say theirs
 _SMALL = {"width": 0.125, "image_size": (64, 64), "weight_init": "he"}  # of untrained networks

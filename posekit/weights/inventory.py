@@ -1,0 +1,106 @@
+"""Which weight files there are, what each one is, and whether it loads."""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import PosekitError
+from ..models import create_model, list_models
+from ..places import project_root, reports_root
+from . import OPTIONAL, RUN_WEIGHTS, TORCH_ENDINGS, read_metadata, read_tensors
+from .caffe import convert as convert_caffe
+from .caffe import family_of
+from .caffemodel import read_caffemodel
+
+ENDINGS = (".safetensors", ".caffemodel", ".onnx", *TORCH_ENDINGS)
+_JOINTS = (17, 16, 14, 13)  # of COCO, MPII, LSP and the pose machines, Penn Action
+
+
+def weight_files(folder: Path | None = None) -> list[Path]:
+    """Files below data/weights, those of all runs, and those of one folder more.
+
+    Raises:
+        PosekitError: there is no such folder.
+    """
+    if folder is not None and not folder.is_dir():
+        raise PosekitError(f"{folder}: there is no such folder of weights")
+    found = [
+        path
+        for root in (project_root() / "data" / "weights", folder)
+        if root is not None and root.is_dir()
+        for path in root.rglob("*")
+        if path.name.lower().endswith(ENDINGS) and path.is_file()
+    ]
+    return sorted(set(found)) + sorted(reports_root().glob(f"*/{RUN_WEIGHTS}"))
+
+
+def identify(path: Path) -> str:
+    """What a weight file is and whether it loads, in one line."""
+    name = path.name.lower()
+    try:
+        if name.endswith(".onnx"):
+            return _onnx(path)
+        if name.endswith(".caffemodel"):
+            return _caffe(path)
+        noted = read_metadata(path) if name.endswith(".safetensors") else {}
+        return _tensors(read_tensors(path), noted)
+    except PosekitError as error:
+        return f"does not load: {str(error).removeprefix(f'{path}: ')}"
+
+
+def _onnx(path: Path) -> str:
+    from .onnx_in import load_onnx
+
+    network = load_onnx(path)
+    about, size = network.description, network.input_size
+    shape = f"{size[0]} x {size[1]} pixels" if size else "any size"
+    whose = about.name if network.told else "network without description"
+    joints = f"{about.num_keypoints} maps ({about.skeleton or 'unknown joints'})"
+    return f"{whose} as ONNX, {joints}, {shape}: loads"
+
+
+def _caffe(path: Path) -> str:
+    family = family_of(path, read_caffemodel(path))
+    return f"{family} of Caffe: {_steps(path, family)}"
+
+
+def _steps(path: Path, family: str) -> str:
+    try:
+        steps = convert_caffe(create_model(family), [path]).steps
+    except PosekitError as error:
+        return f"does not load alone: {str(error).removeprefix(f'{path}: ')}"
+    return f"loads ({', '.join(steps)})"
+
+
+def _tensors(tensors: dict[str, Tensor], noted: dict[str, str]) -> str:
+    """The network of the registry that tensors belong to."""
+    shapes = {n: t.shape for n, t in tensors.items() if not n.endswith(OPTIONAL)}
+    names = [noted["model"]] if noted.get("model") in list_models() else list_models()
+    width = float(noted["width"]) if "width" in noted else None
+    namesakes = []
+    for name in names:
+        for keypoints in _JOINTS:
+            own = _shapes(name, keypoints, width)
+            if own.keys() != shapes.keys():
+                break
+            if own == shapes:
+                narrow = f", width {width:g}" if width not in (None, 1.0) else ""
+                run = f", run {noted['run']}" if "run" in noted else ""
+                return f"{name}, {keypoints} joints{narrow}{run}: loads"
+            if name not in namesakes:
+                namesakes.append(name)
+    if namesakes:
+        return f"{' or '.join(namesakes)} of another size or number of joints: loads with these"
+    if "fc.weight" in shapes or "classifier.weight" in shapes:
+        return "a classifier, such as ImageNet's: for the parameter backbone"
+    return "none of posekit's networks: does not load"
+
+
+@cache
+def _shapes(name: str, keypoints: int, width: float | None) -> dict[str, torch.Size]:
+    options = {} if width is None else {"width": width}
+    with torch.device("meta"):  # shapes only, nothing is allocated
+        state = create_model(name, keypoints, **options).state_dict()
+    return {n: t.shape for n, t in state.items() if not n.endswith(OPTIONAL)}

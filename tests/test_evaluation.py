@@ -1,0 +1,115 @@
+"""Any network through the pipeline: notebooks/evaluate.ipynb step by step."""
+
+import ast
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from posekit import evaluation as lab
+from posekit import export_onnx
+from posekit.errors import PosekitError
+from posekit.evaluation import EvaluateRecipe
+from posekit.models import create_model
+from posekit.weights import save_weights
+
+NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "evaluate.ipynb"
+STRANGER = "checkpoints/ultralight_nano_simplepose_256x192.onnx"
+
+
+@pytest.fixture(autouse=True)
+def reports(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path / "reports"))
+    return tmp_path / "reports"
+
+
+def run(**wishes) -> lab.Evaluation:
+    evaluation = lab.start({"workers": 0, **wishes})
+    lab.load(evaluation)
+    lab.build(evaluation)
+    lab.evaluate(evaluation)
+    return evaluation
+
+
+def refusal(**wishes) -> str:
+    with pytest.raises(PosekitError) as caught:
+        run(**wishes)
+    return str(caught.value)
+
+
+def test_parameters_cell_declares_the_recipe():
+    book = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    source = next("".join(c["source"]) for c in book["cells"] if c["cell_type"] == "code")
+    nodes = ast.parse(source).body
+    found = {n.target.id: ast.literal_eval(n.value) for n in nodes}
+    assert found == {n: field.default for n, field in EvaluateRecipe.model_fields.items()}
+    assert all(field.description in source for field in EvaluateRecipe.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"modle": "hrnet_w32"}, "modle='hrnet_w32': unknown parameter: did you mean model?"),
+        ({"model": "hrnet_w23"}, "did you mean hrnet_w32"),
+        ({"model": "nowhere.onnx"}, "no such ONNX file"),
+        ({"colour": "bgr"}, "colour: not for model='hrnet_w32'"),
+        ({"boxes": "mine"}, "boxes='mine'"),
+        ({"image_size": "[100, 100]"}, "multiple of 8"),
+        ({"weights": "absent.pth"}, "there is no such file or run folder"),
+        ({"model": "cpm"}, "predicts the joints of pose_machine; COCO scores nose"),
+    ],
+)
+def test_mistakes_are_refused(wishes, message):
+    assert message in refusal(source="sample", **wishes)
+
+
+def test_random_weights_are_called_random(reports):
+    evaluation = run(source="sample")
+    assert "RANDOM weights" in evaluation.network and "RANDOM weights" in lab.protocol(evaluation)
+    lab.error_gallery(evaluation)
+    lab.heatmaps(evaluation)
+    assert "mean pose" in lab.finish(evaluation)
+    (folder,) = reports.glob("evaluate-COCO-sample-*")
+    record = json.loads((folder / "metrics.json").read_text())
+    assert record["status"] == "finished" and record["model"] == "hrnet_w32"
+    report = (folder / "report.html").read_text()
+    assert "RANDOM weights" in report and "only scored, not trained" in report
+
+
+def test_weights_and_their_export_score_the_same(tmp_path):
+    torch.manual_seed(1)
+    model = create_model("pose_resnet_50", 17, width=0.1).eval()
+    save_weights(model, tmp_path / "net.safetensors")
+    export_onnx(model, tmp_path / "net.onnx", (64, 64))
+    # pose_resnet eats BGR: the score agrees only if the file says so.
+    ours = run(
+        source="sample",
+        model="pose_resnet_50",
+        weights=str(tmp_path / "net.safetensors"),
+        width=0.1,
+        image_size=[64, 64],
+    )
+    theirs = run(source="sample", model=str(tmp_path / "net.onnx"))
+    assert "bgr" in theirs.text() and "the file" in theirs.text()
+    gap = abs(ours.predictions.keypoints - theirs.predictions.keypoints)
+    assert (gap < 1e-3).mean() > 0.99  # a tie between two cells may fall either way
+    assert ours.run.record["gmacs"] == pytest.approx(theirs.run.record["gmacs"], rel=0.01)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("boxes", ["ground_truth", "detections"])
+def test_a_strangers_network_on_real_pictures(boxes):
+    root = os.environ.get("POSEKIT_REAL_DATA")
+    if not root or "POSEKIT_SLOW" not in os.environ and boxes == "detections":
+        pytest.skip("POSEKIT_REAL_DATA names no folder; POSEKIT_SLOW=1 adds detections")
+    network = str(Path(root, STRANGER))
+    evaluation = run(model=network, data_root=root, source="real", boxes=boxes)
+    expected = {"ground_truth": 0.5647, "detections": 0.3088}[boxes]
+    assert evaluation.run.record["metrics"]["AP"] == pytest.approx(expected, abs=5e-5)
+    assert evaluation.run.record["params_count"] == 574_400
+    if boxes == "detections":
+        said = lab.protocol(evaluation)
+        assert "over the 16 images with a detection AP is 0.5533" in said
+        assert "27 of 43 images have no detected person" in said

@@ -1,0 +1,46 @@
+"""What doctor says about weight files."""
+
+import pytest
+import torch
+
+from posekit import export_onnx
+from posekit.errors import PosekitError
+from posekit.models import create_model
+from posekit.weights import inventory, save_weights
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.setattr(inventory, "project_root", lambda: tmp_path)
+    monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path / "reports"))
+    for name in ("data/weights", "reports/hrnet-COCO-1", "mine"):
+        (tmp_path / name).mkdir(parents=True)
+    return tmp_path
+
+
+def test_every_kind_of_file_is_named(project):
+    torch.manual_seed(0)
+    stored, run, mine = project / "data/weights", project / "reports/hrnet-COCO-1", project / "mine"
+    network = create_model("hourglass_1", 16, width=0.1)
+    save_weights(network, run / "weights.safetensors", {"width": "0.1", "run": run.name})
+    export_onnx(create_model("pose_resnet_50", 17, width=0.1), mine / "a.onnx", (64, 64))
+    state = {f"module.{k}": v for k, v in create_model("hourglass_2", 17).state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 3}, stored / "b.pth.tar")
+    torch.save({"conv1.weight": torch.zeros(1), "fc.weight": torch.zeros(1)}, stored / "c.pth")
+    torch.save({"else.weight": torch.zeros(1)}, stored / "d.pth")
+    (stored / "e.caffemodel").write_bytes(b"\x00broken")
+    (stored / "f.safetensors").write_bytes(b"broken")
+    (stored / "readme.txt").write_text("no weights")
+    files = inventory.weight_files(mine)
+    said = {path.name: inventory.identify(path) for path in files}
+    assert len(files) == 7 and files[-1] == run / "weights.safetensors"
+    assert said["weights.safetensors"] == (
+        "hourglass_1, 16 joints, width 0.1, run hrnet-COCO-1: loads"
+    )
+    assert said["a.onnx"] == "pose_resnet_50 as ONNX, 17 maps (coco), 64 x 64 pixels: loads"
+    assert said["b.pth.tar"] == "hourglass_2, 17 joints: loads"
+    assert "a classifier" in said["c.pth"] and "does not load" in said["d.pth"]
+    assert said["e.caffemodel"].startswith("does not load: is no whole caffemodel")
+    assert said["f.safetensors"].startswith("does not load: cannot be read")
+    with pytest.raises(PosekitError, match="no such folder of weights"):
+        inventory.weight_files(project / "absent")
