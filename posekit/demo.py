@@ -128,7 +128,7 @@ def networks(demo: Demo) -> str:
         "parameters": wishes.model_dump(mode="json"),
     }
     stem = "".join(c if c.isalnum() else "-" for c in demo.footage.path.stem)[:40].strip("-")
-    demo.folder = results._new_folder(f"demo-{stem or 'pictures'}" + "-sample" * demo.sample)
+    demo.folder = results.new_folder(f"demo-{stem or 'pictures'}" + "-sample" * demo.sample)
     save_record(demo)
     if not all(estimator.trained for estimator in found):
         lines.append("NOT TRAINED: the poses below are random and only show the machinery")

@@ -67,9 +67,9 @@ def write_report(run: Run, tables: dict[str, Any], network: str, cells: list[str
     body.append(f"<p>Protocol: {escape(record['protocol'])}; {record['n_samples']:,} frames.</p>")
     body += [f"<p>Note: {escape(note)}</p>" for note in record["notes"]]
     for heading, frame in tables.items():
-        body.append(f"<h2>{escape(heading)}</h2>{_table(frame)}")
+        body.append(f"<h2>{escape(heading)}</h2>{table_html(frame)}")
     body.append("<h2>Pictures</h2>")
-    body += [_figure(run.folder / "figures" / f, text) for f, text in record["figures"].items()]
+    body += [figure_html(run.folder / "figures" / f, text) for f, text in record["figures"].items()]
     body.append("<h2>How it was made</h2>")
     log = run.folder / "log.jsonl"
     trained = f"{record['epochs_done']} epochs in {record['train_seconds']:.0f} s"
@@ -78,19 +78,19 @@ def write_report(run: Run, tables: dict[str, Any], network: str, cells: list[str
         f"{trained if log.exists() else 'only scored, not trained, in this run'}; "
         f"commit {escape(str(record['git_commit']))}.</p>"
     )
-    body.append(_folded("Network", network))
-    body.append(_folded("Parameters", (run.folder / "params.yaml").read_text(encoding="utf-8")))
+    body.append(folded("Network", network))
+    body.append(folded("Parameters", (run.folder / "params.yaml").read_text(encoding="utf-8")))
     if log.exists():
-        body.append(_folded("Training log", log.read_text(encoding="utf-8")))
+        body.append(folded("Training log", log.read_text(encoding="utf-8")))
     environment = (run.folder / "environment.json").read_text(encoding="utf-8")
-    body.append(_folded("Environment", environment))
-    body.append(_folded("Code of the notebook", "\n\n".join(cells)))
+    body.append(folded("Environment", environment))
+    body.append(folded("Code of the notebook", "\n\n".join(cells)))
     path = run.folder / "report.html"
     write_text(path, page(title, "\n".join(body)))
     return path
 
 
-def _table(frame: Any) -> str:
+def table_html(frame: Any) -> str:
     head = "".join(f"<th>{escape(str(c))}</th>" for c in frame.columns)
     rows = "".join(f"<tr>{''.join(map(_td, row))}</tr>" for row in frame.itertuples(index=False))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
@@ -102,7 +102,7 @@ def _td(value: Any) -> str:
     return f'<td class="text">{escape(str(value))}</td>'
 
 
-def _figure(path: Path, caption: str) -> str:
+def figure_html(path: Path, caption: str) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
     kind = path.suffix[1:]
     text = escape(caption)
@@ -110,7 +110,7 @@ def _figure(path: Path, caption: str) -> str:
     return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 
-def _folded(title: str, text: str) -> str:
+def folded(title: str, text: str) -> str:
     return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
 
 

@@ -58,7 +58,7 @@ class Run:
                     run = cls(folder, bound, record, resumed=True, _lock=lock)
                     run.update(status="interrupted")
                     return run
-        run = cls(_new_folder(stem), bound)
+        run = cls(new_folder(stem), bound)
         run._lock = _lock(run.folder)
         run._begin()
         return run
@@ -245,7 +245,7 @@ def write_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _new_folder(stem: str) -> Path:
+def new_folder(stem: str) -> Path:
     now = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
     for attempt in range(1, 1000):
         folder = reports_root() / (f"{stem}-{now}" + (f"-{attempt}" if attempt > 1 else ""))

@@ -252,14 +252,14 @@ def write_page(demo: Demo) -> Path:
     body += [f"<p>Note: {escape(note)}</p>" for note in demo.footage.notes]
     tables = {"Networks": demo.pace, "Jitter": jitter(demo), "Scores": confidences(demo)}
     for heading, table in tables.items():
-        shown = f"<p>{escape(table)}</p>" if isinstance(table, str) else report._table(table)
+        shown = f"<p>{escape(table)}</p>" if isinstance(table, str) else report.table_html(table)
         body.append(f"<h2>{heading}</h2>{shown}")
     body.append("<h2>Pictures</h2>")
-    body += [report._figure(demo.folder / "figures" / f, c) for f, c in demo.figures.items()]
+    body += [report.figure_html(demo.folder / "figures" / f, c) for f, c in demo.figures.items()]
     links = [f'<a href="{escape(name)}">{escape(name)}</a>' for name in files(demo)]
     body.append(f"<h2>Files</h2><p>{'<br>'.join(links)}</p>")
     parameters = json.dumps(demo.record["parameters"], indent=1)
-    body.append(report._folded("Parameters", parameters))
+    body.append(report.folded("Parameters", parameters))
     path = demo.folder / "report.html"
     write_text(path, report.page(title, "\n".join(body)))
     return path

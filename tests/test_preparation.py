@@ -13,6 +13,7 @@ from posekit import preparation
 from posekit.data import _cache, load
 from posekit.data.clips import Clips
 from posekit.data.frame_store import FrameStore
+from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
 from posekit.errors import PosekitError
 from posekit.preparation import Wishes
@@ -89,7 +90,7 @@ def test_stores_are_written_once_and_train_like_the_folder(root):
         before_moved = table.images.__class__(root / "away")
         for name in table.image.tolist():
             assert np.array_equal(stored.images.read(name), before_moved.read(name))
-        clips = Clips(stored, POSE_MACHINE, 4, (64, 64), 1.5, seed=0)
+        clips = Clips(stored, POSE_MACHINE, 4, Framing((64, 64), 1.5))
         assert clips[0, 0]["images"].any() and len(clips.people) == len(table)
     assert "80 frames" in run(root)[1]
     assert "frames/ is not here" in preparation.timing(run(root)[0])

@@ -12,15 +12,14 @@ import yaml
 from .. import experiment
 from ..data.framing import Framing
 from ..errors import PosekitError
-from ..models import describe, list_models
-from ..models._registry import _builders
+from ..models import describe, list_models, module_of
 from ..places import near, project_root
 from ..recipes import RECIPES, Recipe, read_recipe
 from ..results import read_record
 from ..skeletons import SKELETONS, Skeleton, skeleton
 from ..train.pose_machine import PoseMachineTask
 from ..train.top_down import TopDownTask
-from ..weights import RUN_WEIGHTS, _read, _unwrap, load_weights, read_metadata
+from ..weights import RUN_WEIGHTS, load_weights, read_metadata, read_tensors
 from ..weights.onnx_in import load_onnx
 from .look import Estimator
 
@@ -125,7 +124,7 @@ def _of_file(
 
 def _guess(recipe: Recipe, path: Path) -> str:
     """The first skeleton whose number of joints fits a file of weights; coco if none does."""
-    tensors, _ = _unwrap(_read(path)[0], str(path))
+    tensors = read_tensors(path)
     for guess in _GUESSES:
         own = experiment.network_of(recipe, skeleton(guess)).state_dict()
         if all(tensors[key].shape == own[key].shape for key in own.keys() & tensors.keys()):
@@ -173,13 +172,13 @@ def _estimator(
         load_weights(model, weights)
     model.eval().to(wanted.device)
     task = experiment.make_task(recipe, model, joints)
-    framing = experiment._crops(recipe, joints)[0]
+    framing = experiment.crops_of(recipe, joints)[0]
     return Estimator(name, about, trained, task, joints, framing, wanted.device, wanted.flip_test)
 
 
 def _recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
     """The recipe of the paper that a network is from, or of another paper of its family."""
-    stem = _builders[name][1].__module__.rpartition(".")[2]
+    stem = module_of(name)
     dataset = "PennAction" if describe(name).centre_map else "COCO"
     variants = sorted((project_root() / "params").glob(f"*/{dataset}-{stem}.yaml"), reverse=True)
     papers = [stem] if stem in RECIPES else [file.parent.name for file in variants]

@@ -13,7 +13,7 @@ from . import (
     simplebaseline,
 )
 from ._cost import Cost, cost
-from ._registry import Description, create_model, describe, list_models, register
+from ._registry import Description, create_model, describe, list_models, module_of, register
 
 __all__ = [
     "Cost",
@@ -31,6 +31,7 @@ __all__ = [
     "lpn",
     "lsdnet",
     "mobilepose",
+    "module_of",
     "simplebaseline",
     "register",
 ]

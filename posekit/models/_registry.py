@@ -76,6 +76,13 @@ def describe(name: str) -> Description:
     return _builders[name][0]
 
 
+def module_of(name: str) -> str:
+    """The file of posekit/models/ that a network is written in, its paper's stem."""
+    describe(name)
+    builder = _builders[name][1]
+    return getattr(builder, "func", builder).__module__.rpartition(".")[2]
+
+
 def create_model(name: str, num_keypoints: int | None = None, **options: object) -> nn.Module:
     """Build a network with freshly initialised weights.
 
