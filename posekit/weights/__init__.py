@@ -90,6 +90,11 @@ def load_weights(
             f"{where} does not fit {name}: {'; '.join(problems)}. "
             + _whose(name, made_for if made_for in list_models() else _owner(tensors))
         )
+    if odd := [name for name, tensor in tensors.items() if not _is_plain(tensor)]:
+        raise PosekitError(
+            f"{where}: {_few(odd)}: sparse, empty, quantised or complex; only plain tensors of real "
+            "numbers can be loaded"
+        )
     model.load_state_dict(tensors)
     return LoadReport(where, len(own), ignored, converted)
 
@@ -143,6 +148,11 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise PosekitError(f"{path}: cannot be read as safetensors ({error}).") from error
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    special = tensor.is_meta or tensor.is_quantized or tensor.is_complex()
+    return tensor.layout is torch.strided and not special
 
 
 def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:

@@ -71,6 +71,20 @@ def test_partial_weights_change_nothing():
     assert all(torch.equal(before[key], value) for key, value in other.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda t: t.to_sparse(), lambda t: t.to("meta"), lambda t: t.to(torch.complex64)],
+    ids=["sparse", "meta", "complex"],
+)
+def test_tensors_that_are_not_plain_change_nothing(spoil):
+    model, state = create_model("lpm", width=0.02), create_model("lpm", width=0.02).state_dict()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state["head.conv5.weight"] = spoil(state["head.conv5.weight"])
+    with pytest.raises(PosekitError, match="head.conv5.weight.*only plain tensors"):
+        load_weights(model, state)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
 def test_the_owner_of_other_weights_is_named(tmp_path):
     save_weights(small("cpm"), tmp_path / "a.safetensors")
     with pytest.raises(PosekitError, match="another network: create_model.'cpm'"):
