@@ -92,8 +92,8 @@ def load_weights(
         )
     if odd := [name for name, tensor in tensors.items() if not _is_plain(tensor)]:
         raise PosekitError(
-            f"{where}: {_few(odd)}: sparse, empty, quantised or complex; only plain tensors of real "
-            "numbers can be loaded"
+            f"{where}: {_few(odd)}: sparse, empty, quantised or complex; only plain tensors of "
+            "real numbers can be loaded"
         )
     model.load_state_dict(tensors)
     return LoadReport(where, len(own), ignored, converted)
