@@ -227,7 +227,6 @@ _NECK = POSE_MACHINE.joints.index("neck")
 MOBILEPOSE = "MobilePose-master PCK"
 PENN_TEST = "PENN_test.m"
 
-PENN_TEST_COLUMNS = PENN_ACTION.joints
 PENN_TEST_ORDER = tuple(POSE_MACHINE.index(*("head_top", *PENN_ACTION.joints[1:])))
 PENN_TEST_ORDER_AS_PRINTED = (0, 2, 5, 3, 6, 4, 7, 8, 11, 9, 12, 10, 13)
 

@@ -146,7 +146,7 @@ def heatmaps(experiment: Experiment, clip: int | None = None) -> Any:
     maps = task.outputs(images).float().cpu().numpy()
     frames = images.permute(0, 1, 3, 4, 2).cpu().numpy()
     if not pose_machine:
-        maps, shown, rows = maps, frames[:, 0], [f"person {n + 1}" for n in range(len(maps))]
+        shown, rows = frames[:, 0], [f"person {n + 1}" for n in range(len(maps))]
     elif images.shape[1] == 1:
         maps, shown = maps[0], [frames[0, 0]] * maps.shape[1]
         rows = [f"stage {n + 1}" for n in range(len(maps))]

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import resource
 import sys
 import time
@@ -217,6 +218,4 @@ def choose_machine(recipe: Recipe) -> Machine:
 
 def available_cores() -> int:
     """Cores that this process may run on."""
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
