@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import PosekitError
 from ..models import create_model, list_models
+from . import lsdnet
 from .caffe import convert
 
 RUN_WEIGHTS = "weights.safetensors"  # the file's name in a run folder
@@ -37,7 +39,7 @@ class LoadReport:
         source: the file, or "state dict".
         matched: number of tensors put into the network, all it has.
         ignored: entries of the source that are not the network's, such as the optimizer.
-        converted: what was changed on the way, such as the order of the joints.
+        converted: what was changed on the way, such as a prefix or the order of the joints.
     """
 
     source: str
@@ -78,11 +80,16 @@ def load_weights(
         path = Path(source)
         path = path / RUN_WEIGHTS if path.is_dir() else path
         where, (content, made_for) = str(path), _read(path)
-    tensors, ignored = _unwrap(content, where)
+    tensors, ignored, unwrapped = _unwrap(content, where)
     own = model.state_dict()
-    for name in own:
-        if name.endswith(OPTIONAL):
-            tensors.setdefault(name, own[name])
+    converted = (*unwrapped, *converted)
+    if lsdnet.is_release(own, tensors):
+        converted = (*converted, *lsdnet.worth(own).steps())
+    tensors = lsdnet.complete(own, tensors)
+    counts = [name for name in own if name.endswith(OPTIONAL) and name not in tensors]
+    if counts:
+        tensors |= {name: own[name] for name in counts}
+        converted = (*converted, f"{len(counts)} step counts of batch norms added")
     problems = _differences(own, tensors)
     if problems:
         name = model.description.name if hasattr(model, "description") else type(model).__name__
@@ -161,7 +168,7 @@ def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
     Raises:
         PosekitError: if the file cannot be read or holds none.
     """
-    return _unwrap(_read(Path(path))[0], str(path))[0]
+    return _unwrap(_read(Path(path))[0], str(path)).tensors
 
 
 def _read(path: Path) -> tuple[Mapping, str | None]:
@@ -198,13 +205,21 @@ def _read(path: Path) -> tuple[Mapping, str | None]:
     return content, None
 
 
-def _unwrap(content: Mapping, where: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Tensors of the network under their own names, and the entries left aside."""
-    ignored = []
+class _Unwrapped(NamedTuple):
+    """Tensors of the network under their own names, the entries left aside, what was undone."""
+
+    tensors: dict[str, Tensor]
+    ignored: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
+def _unwrap(content: Mapping, where: str) -> _Unwrapped:
+    ignored, steps = [], {}
     wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
     if wrapper is not None:
         ignored = [str(key) for key in content if key != wrapper]
         content = content[wrapper]
+        steps[f"taken from the entry {wrapper}"] = None
     tensors = {}
     for name, value in content.items():
         if not isinstance(value, Tensor):
@@ -212,11 +227,12 @@ def _unwrap(content: Mapping, where: str) -> tuple[dict[str, Tensor], tuple[str,
             continue
         name = str(name)
         while name.startswith(PREFIXES):
-            name = name.partition(".")[2]
+            prefix, _, name = name.partition(".")
+            steps[f"prefix {prefix}. removed"] = None
         tensors[name] = value
     if not tensors:
         raise PosekitError(f"{where}: holds no weights, only {_few(ignored) or 'nothing'}.")
-    return tensors, tuple(ignored)
+    return _Unwrapped(tensors, tuple(ignored), tuple(steps))
 
 
 def _differences(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
@@ -249,13 +265,15 @@ def _whose(name: str, owner: str | None) -> str:
 
 def _owner(tensors: dict[str, Tensor]) -> str | None:
     """The network of the registry with these names, rather one with these shapes as well."""
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
     namesake = None
     for name in list_models():
         with torch.device("meta"):  # shapes only, nothing is allocated
             candidate = create_model(name).state_dict()
-        if {key: tensor.shape for key, tensor in candidate.items()} == shapes:
+        given = lsdnet.complete(candidate, tensors)
+        if candidate.keys() != given.keys():
+            continue
+        if all(given[key].shape == tensor.shape for key, tensor in candidate.items()):
             return name
-        if namesake is None and candidate.keys() == shapes.keys():
+        if namesake is None:
             namesake = name
     return namesake

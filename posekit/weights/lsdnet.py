@@ -1,17 +1,23 @@
-"""Checkpoints of the released LSDNet code: what loads, and what it is worth."""
+"""Checkpoints of the released LSDNet code: how they load, and what their tensors are worth.
+
+The released code keeps a stochastic block with probability 0.2 and freezes the convolutions of
+every block that it has once left out, so within a few steps nearly all of them stay noise; a
+block normalises twice with one batch norm (`bn2`); and the top-down path is drawn anew in every
+pass, so no checkpoint holds it. With `survival="off"` and that path silent the outputs equal
+those of the released network with all blocks kept. Expect poor accuracy; train again.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..errors import PosekitError
-from ..models.lsdnet import LSDNet, StochasticBlock
+_UP = "Refine.up."  # the top-down path
+_STOCHASTIC = ("stage3.", "stage4.")
 
 
-class ReferenceReport(NamedTuple):
-    """What the tensors of a released LSDNet checkpoint are worth.
+class Worth(NamedTuple):
+    """What the tensors of a network that was filled from a released checkpoint can mean.
 
     Attributes:
         trained: names taken over as they are.
@@ -26,42 +32,47 @@ class ReferenceReport(NamedTuple):
     copied: tuple[str, ...]
     silenced: tuple[str, ...]
 
+    def steps(self) -> tuple[str, ...]:
+        """What a load report says."""
+        return (
+            f"released LSDNet: {len(self.trained)} tensors mean something",
+            f"{len(self.frozen)} convolutions of the blocks of stages 3 and 4 are nearly random",
+            f"{len(self.copied)} tensors bn3 copied from bn2",
+            f"{len(self.silenced)} of the top-down path silenced",
+        )
 
-@torch.no_grad()
-def load_reference(model: LSDNet, state: Mapping[str, Tensor]) -> ReferenceReport:
-    """Load the 2380 tensors of a checkpoint of the released code, all of them or none.
 
-    Such weights come from another training than this network's: the released code keeps
-    a block with probability 0.2 and freezes it when it is left out, so nearly all convolutions
-    of the blocks of stages 3 and 4 are noise, and its top-down path is noise by construction.
-    With `survival="off"` and the top-down path silent, as it is left here, the outputs equal
-    those of the released network with all blocks kept. Expect poor accuracy; train again.
+def is_release(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> bool:
+    """Whether `state` looks like the released code's, for a network with the tensors `own`."""
+    laterals = "Refine.laterals.0.0.weight"
+    return laterals in own and laterals in state and not any(n.startswith(_UP) for n in state)
+
+
+def worth(own: Mapping[str, Tensor]) -> Worth:
+    """Sort the names of LSDNet's tensors by what a released checkpoint says about them."""
+    copied = {n for n in own if n.startswith(_STOCHASTIC) and ".bn3." in n}
+    blocks = {n.partition(".bn3.")[0] for n in copied}
+    silenced = {n for n in own if n.startswith(_UP)}
+    frozen = {n for n in own if own[n].ndim == 4 and n.rsplit(".", 2)[0] in blocks}
+    trained = own.keys() - copied - silenced - frozen
+    return Worth(*(tuple(n for n in own if n in g) for g in (trained, frozen, copied, silenced)))
+
+
+def complete(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The 2380 tensors of a released checkpoint and those that it lacks; any other as it is.
 
     Args:
-        model: of the same base and number of keypoints, width 1.
+        own: the network's present tensors, of the same base and number of keypoints, width 1.
         state: names without the prefix of parallel training.
-
-    Raises:
-        PosekitError: if a name is missing or unknown, or a shape differs.
     """
-    own = model.state_dict()
-    blocks = {n for n, m in model.named_modules() if isinstance(m, StochasticBlock)}
-    source = {name: name for name in own if not name.startswith("Refine.up.")}
-    copied = [name for name in source if name.rpartition(".bn3.")[0] in blocks]
-    source |= {name: name.replace(".bn3.", ".bn2.") for name in copied}
-    wrong = set(source.values()) ^ set(state)
-    wrong |= {n for n, s in source.items() if s in state and state[s].shape != own[n].shape}
-    if wrong:
-        raise PosekitError(
-            f"not a released LSDNet checkpoint for this network: {len(wrong)} tensors differ "
-            f"({', '.join(sorted(wrong)[:4])}); compare base, width and num_keypoints."
-        )
-    model.load_state_dict({name: state[s] for name, s in source.items()}, strict=False)
-    for up in model.Refine.up:
-        nn.init.zeros_(up[1].weight)
-        nn.init.zeros_(up[1].bias)
-    frozen = [n for n in source if n.rpartition(".")[0].rpartition(".")[0] in blocks]
-    frozen = [n for n in frozen if own[n].ndim == 4]
-    trained = [n for n in source if n not in {*frozen, *copied}]
-    silenced = [n for n in own if n.startswith("Refine.up.")]
-    return ReferenceReport(tuple(trained), tuple(frozen), tuple(copied), tuple(silenced))
+    if not is_release(own, state):
+        return dict(state)
+    found, about = dict(state), worth(own)
+    for name in about.copied:
+        shared = name.replace(".bn3.", ".bn2.")
+        if shared in state:
+            found[name] = state[shared]
+    for name in about.silenced:
+        convolution = name.removeprefix(_UP).split(".")[1] == "1"
+        found[name] = own[name].new_zeros(own[name].shape) if convolution else own[name]
+    return found

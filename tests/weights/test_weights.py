@@ -44,6 +44,8 @@ def test_training_checkpoints_are_unwrapped(tmp_path, wrapper, ending):
     report = load_weights(other, tmp_path / f"last{ending}")
     assert same(model, other)
     assert report.ignored == (("epoch", "optimizer") if wrapper else ())
+    assert "prefix module. removed" in report.converted
+    assert (f"taken from the entry {wrapper}" in report.converted) == (wrapper is not None)
 
 
 def test_old_files_without_step_counts_load():
