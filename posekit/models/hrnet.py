@@ -10,15 +10,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from ._blocks_topdown import (
-    BasicBlock,
-    Bottleneck,
-    Exchange,
-    HighResolutionFrame,
-    init_normal,
-    scaled,
-    top_down,
-)
+from ._blocks_topdown import BasicBlock, Bottleneck, init_normal, scaled, top_down
+from ._high_resolution import Exchange, HighResolutionFrame
 from ._registry import register
 
 MODULES = (1, 4, 3)  # exchanges in stages 2, 3 and 4

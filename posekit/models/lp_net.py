@@ -12,12 +12,11 @@ places, so the weights of one are not those of the other:
 from functools import partial
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ._blocks_topdown import check_images, conv, conv_bn, scaled, top_down
+from ._blocks_topdown import conv, conv_bn, top_down
 from ._registry import register
-from .lpn import PAPER, STRIDE, STRIDES
-from .simplebaseline import BLOCKS
+from ._resnet import BLOCKS, ResNetFrame
+from .lpn import PAPER, STRIDES
 
 
 class ContextBlock(nn.Module):
@@ -79,7 +78,7 @@ class LightBottleneck(nn.Module):
         return (y + (x if self.downsample is None else self.downsample(x))).relu_()
 
 
-class LPNet(nn.Module):
+class LPNet(ResNetFrame):
     """Lightweight pose network; 2.9, 5.3 and 7.4 M parameters at width 1 with context.
 
     Args:
@@ -93,34 +92,8 @@ class LPNet(nn.Module):
         self, depth: int, num_keypoints: int, width: float = 1.0, gcb: bool = True
     ) -> None:
         super().__init__()
-        planes = scaled(64, width)
-        self.conv1 = conv(3, planes, 7, 2)
-        self.bn1 = nn.BatchNorm2d(planes)
-        channels = planes
-        for stage, (blocks, stride) in enumerate(zip(BLOCKS[depth], STRIDES, strict=True)):
-            layers = []
-            for block in range(blocks):
-                out, step = planes << stage, 1 if block else stride
-                layers.append(LightBottleneck(channels, out, step, gcb))
-                channels = out
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
-        self.deconv_layers = nn.Sequential()
-        for _ in range(2):
-            self.deconv_layers.extend(_upsampling(channels, 4 * planes))
-            channels = 4 * planes
-        self.final_layer = nn.Conv2d(channels, num_keypoints, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Predict heat maps (B, K, h/4, w/4) of images (B, 3, h, w).
-
-        Raises:
-            PosekitError: if h or w is no multiple of 16.
-        """
-        check_images(images, STRIDE)
-        x = self.bn1(self.conv1(images)).relu_()
-        x = F.max_pool2d(x, 3, 2, 1)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.final_layer(self.deconv_layers(x))
+        block = partial(LightBottleneck, gcb=gcb)
+        self.add_layers(depth, num_keypoints, width, STRIDES, block, _upsampling)
 
 
 def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:

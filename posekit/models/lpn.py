@@ -10,15 +10,13 @@ from dataclasses import replace
 from functools import partial
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import PosekitError
-from ._blocks_topdown import check_images, conv, conv_bn, init_normal, scaled, top_down
+from ._blocks_topdown import conv, conv_bn, init_normal, top_down
 from ._registry import Description, register
-from .simplebaseline import BLOCKS
+from ._resnet import BLOCKS, ResNetFrame
 
 STRIDES = (1, 2, 2, 1)
-STRIDE = 16  # image pixels per cell of the last stage
 PAPER = "LPN, Zhang et al., 2019, arXiv 1911.10346"
 
 
@@ -98,7 +96,7 @@ class LightBottleneck(nn.Module):
         return (y + (x if self.downsample is None else self.downsample(x))).relu_()
 
 
-class LPN(nn.Module):
+class LPN(ResNetFrame):
     """Lightweight pose network; 2.9, 5.4 and 7.4 M parameters at width 1 with "gc".
 
     Args:
@@ -121,38 +119,12 @@ class LPN(nn.Module):
         # The published weights for MPII, and they alone, were trained on RGB images.
         colour = "RGB" if num_keypoints == 16 else "BGR"
         self.description = replace(describe(depth), colour=colour)
-        planes = scaled(64, width)
-        self.conv1 = conv(3, planes, 7, 2)
-        self.bn1 = nn.BatchNorm2d(planes)
-        channels = planes
-        for stage, (blocks, stride) in enumerate(zip(BLOCKS[depth], STRIDES, strict=True)):
-            layers = []
-            for block in range(blocks):
-                out, step = planes << stage, 1 if block else stride
-                layers.append(LightBottleneck(channels, out, step, ATTENTIONS[attention]))
-                channels = out
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
-        self.deconv_layers = nn.Sequential()
-        for _ in range(2):
-            self.deconv_layers.extend(_upsampling(channels, 4 * planes))
-            channels = 4 * planes
-        self.final_layer = nn.Conv2d(channels, num_keypoints, 1)
+        block = partial(LightBottleneck, attention=ATTENTIONS[attention])
+        self.add_layers(depth, num_keypoints, width, STRIDES, block, _upsampling)
         init_normal(self)
         for module in self.modules():
             if isinstance(module, GlobalContext):
                 module.start()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Predict heat maps (B, K, h/4, w/4) of images (B, 3, h, w).
-
-        Raises:
-            PosekitError: if h or w is no multiple of 16.
-        """
-        check_images(images, STRIDE)
-        x = self.bn1(self.conv1(images)).relu_()
-        x = F.max_pool2d(x, 3, 2, 1)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.final_layer(self.deconv_layers(x))
 
 
 def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -20,16 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import PosekitError
-from ._blocks_topdown import (
-    Exchange,
-    HighResolutionFrame,
-    conv,
-    conv_bn,
-    init_normal,
-    scaled,
-    top_down,
-    upsample,
-)
+from ._blocks_topdown import conv, conv_bn, init_normal, scaled, top_down, upsample
+from ._high_resolution import Exchange, HighResolutionFrame
 from ._registry import register
 
 MODULES = (1, 4, 3)  # exchanges in stages 2, 3 and 4

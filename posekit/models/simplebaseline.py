@@ -9,18 +9,17 @@ The stride of a bottleneck sits on its 3x3 convolution, as in the published weig
 
 from functools import partial
 
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from ._blocks_topdown import Bottleneck, check_images, conv, init_normal, scaled, top_down
+from ._blocks_topdown import Bottleneck, init_normal, top_down
 from ._registry import register
+from ._resnet import BLOCKS, ResNetFrame
 
-BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-STRIDE = 32  # image pixels per cell of the ResNet's last features
+STRIDES = (1, 2, 2, 2)
 PAPER = "Simple Baselines, Xiao et al., ECCV 2018, arXiv 1804.06208"
 
 
-class PoseResNet(nn.Module):
+class PoseResNet(ResNetFrame):
     """ResNet and three deconvolutions; 34.0, 53.0 and 68.6 M parameters at width 1.
 
     Args:
@@ -31,34 +30,10 @@ class PoseResNet(nn.Module):
 
     def __init__(self, depth: int, num_keypoints: int, width: float = 1.0) -> None:
         super().__init__()
-        planes = scaled(64, width)
-        self.conv1 = conv(3, planes, 7, 2)
-        self.bn1 = nn.BatchNorm2d(planes)
-        channels = planes
-        for stage, blocks in enumerate(BLOCKS[depth]):
-            layers, stride = [], 1 if stage == 0 else 2
-            for block in range(blocks):
-                layers.append(Bottleneck(channels, planes << stage, 1 if block else stride))
-                channels = Bottleneck.expansion * planes << stage
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
-        self.deconv_layers = nn.Sequential()
-        for _ in range(3):
-            self.deconv_layers.extend(_deconv(channels, 4 * planes))
-            channels = 4 * planes
-        self.final_layer = nn.Conv2d(channels, num_keypoints, 1)
+        self.add_layers(
+            depth, num_keypoints, width, STRIDES, Bottleneck, _deconv, Bottleneck.expansion
+        )
         init_normal(self)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Predict heat maps (B, K, h/4, w/4) of images (B, 3, h, w).
-
-        Raises:
-            PosekitError: if h or w is no multiple of 32.
-        """
-        check_images(images, STRIDE)
-        x = self.bn1(self.conv1(images)).relu_()
-        x = F.max_pool2d(x, 3, 2, 1)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.final_layer(self.deconv_layers(x))
 
 
 def _deconv(in_channels: int, out_channels: int) -> nn.Sequential:

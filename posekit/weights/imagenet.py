@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from . import OPTIONAL, _few, _read, _unwrap
+from . import OPTIONAL, _few, read_tensors
 
 # The sub-modules that the papers fill from the file (PRETRAINED_LAYERS in HRNet's recipes).
 RESNET = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
@@ -71,7 +71,7 @@ def init_backbone(model: nn.Module, path: str | os.PathLike | None = None) -> Ba
         )
     stem, parts = BACKBONES[name]
     path = _cached(stem) if path is None else Path(path)
-    given, _ = _unwrap(_read(path)[0], str(path))
+    given = read_tensors(path)
     own = model.state_dict()
     wanted = [key for key in own if key.partition(".")[0] in parts]
     _refuse_misfits({key: own[key] for key in wanted}, given, f"{path} and the backbone of {name}")
