@@ -19,7 +19,8 @@ from ..results import read_record
 from ..skeletons import SKELETONS, Skeleton, skeleton
 from ..train.pose_machine import PoseMachineTask
 from ..train.top_down import TopDownTask
-from ..weights import RUN_WEIGHTS, load_weights, read_metadata, read_tensors
+from ..weights import RUN_WEIGHTS, load_weights, read_metadata
+from ..weights.files import read_file
 from ..weights.onnx_in import load_onnx
 from .look import Estimator
 
@@ -124,7 +125,7 @@ def _of_file(
 
 def _guess(recipe: Recipe, path: Path) -> str:
     """The first skeleton whose number of joints fits a file of weights; coco if none does."""
-    tensors = read_tensors(path)
+    tensors = read_file(path).tensors
     for guess in _GUESSES:
         own = experiment.network_of(recipe, skeleton(guess)).state_dict()
         if all(tensors[key].shape == own[key].shape for key in own.keys() & tensors.keys()):

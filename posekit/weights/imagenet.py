@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from . import OPTIONAL, _few, read_tensors
+from . import OPTIONAL
+from .files import few, read_file
 
 # The sub-modules that the papers fill from the file (PRETRAINED_LAYERS in HRNet's recipes).
 RESNET = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
@@ -48,7 +49,7 @@ class BackboneReport:
         """One sentence."""
         return (
             f"took {len(self.loaded)} tensors of the backbone from {self.source}; "
-            f"{len(self.fresh)} start at random ({_few(list(self.fresh))}), "
+            f"{len(self.fresh)} start at random ({few(list(self.fresh))}), "
             f"{len(self.ignored)} of the file are not used"
         )
 
@@ -71,7 +72,7 @@ def init_backbone(model: nn.Module, path: str | os.PathLike | None = None) -> Ba
         )
     stem, parts = BACKBONES[name]
     path = _cached(stem) if path is None else Path(path)
-    given = read_tensors(path)
+    given = read_file(path).tensors
     own = model.state_dict()
     wanted = [key for key in own if key.partition(".")[0] in parts]
     _refuse_misfits({key: own[key] for key in wanted}, given, f"{path} and the backbone of {name}")
@@ -94,7 +95,7 @@ def _refuse_misfits(own: dict[str, Tensor], given: dict[str, Tensor], pair: str)
     ]
     if misfits:
         raise PosekitError(
-            f"{pair} differ in {len(misfits)} tensors ({_few(misfits)}); it takes the file of the "
+            f"{pair} differ in {len(misfits)} tensors ({few(misfits)}); it takes the file of the "
             "same depth or width, and a network of width 1."
         )
 

@@ -10,10 +10,11 @@ from torch import Tensor
 from ..errors import PosekitError
 from ..models import create_model, list_models
 from ..places import project_root, reports_root
-from . import OPTIONAL, RUN_WEIGHTS, TORCH_ENDINGS, lsdnet, read_metadata, read_tensors
+from . import OPTIONAL, lsdnet
 from .caffe import convert as convert_caffe
 from .caffe import family_of
 from .caffemodel import read_caffemodel
+from .files import RUN_WEIGHTS, TORCH_ENDINGS, read_file, read_metadata
 
 ENDINGS = (".safetensors", ".caffemodel", ".onnx", *TORCH_ENDINGS)
 _JOINTS = (17, 16, 14, 13)  # of COCO, MPII, LSP and the pose machines, Penn Action
@@ -46,7 +47,7 @@ def identify(path: Path) -> str:
         if name.endswith(".caffemodel"):
             return _caffe(path)
         noted = read_metadata(path) if name.endswith(".safetensors") else {}
-        return _tensors(read_tensors(path), noted)
+        return _tensors(read_file(path).tensors, noted)
     except PosekitError as error:
         return f"does not load: {str(error).removeprefix(f'{path}: ')}"
 
