@@ -153,7 +153,10 @@ IN_VISIBILITY, OKS_NMS = 0.2, 0.9  # thresholds of SimpleBaseline and HRNet
 def _average_precision(
     clips: Clips, keypoints: np.ndarray, heights: np.ndarray, root: Path, soft: bool
 ) -> Score:
-    """COCO's ten numbers: rescore, suppress duplicates, evaluate over all images of the split."""
+    """COCO's ten numbers: rescore, suppress duplicates, evaluate over all images of the split.
+
+    With annotated boxes also the mean OKS, which tells apart networks that AP calls 0.
+    """
     people = clips.people
     images = np.array([int(Path(name).stem) for name in people.image.tolist()])
     scores = oks.rescore(heights, people.score, IN_VISIBILITY)
@@ -174,6 +177,9 @@ def _average_precision(
         sentence += (
             f"; over the {len(set(images.tolist()))} images with a detection AP is {some:.4f}"
         )
+    else:
+        numbers |= {"mean OKS": quick(clips, keypoints) / 100}
+        sentence += "; mean OKS is over all annotated people, each against the pose in their box"
     metric = f"AP, {'detected' if detected else 'ground-truth'} boxes"
     return Score(numbers["AP"], numbers, metric, sentence, len(people))
 

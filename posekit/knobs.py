@@ -77,6 +77,13 @@ class Recipe(Parameters):
         """The names that a notebook's parameters cell declares."""
         return tuple(name for name in cls.model_fields if name != "paper")
 
+    @property
+    def covering(self) -> str:
+        """What covers the training crops, in words; empty for nothing."""
+        if self.occlusion in ("blur", "cutout", "both"):
+            return f"{self.occlusion} {self.occlusion_mode}"
+        return "" if self.occlusion == "none" else self.occlusion
+
     def options(self) -> dict[str, Any]:
         """Options of `create_model`, where they depart from what every network does anyway."""
         return {} if self.width == 1 else {"width": self.width}

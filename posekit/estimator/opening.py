@@ -104,7 +104,8 @@ def _of_run(folder: Path, wanted: Wanted) -> Estimator:
     joints = skeleton(stored.get("skeleton") or _joints(recipe.network, wanted).name)
     data = "the generated sample of " if record.get("source") == "sample" else ""
     about = f"{recipe.network} of run {folder.name}, trained on {data}{record.get('dataset')}"
-    return _estimator(recipe.network, about, True, recipe, joints, wanted, file)
+    name = f"{recipe.network} ({recipe.covering})" if recipe.covering else recipe.network
+    return _estimator(name, about, True, recipe, joints, wanted, file)
 
 
 def _of_file(

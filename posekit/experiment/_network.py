@@ -36,7 +36,7 @@ def build(experiment: Experiment) -> str:
     price = cost(model, *inputs)
     experiment.run.update(params_count=price.params, gmacs=price.gmacs, paper_title=about.paper)
     model.to(device)
-    if recipe.channels_last and device.type == "cuda":
+    if recipe.channels_last and device.type != "mps":
         model.to(memory_format=torch.channels_last)
     experiment.task = make_task(recipe, model, clips.skeleton)
     frames = clips.rows.shape[1]

@@ -39,7 +39,6 @@ class StudyRecipe(Parameters):
 
     paper: ClassVar[str] = "occlusion"
     resume: ClassVar[str] = "never"
-    eval_split: ClassVar[str] = "test"
     network: ClassVar[str] = "occlusion study"
 
     networks: tuple[str, ...] = Field(
@@ -48,7 +47,8 @@ class StudyRecipe(Parameters):
     dataset: str | None = Field(None, description="LSP, MPII, PennAction, COCO; None as trained on")
     source: Literal["auto", "real", "sample"] = Field("auto", description="auto, real or sample")
     data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
-    people: Count = Field(64, description="people looked at, spread over the test split")
+    eval_split: Literal["test", "train"] = Field("test", description="split of the people")
+    people: Count = Field(64, description="people looked at, spread over the split")
     effects: Annotated[tuple[Literal["blur", "black", "mean"], ...], Field(min_length=1)] = Field(
         ("mean", "black", "blur"), description="how a part is covered; tables show the first one"
     )
@@ -182,6 +182,8 @@ def start(namespace: dict[str, Any]) -> Study:
     notes = [estimator.about for estimator in estimators]
     if not all(estimator.trained for estimator in estimators):
         notes.append("NOT TRAINED: these numbers show the machinery and mean nothing")
+    if recipe.eval_split == "train":
+        notes.append("people of the training split: a network may know them by heart")
     run.update(
         notes=[*notes, *people.notes],
         n_samples=len(people),
@@ -223,16 +225,15 @@ def _name_apart(estimators: list[Estimator]) -> None:
 
 
 def _some_people(recipe: StudyRecipe, source: str, root: Path | None) -> Annotations:
-    """Annotated people of the test split, evenly spread; of videos a few frames each."""
+    """Annotated people of the split, evenly spread; of videos a few frames each."""
     if source == "sample":
         root = ensure_sample(recipe.dataset, smoke=smoke())
     partial = recipe.source == "real" or recipe.data_root is not None
-    table = data.load(
-        recipe.dataset, "test", root or data_root(), source=source, allow_partial=partial
-    )
+    split, place = recipe.eval_split, root or data_root()
+    table = data.load(recipe.dataset, split, place, source=source, allow_partial=partial)
     rows = np.flatnonzero(table.visible.any(1) & (table.reference > 0))
     if not len(rows):
-        raise PosekitError(f"{recipe.dataset}: nobody in the test split can be scored")
+        raise PosekitError(f"{recipe.dataset}: nobody in the {split} split can be scored")
     if table.dataset != "PennAction":
         return table.rows(_spread(rows, recipe.people))
     videos = _spread(np.unique(table.sequence[rows]), -(-recipe.people // _FRAMES))

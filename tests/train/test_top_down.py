@@ -90,6 +90,7 @@ def test_perfect_maps_score_high_and_the_mean_pose_does_not(root):
     found = Predictions(source.to_image(found), np.ones(found.shape[:2]))
     exact = Predictions(source.keypoints, np.ones(source.visible.shape))
     assert official(source, exact, root).mean == pytest.approx(1.0)
+    assert official(source, exact, root).values["mean OKS"] == pytest.approx(1.0)
     assert official(source, found, root).mean > 0.8  # rounding to cells costs the rest
     assert quick(source, exact.keypoints) == pytest.approx(100)
     assert quick(source, mean_pose(source, source)) < quick(source, found.keypoints) - 20
