@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .recipes import reports_root
-from .results import Run, all_runs, write_text
+from .results import Run, all_runs, as_text, write_text
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --mark: #d55e00; }
@@ -92,14 +92,13 @@ def write_report(run: Run, tables: dict[str, Any], network: str, cells: list[str
 
 def table_html(frame: Any) -> str:
     head = "".join(f"<th>{escape(str(c))}</th>" for c in frame.columns)
-    rows = "".join(f"<tr>{''.join(map(_td, row))}</tr>" for row in frame.itertuples(index=False))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _td(value: Any) -> str:
-    if isinstance(value, float):
-        return f"<td>{shown(value)}</td>"
-    return f'<td class="text">{escape(str(value))}</td>'
+    kinds = ["" if dtype.kind == "f" else ' class="text"' for dtype in frame.dtypes]
+    rows = [
+        "".join(f"<td{k}>{escape(v)}</td>" for k, v in zip(kinds, row, strict=True))
+        for row in as_text(frame).itertuples(index=False)
+    ]
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def figure_html(path: Path, caption: str) -> str:

@@ -210,26 +210,43 @@ def _row(score: Score) -> dict[str, Any]:
     return score.values | {"metric": score.metric, "source": ""}
 
 
+def as_text(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """A table's cells as they are read: AP with three decimals, percent with one, NaN empty.
+
+    A column has one number of decimals: three where no value is above 1.
+    """
+    import pandas as pd
+
+    def column(values: "pd.Series") -> list[str]:
+        numbers = [v for v in values if isinstance(v, float) and v == v]
+        decimals = 3 if all(abs(v) <= 1 for v in numbers) else 1
+        return [cell(v, decimals) for v in values]
+
+    def cell(value: Any, decimals: int) -> str:
+        if not isinstance(value, float):
+            return str(value)
+        return "" if value != value else f"{value:.{decimals}f}"
+
+    texts = {place: column(frame.iloc[:, place]) for place in range(frame.shape[1])}
+    return pd.DataFrame(texts).set_axis(list(map(str, frame.columns)), axis=1)
+
+
 def to_markdown(frame: "pd.DataFrame") -> str:
     """A table as GitHub markdown."""
-    rows = [list(map(str, frame.columns)), ["---"] * frame.shape[1]]
-    rows += [[_cell(v).replace("|", "\\|") for v in row] for row in frame.itertuples(index=False)]
+    text = as_text(frame)
+    rows = [list(text.columns), ["---"] * frame.shape[1]]
+    rows += [[v.replace("|", "\\|") for v in row] for row in text.itertuples(index=False)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def to_latex(frame: "pd.DataFrame") -> str:
     """A table as a LaTeX tabular."""
-    rows = [frame.columns, *frame.itertuples(index=False)]
-    lines = [" & ".join(_latex(_cell(v)) for v in row) + r" \\" for row in rows]
+    text = as_text(frame)
+    rows = [text.columns, *text.itertuples(index=False)]
+    lines = [" & ".join(map(_latex, row)) + r" \\" for row in rows]
     lines.insert(1, r"\hline")
     columns = "l" + "r" * (frame.shape[1] - 1)
     return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *lines, r"\end{tabular}", ""])
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.{3 if abs(value) <= 1 else 2}f}"
-    return str(value)
 
 
 def _latex(text: str) -> str:

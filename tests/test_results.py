@@ -105,8 +105,8 @@ def test_tables_in_three_formats():
     run = results.Run.open(bound())
     frame = pd.DataFrame({"result": ["a|b_c"], "Mean": [81.254], "none": [float("nan")]})
     run.table(frame)
-    assert (run.folder / "table.md").read_text().splitlines()[2] == "| a\\|b_c | 81.25 |  |"
-    assert r"a|b\_c & 81.25 &  \\" in (run.folder / "table.tex").read_text()
+    assert (run.folder / "table.md").read_text().splitlines()[2] == "| a\\|b_c | 81.3 |  |"
+    assert r"a|b\_c & 81.3 &  \\" in (run.folder / "table.tex").read_text()
     assert pd.read_csv(run.folder / "table.csv").shape == (1, 3)
 
 
