@@ -104,7 +104,9 @@ def _of_run(folder: Path, wanted: Wanted) -> Estimator:
     joints = skeleton(stored.get("skeleton") or _joints(recipe.network, wanted).name)
     data = "the generated sample of " if record.get("source") == "sample" else ""
     about = f"{recipe.network} of run {folder.name}, trained on {data}{record.get('dataset')}"
-    name = f"{recipe.network} ({recipe.covering})" if recipe.covering else recipe.network
+    name = recipe.network
+    if recipe.covering:
+        name, about = f"{name} ({recipe.covering})", f"{about}, crops covered by {recipe.covering}"
     return _estimator(name, about, True, recipe, joints, wanted, file)
 
 
