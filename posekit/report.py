@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .recipes import reports_root
-from .results import Run, all_runs, as_text, write_text
+from .results import Run, all_runs, write_text
+from .tables import as_text
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --mark: #d55e00; }

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from posekit import metrics, report, results
+from posekit import metrics, report, results, tables
 from posekit.recipes import bind
 
 
@@ -93,7 +93,7 @@ def test_only_the_same_metric_is_put_beside_the_run():
             ["head", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "mean"], 97.0)},
         {"method": "B", "metric": "PENN_test.m", "source": "readme"},
     ]  # fmt: skip
-    table = results.comparison(score, score, rows, "PennAction (generated sample)", True)
+    table = tables.comparison(score, score, rows, "PennAction (generated sample)", True)
     assert table["result"].tolist() == [
         "this run, PennAction (generated sample)",
         "mean pose, PennAction (generated sample)",

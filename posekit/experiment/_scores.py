@@ -8,7 +8,7 @@ from ..data.clips import loader
 from ..evaluate import Predictions, lenient, mean_pose, official, predict
 from ..recipes import published
 from ..report import build_index, headline, shown, write_report
-from ..results import comparison
+from ..tables import comparison
 from ..train.progress import bar
 from ._start import Experiment, notebook_cells
 
