@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import data, results
-from .data.sample import ensure_sample, sample_root
+from .data.sample import ensure_sample
 from .errors import PosekitError
 from .estimator import Estimator, Look, Wanted, open_estimator, untrained
 from .geometry import union_box
@@ -74,7 +74,7 @@ def start(namespace: dict[str, Any]) -> Demo:
     wanted = SimpleNamespace(device=wishes.device, precision="fp32", workers=0)
     device = choose_machine(wanted).device
     if wishes.input is None:
-        footage, boxes = _sample_clip()
+        footage, boxes = _sample_clip(small=smoke() or not (wishes.network or _latest_runs()))
         if wishes.boxes != "auto":
             boxes = choose_boxes(wishes.boxes, device)
         return Demo(wishes, footage, boxes, True, device)
@@ -82,9 +82,8 @@ def start(namespace: dict[str, Any]) -> Demo:
     return Demo(wishes, footage, choose_boxes(wishes.boxes, device), False, device)
 
 
-def _sample_clip() -> tuple[Footage, Boxes]:
-    """A test sequence of the generated Penn Action with its annotated box."""
-    small = smoke() or not (sample_root(False) / "PennAction").is_dir()
+def _sample_clip(small: bool) -> tuple[Footage, Boxes]:
+    """A test sequence of the generated Penn Action, or of its miniature, with its annotated box."""
     root = ensure_sample("PennAction", smoke=small)
     people = data.load("PennAction", "test", root, source="sample")
     rows = np.flatnonzero(people.sequence == people.sequence[0])
