@@ -15,6 +15,7 @@ import torch
 import yaml
 from torch import nn
 
+from . import data
 from .errors import PosekitError
 from .experiment import (
     Experiment,
@@ -27,9 +28,10 @@ from .experiment import (
     network_of,
     one_clip,
     open_run,
+    recipe_of_network,
 )
 from .knobs import EvaluateRecipe, PoseMachineRecipe, Recipe, TopDownRecipe
-from .models import Description, cost, create_model, list_models
+from .models import Description, cost, describe, list_models
 from .parameters import check
 from .places import near, project_root, smoke
 from .recipes import RECIPES, Bound, resolve_source
@@ -37,7 +39,9 @@ from .results import read_record
 from .skeletons import SKELETONS, Skeleton, convert
 from .train.loop import choose_machine
 from .weights import RUN_WEIGHTS, load_weights, read_metadata
+from .weights.files import read_file
 from .weights.onnx_in import OnnxNetwork, load_onnx
+from .weights.whose import owner_of
 
 __all__ = [
     "EvaluateRecipe",
@@ -190,27 +194,47 @@ def _stored_network(path: Path, recipe: EvaluateRecipe) -> Subject:
 
 
 def _named_network(recipe: EvaluateRecipe) -> Subject:
-    width = recipe.width or (1.0 if recipe.weights else 0.25)
-    if recipe.weights and not _place(recipe.weights).exists():
-        raise PosekitError(f"weights={recipe.weights!r}: there is no such file or run folder")
+    weights = _place(recipe.weights) if recipe.weights else None
+    told: dict[str, Any] = {"width": recipe.width or (1.0 if weights else 0.25)}
+    if weights is not None:
+        told |= _seen_options(recipe.model, weights, told["width"])
+    usual = recipe_of_network(recipe.model, recipe.dataset, told)
+    own = {"init", "source", "data_root", "resume", "recipe", "dataset"}
+    values = usual.model_dump(exclude=own)
+    joints = data.dataset(recipe.dataset).skeleton
+    with torch.device("meta"):
+        about = network_of(usual, joints).description
+    about = replace(about, skeleton=describe(recipe.model).skeleton)
 
     def make(joints: Skeleton) -> nn.Module:
-        model = create_model(recipe.model, None if own else len(joints), width=width)
-        if recipe.weights:
-            load_weights(model, _place(recipe.weights))
+        model = network_of(usual, joints)
+        if weights is not None:
+            load_weights(model, weights)
         return model
 
-    with torch.device("meta"):
-        model = create_model(recipe.model, width=width)
-    about, own = model.description, model.description.skeleton
-    kind, values = _usual(about, recipe.dataset)
-    stem = type(model).__module__.rpartition(".")[2]  # a paper's network lies in its own file
-    values |= {"network": recipe.model, "width": width, "paper": stem}
-    story = f"weights of {Path(recipe.weights).name}" if recipe.weights else ""
-    if not recipe.weights:
-        values["image_size"] = (64, 64) if about.centre_map else (128, 96)
+    if weights is not None:
+        options = "".join(f", {n} {v}" for n, v in told.items() if n != "width")
+        story = f"weights of {weights.name}{options}"
+    else:
+        h, w = usual.image_size
+        values["image_size"] = (64, 64) if about.centre_map else (128, 128 * w // h)
         story = "RANDOM weights, because none were given: this shows the pipeline and is no result"
-    return Subject(about, make, story, kind, values, "usual")
+    return Subject(about, make, story, type(usual), values, "the recipe")
+
+
+def _seen_options(network: str, weights: Path, width: float) -> dict[str, Any]:
+    """What the names of the stored tensors tell of a network's options, as knobs.
+
+    Raises:
+        PosekitError: there is no such file.
+    """
+    if not weights.exists():
+        raise PosekitError(f"weights={weights}: there is no such file or run folder")
+    if weights.suffix.lower() == ".caffemodel":
+        return {}
+    file = weights / RUN_WEIGHTS if weights.is_dir() else weights
+    options = owner_of(read_file(file).tensors, [network], width=width).options
+    return {name: "none" if value is None else value for name, value in options.items()}
 
 
 def _trained_network(folder: Path) -> Subject:

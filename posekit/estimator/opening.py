@@ -12,9 +12,9 @@ import yaml
 from .. import experiment
 from ..data.framing import Framing
 from ..errors import PosekitError
-from ..models import describe, list_models, module_of
-from ..places import near, project_root
-from ..recipes import RECIPES, Recipe, read_recipe
+from ..models import describe, list_models
+from ..places import near
+from ..recipes import RECIPES, Recipe
 from ..results import read_record
 from ..skeletons import SKELETONS, Skeleton, skeleton
 from ..train.pose_machine import PoseMachineTask
@@ -22,6 +22,7 @@ from ..train.top_down import TopDownTask
 from ..weights import RUN_WEIGHTS, load_weights, read_metadata
 from ..weights.files import read_file
 from ..weights.onnx_in import load_onnx
+from ..weights.whose import owner_of
 from .look import Estimator
 
 _GUESSES = ("coco", "mpii", "lsp", "penn_action")  # skeletons of files that do not say theirs
@@ -83,7 +84,8 @@ def open_estimator(source: str, wanted: Wanted) -> Estimator:
 
 def untrained(name: str, wanted: Wanted) -> Estimator:
     """A network with random weights, small, to see the machinery move."""
-    recipe = _recipe(name, {**_SMALL, "image_size": wanted.image_size or _SMALL["image_size"]})
+    small = {**_SMALL, "image_size": wanted.image_size or _SMALL["image_size"]}
+    recipe = experiment.recipe_of_network(name, changes=small)
     about = f"{name} untrained: random weights at an eighth of its width, its poses mean nothing"
     torch.manual_seed(0)
     joints = _joints(name, wanted)
@@ -118,17 +120,21 @@ def _of_file(
         raise PosekitError(f"{path}: no such weight file.")
     if stored is None:
         stored = read_metadata(path) if path.suffix == ".safetensors" else {}
-    fields = type(_recipe(name)).model_fields.keys() - {"paper", "dataset", "source", "init"}
-    recipe = _recipe(name, {k: _value(v) for k, v in stored.items() if k in fields})
+    usual = experiment.recipe_of_network(name)
+    fields = type(usual).model_fields.keys() - {"paper", "dataset", "source", "init"}
+    told = {k: _value(v) for k, v in stored.items() if k in fields}
+    tensors = {} if path.suffix.lower() == ".caffemodel" else read_file(path).tensors
+    seen = owner_of(tensors, [name], width=told.get("width")).options
+    told = {k: "none" if v is None else v for k, v in seen.items()} | told
+    recipe = experiment.recipe_of_network(name, changes=told)
     about = f"{name} with the weights of {path.name}"
     given = wanted.skeleton or stored.get("skeleton") or describe(name).skeleton
-    joints = skeleton(given or _guess(recipe, path))
+    joints = skeleton(given or _guess(recipe, tensors))
     return _estimator(name, about, True, recipe, joints, wanted, path)
 
 
-def _guess(recipe: Recipe, path: Path) -> str:
-    """The first skeleton whose number of joints fits a file of weights; coco if none does."""
-    tensors = read_file(path).tensors
+def _guess(recipe: Recipe, tensors: Mapping[str, torch.Tensor]) -> str:
+    """The first skeleton whose number of joints fits the weights; coco if none does."""
     for guess in _GUESSES:
         own = experiment.network_of(recipe, skeleton(guess)).state_dict()
         if all(tensors[key].shape == own[key].shape for key in own.keys() & tensors.keys()):
@@ -178,20 +184,6 @@ def _estimator(
     task = experiment.make_task(recipe, model, joints)
     framing = experiment.crops_of(recipe, joints)[0]
     return Estimator(name, about, trained, task, joints, framing, wanted.device, wanted.flip_test)
-
-
-def _recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe of the paper that a network is from, or of another paper of its family."""
-    stem = module_of(name)
-    dataset = "PennAction" if describe(name).centre_map else "COCO"
-    variants = sorted((project_root() / "params").glob(f"*/{dataset}-{stem}.yaml"), reverse=True)
-    papers = [stem] if stem in RECIPES else [file.parent.name for file in variants]
-    paper = (papers or ["lpm" if dataset == "PennAction" else "simplebaseline"])[0]
-    file = f"{dataset}.yaml" if stem in RECIPES or not variants else variants[0].name
-    kind, values = RECIPES[paper], read_recipe(paper, file)
-    values |= {"paper": paper, "dataset": dataset, "network": name, **(changes or {})}
-    known = {key: value for key, value in values.items() if key in kind.model_fields}
-    return kind.model_validate(known)
 
 
 def _joints(name: str, wanted: Wanted) -> Skeleton:

@@ -6,7 +6,7 @@ evaluate_leniently, error_gallery, heatmaps, clip_gif, finish: each takes the ex
 """
 
 from ._data import crops_of, hold_out, load
-from ._network import build, first_loss, make_task, network_of, one_clip
+from ._network import build, first_loss, make_task, network_of, one_clip, recipe_of_network
 from ._pictures import (
     clip_gif,
     codec_check,
@@ -40,6 +40,7 @@ __all__ = [
     "network_of",
     "notebook_cells",
     "one_clip",
+    "recipe_of_network",
     "open_run",
     "prediction_picture",
     "sample_grid",

@@ -1,6 +1,8 @@
 """Build: the network, its cost, and how its family is fed, taught and read."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,8 +10,9 @@ from torch import nn
 
 from ..data.clips import Clips
 from ..errors import PosekitError
-from ..models import cost, create_model
-from ..recipes import PoseMachineRecipe, Recipe, TopDownRecipe
+from ..models import cost, create_model, describe, module_of
+from ..places import project_root
+from ..recipes import RECIPES, PoseMachineRecipe, Recipe, TopDownRecipe, read_recipe
 from ..skeletons import Skeleton
 from ..train.loop import Machine
 from ..train.pose_machine import PoseMachineTask
@@ -78,6 +81,31 @@ def network_of(recipe: Recipe, joints: Skeleton) -> nn.Module:
     """The recipe's network."""
     keypoints = len(joints) if isinstance(recipe, TopDownRecipe) else None
     return create_model(recipe.network, keypoints, **recipe.options())
+
+
+def recipe_of_network(
+    name: str, dataset: str | None = None, changes: Mapping[str, Any] | None = None
+) -> Recipe:
+    """The recipe of the paper that a network is from, or of another paper of its family.
+
+    Args:
+        name: of the registry.
+        dataset: whose recipe; None, or one that the paper has none for, takes the usual one.
+        changes: values in place of the recipe's.
+    """
+    stem = module_of(name)
+    usual = "PennAction" if describe(name).centre_map else "COCO"
+    folder = project_root() / "params"
+    variants = sorted(folder.glob(f"*/{usual}-{stem}.yaml"), reverse=True)
+    papers = [stem] if stem in RECIPES else [file.parent.name for file in variants]
+    paper = (papers or ["lpm" if usual == "PennAction" else "simplebaseline"])[0]
+    if dataset is None or not (folder / paper / f"{dataset}.yaml").is_file():
+        dataset = usual
+    variant = folder / paper / f"{dataset}-{stem}.yaml"
+    file = variant.name if stem not in RECIPES and variant.is_file() else f"{dataset}.yaml"
+    kind, values = RECIPES[paper], read_recipe(paper, file)
+    values |= {"paper": paper, "dataset": dataset, "network": name, **(changes or {})}
+    return kind.model_validate({k: v for k, v in values.items() if k in kind.model_fields})
 
 
 def make_task(recipe: Recipe, model: nn.Module, joints: Skeleton) -> Task:

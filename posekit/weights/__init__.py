@@ -13,15 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from ..models import create_model, list_models
+from ..models import list_models
 from . import lsdnet
 from .caffe import convert
 from .files import RUN_WEIGHTS, Stored, few, read_file, read_metadata, save_weights, unwrap
+from .whose import OPTIONAL, Owner, owner_of
 
 __all__ = ["RUN_WEIGHTS", "LoadReport", "load_weights", "read_metadata", "save_weights"]
-
-# Counts steps for an averaging mode that no network here uses; files older than 2018 lack it.
-OPTIONAL = ".num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def load_weights(
         name = model.description.name if hasattr(model, "description") else type(model).__name__
         raise PosekitError(
             f"{where} does not fit {name}: {'; '.join(problems)}. "
-            + _whose(name, stored.made_for if stored.made_for in list_models() else _owner(tensors))
+            + _whose(name, stored.made_for, tensors)
         )
     if odd := [name for name, tensor in tensors.items() if not _is_plain(tensor)]:
         raise PosekitError(
@@ -133,26 +131,13 @@ def _differences(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
     return [f"{len(names)} {kind} ({few(names)})" for kind, names in kinds.items() if names]
 
 
-def _whose(name: str, owner: str | None) -> str:
+def _whose(name: str, made_for: str | None, tensors: Mapping[str, Tensor]) -> str:
     """Advice for the reader whose weights are not those of the network `name`."""
-    if owner is None:
+    owner = owner_of(tensors, keypoints=(17, 14))
+    if made_for in list_models() and made_for not in owner.namesakes:
+        owner = Owner(made_for)
+    if owner.name is None:
         return "It belongs to another network, none that posekit has, or holds no network at all."
-    if owner == name:
+    if owner.name == name and not owner.options:
         return "The network is right but its size is not: compare num_keypoints, width and options."
-    return f"It belongs to another network: create_model({owner!r}, ...)."
-
-
-def _owner(tensors: dict[str, Tensor]) -> str | None:
-    """The network of the registry with these names, rather one with these shapes as well."""
-    namesake = None
-    for name in list_models():
-        with torch.device("meta"):  # shapes only, nothing is allocated
-            candidate = create_model(name).state_dict()
-        given = lsdnet.complete(candidate, tensors)
-        if candidate.keys() != given.keys():
-            continue
-        if all(given[key].shape == tensor.shape for key, tensor in candidate.items()):
-            return name
-        if namesake is None:
-            namesake = name
-    return namesake
+    return f"It belongs to another network: {owner.call()}."

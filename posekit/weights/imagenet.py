@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from . import OPTIONAL
 from .files import few, read_file
+from .whose import OPTIONAL
 
 # The sub-modules that the papers fill from the file (PRETRAINED_LAYERS in HRNet's recipes).
 RESNET = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")

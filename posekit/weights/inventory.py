@@ -1,23 +1,19 @@
 """Which weight files there are, what each one is, and whether it loads."""
 
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..errors import PosekitError
 from ..models import create_model, list_models
 from ..places import project_root, reports_root
-from . import OPTIONAL, lsdnet
 from .caffe import convert as convert_caffe
 from .caffe import family_of
 from .caffemodel import read_caffemodel
 from .files import RUN_WEIGHTS, TORCH_ENDINGS, read_file, read_metadata
+from .whose import owner_of
 
 ENDINGS = (".safetensors", ".caffemodel", ".onnx", *TORCH_ENDINGS)
-_JOINTS = (17, 16, 14, 13)  # of COCO, MPII, LSP and the pose machines, Penn Action
 
 
 def weight_files(folder: Path | None = None) -> list[Path]:
@@ -78,35 +74,18 @@ def _steps(path: Path, family: str) -> str:
 
 def _tensors(tensors: dict[str, Tensor], noted: dict[str, str]) -> str:
     """The network of the registry that tensors belong to."""
-    names = [noted["model"]] if noted.get("model") in list_models() else list_models()
+    names = [noted["model"]] if noted.get("model") in list_models() else None
     width = float(noted["width"]) if "width" in noted else None
-    namesakes = []
-    for name in names:
-        for keypoints in _JOINTS:
-            network = _network(name, keypoints, width)
-            own, shapes = _shapes(network), _shapes(lsdnet.complete(network, tensors))
-            if own.keys() != shapes.keys():
-                break
-            if own == shapes:
-                narrow = f", width {width:g}" if width not in (None, 1.0) else ""
-                run = f", run {noted['run']}" if "run" in noted else ""
-                release = " of the released code" if lsdnet.is_release(network, tensors) else ""
-                return f"{name}{release}, {keypoints} joints{narrow}{run}: loads"
-            if name not in namesakes:
-                namesakes.append(name)
-    if namesakes:
-        return f"{' or '.join(namesakes)} of another size or number of joints: loads with these"
+    owner = owner_of(tensors, names, width=width)
+    if owner.num_keypoints:
+        told = [f", {n} {v}" for n, v in owner.options.items()]
+        told += [f", width {width:g}"] if width not in (None, 1.0) else []
+        told += [f", run {noted['run']}"] if "run" in noted else []
+        release = " of the released code" if owner.release else ""
+        return f"{owner.name}{release}, {owner.num_keypoints} joints{''.join(told)}: loads"
+    if owner.namesakes:
+        names = " or ".join(owner.namesakes)
+        return f"{names} of another size or number of joints: loads with these"
     if "fc.weight" in tensors or "classifier.weight" in tensors:
         return "a classifier, such as ImageNet's: for the parameter backbone"
     return "none of posekit's networks: does not load"
-
-
-@cache
-def _network(name: str, keypoints: int, width: float | None) -> dict[str, Tensor]:
-    options = {} if width is None else {"width": width}
-    with torch.device("meta"):  # shapes only, nothing is allocated
-        return create_model(name, keypoints, **options).state_dict()
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {n: t.shape for n, t in tensors.items() if not n.endswith(OPTIONAL)}
