@@ -164,14 +164,18 @@ def _average_precision(
     suppress = oks.soft_oks_nms if soft else oks.oks_nms
     kept = suppress(images, keypoints, scores, areas, OKS_NMS)
     results = oks.results_from_arrays(*(c[kept] for c in (images, keypoints, heights, scores)))
-    truth = coco.annotation_file(root, "test" if people.split == "test" else "train")
-    over = None if people.split == "test" else set(images.tolist())
-    numbers = oks.coco_keypoint_ap(truth, results, over)
+    split = coco.set_of(people)
+    truth = coco.annotation_file(root, split)
+    there, count = coco.pictured(root, split)
+    part = split != people.split or split != "test"  # of the pictures: a validation part, say
+    numbers = oks.coco_keypoint_ap(truth, results, set((images if part else there).tolist()))
     detected = not people.visible.any()
     sentence = (
         f"COCO keypoint AP with {'detected' if detected else 'ground-truth'} boxes, "
         f"{len(kept)} of {len(people)} people left by OKS {'soft ' if soft else ''}NMS at {OKS_NMS}"
     )
+    if not part and len(there) < count:
+        sentence += f"; over {len(there)} of {count} images, the others have no picture here"
     if detected:
         some = oks.coco_keypoint_ap(truth, results, set(images.tolist()))["AP"]
         sentence += (
@@ -263,7 +267,7 @@ def _score_lsp(predictions: np.ndarray, root: Path) -> Score:
 
 def _score_mpii(predictions: np.ndarray, root: Path) -> Score:
     folder = data.find("MPII", root) or root / "mpii"
-    truth = mpii.ground_truth(root if root.is_file() else folder / "annot" / "gt_valid.mat")
+    truth = mpii.ground_truth(root if root.is_file() else mpii.truth_file(folder))
     return metrics.pck("MPII", predictions, truth.keypoints, ~truth.missing, truth.head_size)
 
 

@@ -136,7 +136,9 @@ class TopDownRecipe(Recipe):
     rotation_prob: Fraction = Field(0.6, description="share of people that are turned")
     half_body_prob: Fraction = Field(0.0, description="share of people cut to half their body")
     sigma: Positive = Field(description="Gaussian of a target, heat-map cells")
-    faithful: bool = Field(False, description="keep the references' oddities in coin and target")
+    faithful: bool = Field(
+        False, description="keep the references' oddities in coin, target, schedule"
+    )
     schedule: Literal["milestones", "onecycle"] = Field(
         "milestones", description="milestones or onecycle"
     )

@@ -331,7 +331,16 @@ def _annotations(gt: str | Path | dict[str, Any]) -> dict[str, Any]:
         raise PosekitError(
             f"{where} has no {', '.join(lacking)}: use COCO's person_keypoints_*.json"
         )
-    return {**gt, "annotations": [dict(person) for person in people]}
+    try:
+        people = [{"num_keypoints": _annotated(person), **person} for person in people]
+    except (TypeError, ValueError) as error:
+        raise PosekitError(f"{where}: field keypoints: {error}: download it again") from None
+    return {**gt, "annotations": people}
+
+
+def _annotated(person: dict[str, Any]) -> int:
+    """How many joints of an annotation are marked."""
+    return sum(float(flag) > 0 for flag in person["keypoints"][2::3])
 
 
 def _check_results(results: list[dict[str, Any]], known: set[int]) -> None:
@@ -343,10 +352,13 @@ def _check_results(results: list[dict[str, Any]], known: set[int]) -> None:
         lacking = [name for name in fields if name not in result]
         if lacking:
             raise PosekitError(f"COCO result {row} has no {', '.join(lacking)}")
-        if len(result["keypoints"]) != 3 * len(COCO):
+        given = result["keypoints"] if isinstance(result["keypoints"], list | tuple) else ()
+        numbers = [v for v in (*given, result["score"]) if isinstance(v, int | float | np.number)]
+        if len(numbers) != 3 * len(COCO) + 1 or len(given) != 3 * len(COCO):
             raise PosekitError(
-                f"COCO result {row} has {len(result['keypoints'])} keypoint numbers, needed are "
-                f"{3 * len(COCO)}: x, y and score of the joints of posekit.skeleton('coco')"
+                f"COCO result {row} has {len(given)} keypoint numbers and the score "
+                f"{result['score']!r}, needed are {3 * len(COCO)}, x, y and score of the joints of "
+                "posekit.skeleton('coco'), and a number"
             )
         if result["image_id"] not in known:
             raise PosekitError(

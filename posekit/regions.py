@@ -61,7 +61,8 @@ def disc(
     if x1 >= x2 or y1 >= y2:
         return None
     near = (np.arange(x1, x2) - x) ** 2 + (np.arange(y1, y2)[:, None] - y) ** 2 <= radius**2
-    return Region(slice(y1, y2), slice(x1, x2), near, max(1, 2 * round(radius) - 1))
+    kernel = max(1 if faithful else 3, 2 * round(radius) - 1)  # one of 1 would blur nothing
+    return Region(slice(y1, y2), slice(x1, x2), near, kernel)
 
 
 def rectangle(box: np.ndarray, shape: tuple[int, int], kernel: int = 2 * _REACH + 1) -> Region:

@@ -247,3 +247,10 @@ def test_partmix_pastes_another_part_of_the_donor():
         assert out[..., channel].max() == 255 and counted.all()
         assert not np.delete(out, channel, -1).any()
     assert (Occluder(COCO, "partmix", prob=1.0)(blank, points, seen, rng)[0] == blank).all()
+
+
+def test_a_joint_of_a_small_crop_is_blurred_too():
+    crops = np.random.default_rng(0).integers(0, 255, (1, 64, 48, 3), np.uint8)
+    points, there = np.full((1, 17, 2), 20.0), np.ones((1, 17), bool)
+    covered, touched = attack(crops, points, there, 0, "blur", SKELETONS["coco"], size=0.5)
+    assert touched.all() and (covered != crops).any()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from posekit import occlusion_study as lab
 from posekit.errors import PosekitError
 from posekit.notebook import cover_by_hand
+from posekit.occlusion_study.measure import compare_same_joints
 from posekit.recipes import project_root
 from posekit.skeletons import LSP
 
@@ -109,3 +110,25 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     lab.finish(study)
     report = (study.run.folder / "report.html").read_text(encoding="utf-8")
     assert "NOT TRAINED" in report and "Tilting at windmills" in report
+
+
+def test_networks_are_compared_on_the_joints_that_all_know(study):
+    study.run.record, study.run.update = {"notes": []}, lambda **new: study.run.record.update(new)
+    for cover, points in study.points[1].items():
+        study.points[1][cover] = points.copy()
+        study.points[1][cover][:, 13] = np.nan
+    compare_same_joints(study)
+    for points in study.points:
+        for values in points.values():
+            assert np.isnan(values[:, 13]).all() and not np.isnan(values[:, :3]).any()
+    assert study.run.record["notes"] == [
+        "1 joints that not every network knows are not scored for any"
+    ]
+
+
+def test_a_data_root_is_never_passed_over_for_the_sample(tmp_path, monkeypatch):
+    run = tmp_path / "hrnet-COCO-sample-1"
+    run.mkdir()
+    (run / "metrics.json").write_text(json.dumps({"dataset": "COCO", "source": "sample"}))
+    with pytest.raises(PosekitError, match="coco"):
+        lab.start({"networks": str(run), "data_root": str(tmp_path)})

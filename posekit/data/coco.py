@@ -5,6 +5,7 @@ seen. Crowds carry no keypoints. Copies in the wild repeat the record of an imag
 the annotators' or those of a person detector, which have no truth beside them.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,20 @@ def read_detections(folder: Path, split: str, source: str) -> Annotations:
         notes=tuple(notes),
         score=found["score"][rows],
     )
+
+
+def set_of(people: Annotations) -> str:
+    """The split that people's pictures are of, train or test, whatever they are used for."""
+    folder = Path(people.image[0]).parent.name if len(people) else SETS["test"]
+    return next(split for split, name in SETS.items() if name == folder)
+
+
+def pictured(root: Path, split: str) -> tuple[np.ndarray, int]:
+    """Ids of the images of a split whose pictures are there, and the number of all its images."""
+    folder = need_folder(root, "COCO")
+    ids = _truth(folder, split)["images"]
+    there = {entry.name for entry in os.scandir(folder / "images" / SETS[split])}
+    return np.array([i for i in ids.tolist() if f"{i:012d}.jpg" in there], int), len(ids)
 
 
 def annotation_file(root: Path, split: str) -> Path:

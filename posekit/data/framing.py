@@ -155,7 +155,9 @@ class TopDownAugmentation:
     ) -> Draw:
         """See `Augmentation`."""
         if visible.sum() > 8 and rng.random() < self.half_body_prob:
-            upper = ~np.array([j.endswith(("hip", "knee", "ankle")) for j in self.skeleton.joints])
+            upper = ~np.array(
+                [j.endswith(("hip", "knee", "ankle", "pelvis")) for j in self.skeleton.joints]
+            )
             half = half_body_box(
                 keypoints, visible, upper, rng, self.aspect, faithful=self.faithful
             )

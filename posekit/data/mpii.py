@@ -119,10 +119,20 @@ def ground_truth(path: Path) -> GroundTruth:
     )
 
 
-def _official_sizes(folder: Path, records: _Records) -> np.ndarray:
+def truth_file(folder: Path) -> Path:
+    """The file of the official validation columns.
+
+    Raises:
+        PosekitError: the folder of MPII has none.
+    """
     path = first_existing(folder, "annot/gt_valid.mat", "gt_valid.mat")
     if path is None:
         raise PosekitError(f"{folder} lacks annot/gt_valid.mat, the official head sizes: copy it")
+    return path
+
+
+def _official_sizes(folder: Path, records: _Records) -> np.ndarray:
+    path = truth_file(folder)
     truth = ground_truth(path)
     if len(truth.keypoints) != len(records.keypoints):
         raise PosekitError(

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 _HOW = {"mean": "mean colour", "black": "black", "blur": "blurred"}
 
 
-def before_and_after(study: Study, columns: int = 7) -> "Image":
+def before_and_after(study: Study, columns: int = 7) -> "Image | str":
     """People with nothing, and with one part each covered, with predictions over the truth."""
     clips, pairs = study.clips[0], []
     for cover in study.covers(False)[:columns]:
         lost = np.nan_to_num(study.drop(0, cover), nan=-np.inf)
         if study.touched[cover].any():
             pairs.append((int(lost.argmax()), cover))
+    if not pairs:
+        return "nobody has a part that could be covered"
     cells = [(row, CLEAN) for row, _ in pairs] + pairs
     labels = ["nothing covered"] * len(pairs)
     labels += [f"{c.target}: {-study.drop(0, c)[row]:+.0f}" for row, c in pairs]
@@ -38,7 +40,7 @@ def before_and_after(study: Study, columns: int = 7) -> "Image":
         [clips.visible[row] for row, _ in cells],
         clips.skeleton,
         f"{study.names[0]}, nothing and one part covered: {study.run.label}",
-        columns=max(1, len(pairs)),
+        columns=len(pairs),
         labels=[label.replace("_", " ") for label in labels],
         others=[clips.to_crop(clips.keypoints)[row] for row, _ in cells],
     )

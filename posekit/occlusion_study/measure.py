@@ -38,11 +38,25 @@ def measure(study: Study) -> "pd.DataFrame":
         for cover, some in touched.items():
             study.touched[cover] = some & study.touched.get(cover, True)
         print(f"{estimator.name}: {len(covers)} coverings of {len(study.people)} people")
-        clean = np.nanmean(np.nanmean(points[CLEAN], 1))
+    compare_same_joints(study)
+    for estimator, points in zip(study.estimators, study.points, strict=True):
+        clean = np.nanmean(points[CLEAN])
         rows.append({"network": estimator.name, study.metric: clean, "what it is": estimator.about})
     table = pd.DataFrame(rows).round(2)
     study.tables[f"Nothing covered, {study.run.label}"] = table
     return table
+
+
+def compare_same_joints(study: Study) -> None:
+    """Leave out joints that a network does not know from the points of all networks."""
+    known = [~np.isnan(points[CLEAN]) for points in study.points]
+    shared = np.logical_and.reduce(known)
+    if lost := int((np.logical_or.reduce(known) & ~shared).any(0).sum()):
+        note = f"{lost} joints that not every network knows are not scored for any"
+        study.run.update(notes=[*study.run.record["notes"], note])
+    for points in study.points:
+        for cover, values in points.items():
+            points[cover] = np.where(shared, values, np.nan)
 
 
 def _all_covers(study: Study) -> list[Cover]:

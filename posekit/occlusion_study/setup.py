@@ -160,7 +160,9 @@ def start(namespace: dict[str, Any]) -> Study:
     sources = list(recipe.networks) or newest_runs(recipe.dataset)
     first = read_record(Path(sources[0]).expanduser()) if sources else {}
     dataset = dataset_name(recipe.dataset or first.get("dataset") or "COCO")
-    wanted_source = recipe.source if recipe.source != "auto" else first.get("source", "auto")
+    wanted_source = recipe.source
+    if wanted_source == "auto" and recipe.data_root is None:
+        wanted_source = first.get("source", "auto")
     source, root = resolve_source(dataset, wanted_source, recipe.data_root)
     machine = choose_machine(recipe)
     wanted = Wanted(recipe.skeleton, recipe.image_size, recipe.flip_test, machine.device)

@@ -7,7 +7,7 @@ import numpy as np
 from ..experiment import notebook_cells
 from ..parts import PARTS
 from ..recipes import project_root
-from ..report import build_index, write_report
+from ..report import build_index, shown, write_report
 from .setup import CLEAN, Study, text
 
 if TYPE_CHECKING:
@@ -124,7 +124,10 @@ def finish(study: Study) -> str:
     """
     run, covers = study.run, study.covers(False)
     each = [_mean_of([study.drop(n, c) for c in covers]) for n in range(len(study.names))]
-    drop = {name: float(np.nanmean(d)) for name, d in zip(study.names, each, strict=True)}
+    drop = {
+        name: None if np.isnan(d).all() else float(np.nanmean(d))
+        for name, d in zip(study.names, each, strict=True)
+    }
     first, how = study.names[0], study.recipe.effects[0]
     models = [estimator.task.model for estimator in study.estimators]
     run.update(
@@ -142,5 +145,5 @@ def finish(study: Study) -> str:
     path = write_report(run, tables, text(study), notebook_cells())
     run.end("finished")
     index = build_index()
-    numbers = ", ".join(f"{name} {value:.1f}" for name, value in drop.items())
+    numbers = ", ".join(f"{name} {shown(value) or 'nobody'}" for name, value in drop.items())
     return f"{run.record['metric']}: {numbers}\nreport {path}\nindex  {index}"

@@ -44,6 +44,7 @@ def lr_factor(recipe: Recipe, iteration: int, iterations: int) -> float:
         return recipe.lr_gamma ** (iteration // recipe.lr_step)
     if recipe.schedule == "milestones":
         epoch = iteration * recipe.epochs // iterations
+        epoch += recipe.faithful  # the references step their schedule before an epoch, not after
         return recipe.lr_gamma ** sum(epoch >= milestone for milestone in recipe.lr_milestones)
     rise = 0.25 * iterations
     if iteration < rise:

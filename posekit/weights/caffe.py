@@ -180,13 +180,19 @@ def family_of(path: Path, layers: dict[str, list[np.ndarray]]) -> str:
 
 def _check_whole(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
     """Refuse to leave anything random."""
-    blocks = {"gates_x.weight": "{}_x", "gates_h.weight": "{}_h", "gate_bias": "{} bias"}
+    blocks = {
+        "gates_x.weight": "{}_x",
+        "gates_x.bias": "{}_x bias",
+        "gates_h.weight": "{}_h",
+        "gates_h.bias": "{}_h bias",
+        "gate_bias": "{} bias",
+    }
     lacking = []
     for name, value in state.items():
         if name in blocks:
             parts = zip(GATES, value.chunk(len(GATES)), strict=True)
             lacking += [blocks[name].format(g) for g, part in parts if part.isnan().any()]
-        elif value.isnan().any() and not name.startswith("gates"):
+        elif value.isnan().any():
             lacking.append(name)
     if not lacking:
         return

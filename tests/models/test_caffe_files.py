@@ -11,7 +11,7 @@ import torch
 from posekit.errors import PosekitError
 from posekit.models import create_model
 from posekit.weights import load_weights
-from posekit.weights.caffe import ORDER, caffe_state, in_our_order
+from posekit.weights.caffe import ORDER, _check_whole, caffe_state, in_our_order
 from posekit.weights.caffemodel import parse_caffemodel, read_caffemodel
 
 SLOW = pytest.mark.skipif("POSEKIT_SLOW" not in os.environ, reason="POSEKIT_SLOW=1 runs all files")
@@ -158,6 +158,18 @@ def test_a_part_of_a_network_is_refused(net, written):
     assert all(name in str(caught.value) for name in lacking[net])
     assert "give both files as a list" in str(caught.value)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("gates_x.bias", "g_x bias"), ("gates_h.bias", "f_h bias")]
+)
+def test_no_bias_of_a_gate_may_lack(name, words):
+    model = create_model("lpm", width=0.05)
+    state = small_state(model)
+    _check_whole(model, state, "a.caffemodel")
+    state[name].fill_(float("nan"))
+    with pytest.raises(PosekitError, match=f"a.caffemodel: 4 parts of lpm.*{words}"):
+        _check_whole(model, state, "a.caffemodel")
 
 
 def test_copies_that_differ_are_refused(tmp_path):

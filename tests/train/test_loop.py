@@ -136,3 +136,10 @@ def test_schedules():
 def test_a_device_that_is_not_there():
     with pytest.raises(PosekitError, match="device 'cuda:7'"):
         choose_machine(recipe(device="cuda:7"))
+
+
+def test_milestones_fall_after_their_epochs_and_one_sooner_when_faithful():
+    wishes = {"source": "sample", "schedule": "milestones", "lr_milestones": [2, 3], "epochs": 4}
+    for faithful, expected in ((False, [1, 1, 0.1, 0.01]), (True, [1, 0.1, 0.01, 0.01])):
+        wanted = bind("hrnet", {**wishes, "faithful": faithful}).recipe
+        assert [lr_factor(wanted, i, 40) for i in (9, 19, 20, 30)] == pytest.approx(expected)

@@ -9,7 +9,9 @@ from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
 from posekit.evaluate import Predictions, final_beliefs, mean_pose, official, quick
+from posekit.experiment._data import splits
 from posekit.models import create_model
+from posekit.recipes import bind
 from posekit.skeletons import COCO
 from posekit.train.losses import joints_mse
 from posekit.train.task import normalised
@@ -115,3 +117,43 @@ def test_detected_boxes_are_a_row_of_their_own(root):
         "ARM",
         "ARL",
     }
+
+
+def moved(root, folder, *pictures):
+    """A data root with the labels of both splits and links to the pictures of some."""
+    source = data.find("COCO", root)
+    target = folder / source.name
+    (target / "images").mkdir(parents=True)
+    for name in ("annotations", *pictures):
+        if name != "annotations":
+            name = f"images/{name}"
+        (target / name).symlink_to(source / name)
+    return folder
+
+
+@pytest.mark.parametrize("pictures", ["train2017", "val2017"])
+def test_a_folder_with_pictures_of_one_split_is_scored_with_its_labels(root, tmp_path, pictures):
+    wishes = {
+        "dataset": "COCO",
+        "source": "real",
+        "data_root": str(moved(root, tmp_path, pictures)),
+    }
+    recipe = bind("hrnet", wishes).recipe
+    for people in splits(recipe, tmp_path, "real").values():
+        source = Clips(people, COCO, 1, Framing((128, 96), 1.25, half_pixel=False, fill=0))
+        exact = Predictions(source.keypoints, np.ones(source.visible.shape))
+        assert official(source, exact, tmp_path).mean == pytest.approx(1.0)
+
+
+def test_images_without_pictures_are_left_out_of_the_score(root, tmp_path):
+    moved(root, tmp_path, "train2017")
+    (folder,) = tmp_path.iterdir()
+    (folder / "images/val2017").mkdir()
+    pictures = sorted((data.find("COCO", root) / "images/val2017").iterdir())
+    for picture in pictures[::2]:
+        (folder / "images/val2017" / picture.name).symlink_to(picture)
+    people = data.load("COCO", "test", tmp_path, source="real", allow_partial=True)
+    source = Clips(people, COCO, 1, Framing((128, 96), 1.25, half_pixel=False, fill=0))
+    score = official(source, Predictions(source.keypoints, source.visible + 1.0), tmp_path)
+    assert score.mean == pytest.approx(1.0)
+    assert f"over {len(pictures[::2])} of {len(pictures)} images" in score.protocol
