@@ -234,6 +234,8 @@ class _Eye:
             tracker = self._tracker
         people = tracker.place(frame)
         if self._searching:
+            for memory in self._memories:
+                memory.clear()  # it belongs to another window
             windows = demo.boxes.windows(frame)
             scores = demo.estimators[0].look(frame.picture, windows).scores
             people = tracker.people = replace(people, boxes=windows[[scores.mean(-1).argmax()]])
