@@ -1,4 +1,4 @@
-"""The few things that are not a notebook: `python -m posekit run|report|clean|doctor`."""
+"""The few things that are not a notebook: `python -m posekit run|train|report|clean|doctor`."""
 
 import argparse
 import os
@@ -29,6 +29,14 @@ def main(words: list[str] | None = None) -> int:
     run.add_argument("-p", dest="parameters", help="set a parameter, repeatable", **pair)
     run.add_argument("-o", dest="out", type=Path, help="also keep the executed notebook here")
     run.set_defaults(do=lambda a: run_notebook(a.paper, a.dataset, dict(a.parameters), a.out))
+
+    train = commands.add_parser(
+        "train", help="train without a notebook; torchrun starts it once for every device"
+    )
+    train.add_argument("paper", help="lpm, cpm, ...")
+    train.add_argument("dataset", help="LSP, MPII, PennAction or COCO")
+    train.add_argument("-p", dest="parameters", help="set a parameter, repeatable", **pair)
+    train.set_defaults(do=lambda a: train_alone(a.paper, a.dataset, dict(a.parameters)))
 
     report = commands.add_parser("report", help="rebuild reports/index.html")
     report.set_defaults(do=lambda a: rebuild_index())
@@ -91,6 +99,31 @@ def run_notebook(
             _keep(executed, link, out)
     rebuild_index()
     return status
+
+
+def train_alone(paper: str, dataset: str, parameters: dict[str, str]) -> int:
+    """Train, score and report without a notebook, in as many processes as torchrun has started.
+
+    Raises:
+        PosekitError: for every parameter that cannot be.
+    """
+    from . import experiment as lab
+    from .train import distributed
+
+    with distributed.joined(), tempfile.TemporaryDirectory(prefix="posekit-") as folder:
+        if not distributed.first():  # what the others would write, nobody needs
+            os.environ["POSEKIT_REPORTS"] = folder
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        run = lab.start(paper, {"device": distributed.device(), **parameters, "dataset": dataset})
+        for step in (lab.load, lab.build, lab.train):
+            print(step(run), flush=True)
+        if distributed.first():
+            lab.curves(run)
+            print(lab.evaluate(run).to_string())
+            for picture in (lab.error_gallery, lab.heatmaps):
+                picture(run)
+            print(lab.finish(run))
+    return 0
 
 
 def _keep(executed: Path, link: Path, out: Path | None) -> None:

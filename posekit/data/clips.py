@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..errors import PosekitError
 from ..geometry import invert, transform, union_box
 from ..skeletons import Skeleton, convert
 from ._columns import Annotations
@@ -179,28 +180,52 @@ class Clips(Dataset):
 class EpochSampler(Sampler):
     """Yields (epoch, clip) keys; the order of an epoch depends on (seed, epoch) alone."""
 
-    def __init__(self, n_clips: int, shuffle: bool, seed: int = 0) -> None:
+    def __init__(
+        self, n_clips: int, shuffle: bool, seed: int = 0, share: tuple[int, int] = (0, 1)
+    ) -> None:
         self.n_clips = n_clips
+        self.share = share
         self.shuffle = shuffle
         self.seed = seed
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self.n_clips
+        return -(-self.n_clips // self.share[1])
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.arange(self.n_clips)
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+        number, processes = self.share
+        order = np.resize(order, len(self) * processes)[number::processes]
         return ((self.epoch, int(clip)) for clip in order)
 
 
-def loader(clips: Clips, batch_size: int, shuffle: bool, workers: int, pin: bool) -> DataLoader:
-    """Batches of clips; set `loader.sampler.epoch` before each epoch."""
+def loader(
+    clips: Clips,
+    batch_size: int,
+    shuffle: bool,
+    workers: int,
+    pin: bool,
+    share: tuple[int, int] = (0, 1),
+) -> DataLoader:
+    """Batches of clips; set `loader.sampler.epoch` before each epoch.
+
+    With a share (number, processes), this process loads its part of every batch; the first clips
+    of an epoch come twice where they fill up the last part.
+
+    Raises:
+        PosekitError: the batch cannot be divided among the processes.
+    """
+    number, processes = share
+    if batch_size % processes:
+        raise PosekitError(
+            f"batch_size={batch_size} is no multiple of {processes} processes: choose another"
+        )
     return DataLoader(
         clips,
-        batch_size,
-        sampler=EpochSampler(len(clips), shuffle, clips.seed),
+        batch_size // processes,
+        sampler=EpochSampler(len(clips), shuffle, clips.seed, (number, processes)),
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,

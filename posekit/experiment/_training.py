@@ -9,6 +9,7 @@ from ..data.clips import loader
 from ..errors import PosekitError
 from ..evaluate import predict, quick
 from ..recipes import Recipe
+from ..train import distributed
 from ..train.loop import Log
 from ..train.progress import bar, epoch_lines
 from ..train.rounds import fit_rounds, rounds_of
@@ -29,7 +30,8 @@ def train(experiment: Experiment) -> "pd.DataFrame":
     recipe, machine, run = experiment.recipe, experiment.machine, experiment.run
     pin = machine.device.type == "cuda"
     make = partial(loader, batch_size=recipe.batch_size, workers=machine.workers, pin=pin)
-    batches, held_out = make(experiment.train, shuffle=True), make(experiment.val, shuffle=False)
+    batches = make(experiment.train, shuffle=True, share=distributed.place())
+    held_out = make(experiment.val, shuffle=False)
     show = epoch_lines(rounds_of(recipe) * recipe.epochs, validation_metric(recipe))
     writer = _tensorboard(run.folder) if recipe.tensorboard else None
 
@@ -38,7 +40,8 @@ def train(experiment: Experiment) -> "pd.DataFrame":
         return quick(experiment.val, found.keypoints)
 
     def report(record: dict[str, Any]) -> None:
-        show(record)
+        if distributed.first():
+            show(record)
         seconds = sum(r["seconds"] for r in experiment.log.records)
         run.update(epochs_done=record["epoch"], train_seconds=seconds)
         if writer:
@@ -59,6 +62,8 @@ def train(experiment: Experiment) -> "pd.DataFrame":
         report,
         bar,
     )
+    if best is None:
+        return pd.DataFrame(experiment.log.records)
     model = experiment.task.model
     model.load_state_dict(best.best_weights())
     about = model.description

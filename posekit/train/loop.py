@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import PosekitError
 from ..recipes import Recipe
+from . import distributed
 from .checkpoint import Checkpoints
 from .optimise import lr_factor, make_optimiser, set_lr
 from .task import Task
@@ -117,7 +118,7 @@ def fit(
     optimiser = make_optimiser(model, recipe)
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype is torch.float16)
     done, best = 0, -1.0
-    if state := checkpoints.load_last():
+    if state := distributed.from_first(checkpoints.load_last):
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         scaler.load_state_dict(state["scaler"])
@@ -128,7 +129,7 @@ def fit(
     iterations = recipe.epochs * len(batches)
     for epoch in range(done, recipe.epochs):
         number = before + epoch + 1
-        torch.manual_seed(recipe.seed * 1_000_003 + number - 1)
+        torch.manual_seed(recipe.seed * 1_000_003 + number - 1 + distributed.place()[0] * 99_991)
         batches.sampler.epoch = number - 1
         model.train()
         started, total, clips = time.perf_counter(), torch.zeros((), device=machine.device), 0
@@ -140,6 +141,7 @@ def fit(
                 loss = task.compare(task.outputs(batch["images"]), batch)
             optimiser.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
+            distributed.average_gradients(model)
             if recipe.clip_grad:
                 scaler.unscale_(optimiser)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_grad)
@@ -150,18 +152,18 @@ def fit(
             if i % _CHECK_EVERY == 0 or i == len(batches) - 1:
                 _check_finite(total, number, i)
         seconds = time.perf_counter() - started
-        record = {"epoch": number, "loss": total.item() / len(batches)}
+        record = {"epoch": number, "loss": distributed.mean(total).item() / len(batches)}
         if round_number:
             record["round"] = round_number
         is_best = False
         if (epoch + 1) % recipe.eval_every == 0 or epoch + 1 == recipe.epochs:
-            record["val"] = validate()
+            record["val"] = distributed.from_first(validate)
             is_best = record["val"] > best
             best = max(best, record["val"])
         record |= {
             "lr": recipe.lr * factor,
             "seconds": round(time.perf_counter() - started, 3),
-            "clips_per_second": round(clips / seconds, 1),
+            "clips_per_second": round(clips * distributed.place()[1] / seconds, 1),
             "memory_mb": round(machine.memory_mb(), 1),
         }
         log.write(record)
@@ -172,7 +174,8 @@ def fit(
             "optimiser": optimiser.state_dict(),
             "scaler": scaler.state_dict(),
         }
-        checkpoints.save(state, is_best or not checkpoints.best.exists())
+        if distributed.first():
+            checkpoints.save(state, is_best or not checkpoints.best.exists())
         report(record)
 
 

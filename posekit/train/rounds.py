@@ -11,6 +11,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from ..recipes import Recipe
+from . import distributed
 from .checkpoint import Checkpoints
 from .loop import Log, Machine, fit
 from .task import Task
@@ -26,7 +27,7 @@ def fit_rounds(
     log: Log,
     report: Callable[[dict[str, Any]], None] = lambda record: None,
     bar: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
-) -> Checkpoints:
+) -> Checkpoints | None:
     """Train for the recipe's rounds, or go on inside the round where training stopped.
 
     Every round has a fresh optimiser and runs through the whole schedule of the learning rate.
@@ -43,19 +44,23 @@ def fit_rounds(
         bar: wraps the batches of an epoch in a progress bar.
 
     Returns:
-        The checkpoints of the round with the best validation score.
+        The checkpoints of the round with the best validation score; None in all processes but the
+        first, which has them.
     """
     count = rounds_of(recipe)
     names = [f"round-{n + 1}" for n in range(count)] if count > 1 else [""]
     kept = [Checkpoints(folder / name) for name in names]
     begun = max((n for n, one in enumerate(kept) if one.last.exists()), default=0)
-    for n in range(begun, count):
-        if n and not kept[n].last.exists():
-            task.model.load_state_dict(kept[n - 1].best_weights())
+    for n in range(distributed.from_first(lambda: begun), count):
+        if n:  # a round that was interrupted goes on from its own checkpoint instead
+            weights = distributed.from_first(kept[n - 1].best_weights)
+            task.model.load_state_dict(weights)
         number = n + 1 if count > 1 else None
         fit(
             task, batches, validate, recipe, machine, kept[n], log, report, bar, round_number=number
         )
+    if not distributed.first():
+        return None
     return max(kept, key=lambda one: one.load_last()["best"])
 
 
