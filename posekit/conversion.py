@@ -1,6 +1,7 @@
 """The steps of notebooks/convert_weights.ipynb: any weights in, safetensors and ONNX out."""
 
 import json
+import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,7 +147,7 @@ def _files(weights: str | list[str]) -> list[Path]:
 
 
 def _place(text: str) -> Path:
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     return path if path.exists() else project_root() / path
 
 
@@ -270,7 +271,7 @@ def _bytes(tensor: torch.Tensor) -> torch.Tensor:
 def _folder(wishes: Wishes) -> Path:
     if wishes.folder is None:
         return results.new_folder(f"convert-{wishes.network}")
-    folder = Path(wishes.folder).expanduser()
+    folder = Path(os.path.expanduser(wishes.folder))
     if (folder / RUN_WEIGHTS).exists():
         raise PosekitError(f"folder={wishes.folder!r} holds {RUN_WEIGHTS}: choose another folder")
     try:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import nn
 
 from . import data
 from .errors import PosekitError
+from .estimator.opening import noted_skeleton, read_params, recipe_of_run
 from .experiment import (
     Experiment,
     error_gallery,
@@ -216,8 +216,7 @@ def _named_network(recipe: EvaluateRecipe) -> Subject:
         options = "".join(f", {n} {v}" for n, v in told.items() if n != "width")
         story = f"weights of {weights.name}{options}"
     else:
-        h, w = usual.image_size
-        values["image_size"] = (64, 64) if about.centre_map else (128, 128 * w // h)
+        values["image_size"] = (64, 64) if about.centre_map else (128, 128)
         story = "RANDOM weights, because none were given: this shows the pipeline and is no result"
     return Subject(about, make, story, type(usual), values, "the recipe")
 
@@ -240,25 +239,30 @@ def _seen_options(network: str, weights: Path, width: float) -> dict[str, Any]:
 def _trained_network(folder: Path) -> Subject:
     record, weights = read_record(folder), folder / RUN_WEIGHTS
     paper = record.get("paper")
-    if paper not in RECIPES or not weights.is_file():
+    if not isinstance(paper, str) or paper not in RECIPES or not weights.is_file():
         raise PosekitError(
             f"model={folder}: this run left no {RUN_WEIGHTS}; choose a finished training run"
         )
     kind = RECIPES[paper]
-    values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-    values = {n: v for n, v in values.items() if n in kind.model_fields and v is not None}
-    values = {n: v for n, v in values.items() if n not in ("init", "source", "data_root", "resume")}
-    trained_on = SKELETONS[read_metadata(weights)["skeleton"]]
+    known = kind.model_fields.keys() - {"init", "source", "data_root", "resume"}
+    values = {n: v for n, v in read_params(folder).items() if n in known and v is not None}
+    noted = noted_skeleton(weights, read_metadata(weights))
+    if noted is None:
+        raise PosekitError(
+            f"{weights}: its metadata lack skeleton, the joints that it was trained on: copy the "
+            "run folder again"
+        )
+    trained_on = SKELETONS[noted]
 
     def make(joints: Skeleton) -> nn.Module:
         model = network_of(told, joints)
         load_weights(model, weights)
         return model
 
-    told = kind.model_validate(values | {"paper": paper})
+    told = recipe_of_run(folder, paper, values)
     with torch.device("meta"):
         about = replace(network_of(told, trained_on).description, skeleton=trained_on.name)
-    story = f"weights of the run {folder.name}, trained on {record['dataset']}"
+    story = f"weights of the run {folder.name}, trained on {record.get('dataset', told.dataset)}"
     if record.get("source") == "sample":
         story += " (generated sample)"
     return Subject(about, make, story, kind, values | {"paper": paper}, "the run")

@@ -3,9 +3,12 @@
 Boxes are (P, 4) x1 y1 x2 y2 in pixels of the frame.
 """
 
+import os
+import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +17,7 @@ from .data._files import load_json
 from .errors import PosekitError
 from .geometry import clean_boxes
 from .video import Frame
+from .weights.files import reason_of
 
 # torchvision's person detectors, the best one first; their files lie where it keeps downloads.
 DETECTORS = (
@@ -25,6 +29,7 @@ DETECTORS = (
 )
 DETECT_EVERY = 10  # frames of a video, where the poses are followed in between
 _SURE_PERSON, _PERSON = 0.5, 1  # score of a detection, COCO's label
+_HUGE = 1e15  # no pixel, score or number of an image gets there; NaN is not below it either
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,46 @@ class GivenBoxes:
         return self.boxes, np.ones(len(self.boxes))
 
 
+class _Box(NamedTuple):
+    """A person's box in a COCO file, x y w h."""
+
+    image: int
+    sides: tuple[float, ...]
+    score: float
+
+
+def _box_of(record: Any) -> _Box | None:
+    """The box of one record; None for a crowd, a person without joints or box, and other things.
+
+    Raises:
+        PosekitError: naming the field that holds something else.
+    """
+    if not isinstance(record, Mapping):
+        raise PosekitError(f"is {reprlib.repr(record)}, not a table of fields")
+    if record.get("iscrowd") or record.get("num_keypoints") == 0:
+        return None
+    if record.get("category_id", _PERSON) != _PERSON:
+        return None
+    image, sides = record.get("image_id"), record.get("bbox")
+    if not _is_number(image) or image != int(image):
+        raise PosekitError(f"has image_id={reprlib.repr(image)}, not a whole number")
+    if sides == []:
+        return None
+    if not isinstance(sides, list) or len(sides) != 4 or not all(map(_is_number, sides)):
+        raise PosekitError(f"has bbox={reprlib.repr(sides)}, not four finite numbers x y w h")
+    score = record.get("score", 1.0)
+    if not _is_number(score):
+        raise PosekitError(f"has score={reprlib.repr(score)}, not a finite number")
+    return _Box(int(image), tuple(map(float, sides)), float(score))
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value of a json file is a finite number; huge integers are none either."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < _HUGE
+
+
 class BoxFile:
     """Boxes of a json file in one of COCO's formats, annotations or detections."""
 
@@ -118,25 +163,29 @@ class BoxFile:
         content = load_json(path)
         truth = isinstance(content, dict)
         records = content.get("annotations") if truth else content
-        self._of: dict[int, list[dict]] = {}
-        try:
-            for record in records:
-                if record.get("iscrowd") or record.get("num_keypoints") == 0:
-                    continue
-                if record.get("category_id", _PERSON) == _PERSON and len(record["bbox"]) == 4:
-                    self._of.setdefault(int(record["image_id"]), []).append(record)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        if not isinstance(records, list):
             raise PosekitError(
-                f"{path}: not COCO annotations or detections with image_id and bbox ({error!r})"
-            ) from error
+                f"{path}: holds no list of COCO annotations or detections with image_id and bbox: "
+                "is this the right file?"
+            )
+        self._of: dict[int, list[_Box]] = {}
+        for number, record in enumerate(records):
+            try:
+                if found := _box_of(record):
+                    self._of.setdefault(found.image, []).append(found)
+            except PosekitError as error:
+                raise PosekitError(
+                    f"{path}: record {number} {error}, so this is no file of COCO annotations or "
+                    "detections with image_id and bbox: repair the record or write the file again"
+                ) from None
         count = sum(map(len, self._of.values()))
         self.about = f"{count} {'annotated' if truth else 'detected'} boxes of {path.name}"
 
     def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """See `Boxes`; a frame that the file does not know has nobody in it."""
-        records = self._of.get(frame.number, [])
-        boxes = np.array([r["bbox"] for r in records], float).reshape(-1, 4)
-        scores = np.array([r.get("score", 1.0) for r in records], float)
+        found = self._of.get(frame.number, [])
+        boxes = np.array([box.sides for box in found], float).reshape(-1, 4)
+        scores = np.array([box.score for box in found], float)
         boxes, kept = clean_boxes(boxes, np.broadcast_to(frame.size, (len(boxes), 2)))
         boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], -1)
         return boxes[kept], scores[kept]
@@ -169,9 +218,8 @@ class Detector:
             self._model = get_model(name, weights=None, weights_backbone=None)
             self._model.load_state_dict(state)
         except Exception as error:  # readers of broken files raise whatever they stumble upon
-            first = str(error).strip().partition("\n")[0][:160]
             raise PosekitError(
-                f"{path} holds no weights of {name} ({first}): get it again"
+                f"{path} holds no weights of {name} ({reason_of(error)}): get it again"
             ) from error
         self._model.eval().to(device)
 
@@ -215,7 +263,7 @@ def choose_boxes(wanted: str, device: torch.device) -> Boxes:
     if word.lower() == "whole":
         return WholeFrame()
     if word.lower().endswith(".json"):
-        return BoxFile(Path(word).expanduser())
+        return BoxFile(Path(os.path.expanduser(word)))
     try:
         numbers = np.array([float(n) for n in word.strip("[]()").replace(",", " ").split()])
         if not len(numbers):

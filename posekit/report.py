@@ -74,8 +74,9 @@ def write_report(run: Run, tables: dict[str, Any], network: str, cells: list[str
     body.append("<h2>How it was made</h2>")
     log = run.folder / "log.jsonl"
     trained = f"{record['epochs_done']} epochs in {record['train_seconds']:.0f} s"
+    work = f", {record['gmacs']:.3f} GMACs a clip" if record["gmacs"] else ""
     body.append(
-        f"<p>{record['params_count']:,} parameters, {record['gmacs']:.3f} GMACs a clip; "
+        f"<p>{record['params_count']:,} parameters{work}; "
         f"{trained if log.exists() else 'only scored, not trained, in this run'}; "
         f"commit {escape(str(record['git_commit']))}.</p>"
     )

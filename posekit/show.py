@@ -13,6 +13,7 @@ from pydantic import Field
 
 from . import report, viz
 from .estimator import Estimator, Look
+from .knobs import Pixels
 from .parameters import Parameters
 from .people import Boxes, People
 from .results import png, write_text
@@ -37,7 +38,9 @@ class Wishes(Parameters):
     network: str | None = Field(None, description="run folder, .onnx, weights, name or name@file")
     beside: str | None = Field(None, description="a second network, shown beside the first")
     skeleton: str | None = Field(None, description="joints of a file that does not say its own")
-    image_size: tuple[int, int] | None = Field(None, description="crop [h, w], for such a file")
+    image_size: tuple[Pixels, Pixels] | None = Field(
+        None, description="crop [h, w], for such a file"
+    )
     flip_test: bool = Field(False, description="average with the mirror image; not for streams")
     follow: bool = Field(True, description="the crop moves with the pose")
     threshold: float = Field(0.2, description="joints with a smaller score are not drawn")
@@ -139,7 +142,8 @@ def drawn(demo: Demo, frame: Frame, people: People, looks: list[Look], side: int
     """
     scale = min(_ENLARGE, side / max(frame.size))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    small = cv2.resize(frame.picture, None, fx=scale, fy=scale, interpolation=method)
+    fy, fx = (max(scale, 1 / length) for length in frame.size)  # at least one pixel
+    small = cv2.resize(frame.picture, None, fx=fx, fy=fy, interpolation=method)
     panels, titles = [], []
     for estimator, look in zip(demo.estimators, looks, strict=True):
         panel = small.copy()

@@ -94,7 +94,7 @@ def open_footage(path: str | os.PathLike, sequence: bool = False) -> Footage:
     Raises:
         PosekitError: there is nothing, or nothing that can be read.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES and p.is_file())
         if not files:

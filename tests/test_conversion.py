@@ -61,6 +61,7 @@ def test_a_checkpoint_becomes_a_file_that_says_what_it_is(tmp_path):
     [
         ({"network": "hrnet_w32"}, "weights: set it"),
         ({"weights": "absent.pth"}, "no such file or run folder"),
+        ({"weights": "~nosuchuser/absent.pth"}, "no such file or run folder"),
         ({"weights": "cut.pth"}, "network: set it, no file says.*\n.*cut.pth: does not load"),
         ({"weights": "a.pth", "network": "hrnet_w23"}, "did you mean hrnet_w"),
         ({"weights": "a.pth", "network": "cpm", "skeleton": "coco"}, "cpm has pose_machine"),

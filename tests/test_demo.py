@@ -21,7 +21,7 @@ from posekit.estimator import Estimator, Wanted, open_estimator, untrained
 from posekit.models import Description, create_model
 from posekit.people import BoxFile, GivenBoxes, WholeFrame
 from posekit.recipes import bind
-from posekit.show import Wishes
+from posekit.show import Wishes, drawn
 from posekit.skeletons import COCO, POSE_MACHINE
 from posekit.traces import Jitter, KeypointFiles, whole_file
 from posekit.tracker import Tracker
@@ -356,6 +356,90 @@ def test_boxes_of_a_coco_file(tmp_path):
     path.write_text('{"annotations": [{"bbox": 3}]}', encoding="utf-8")
     with pytest.raises(PosekitError, match="image_id and bbox"):
         BoxFile(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bbox": ["a", "b", "c", "d"]}, "bbox="),
+        ({"bbox": [0, 0, float("nan"), 5]}, "bbox="),
+        ({"bbox": [0, 0, float("inf"), 5]}, "bbox="),
+        ({"bbox": [0, 0, 5]}, "bbox="),
+        ({"bbox": None}, "bbox="),
+        ({"score": "x"}, "score='x'"),
+        ({"score": None}, "score=None"),
+        ({"score": float("nan")}, "score=nan"),
+        ({"image_id": float("inf")}, "image_id=inf"),
+        ({"image_id": 1.5}, "image_id=1.5"),
+        ({"image_id": "x"}, "image_id='x'"),
+        ({"image_id": None}, "image_id=None"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("truth", [True, False])
+def test_bad_boxes_are_refused_before_the_run(tmp_path, changes, message, truth):
+    path, good = tmp_path / "boxes.json", {"image_id": 4, "bbox": [1, 2, 3, 4], "score": 0.5}
+    records = [good, good | changes]
+    path.write_text(json.dumps({"annotations": records} if truth else records), encoding="utf-8")
+    with pytest.raises(PosekitError, match=f"boxes.json: record 1 has {message}"):
+        BoxFile(path)
+
+
+@pytest.mark.parametrize("content", ["3", "{}", '{"annotations": 3}', "[3]", "[[]]", "null"])
+def test_other_json_is_no_file_of_boxes(tmp_path, content):
+    path = tmp_path / "boxes.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(PosekitError, match=r"boxes.json: .*image_id and bbox"):
+        BoxFile(path)
+
+
+@pytest.mark.parametrize("shape", [(1, 3000), (3000, 1), (1, 1)])
+def test_pictures_one_pixel_thin_are_drawn(shape):
+    frame = Frame(1, "thin", np.zeros((*shape, 3), np.uint8))
+    box = np.array([[0.0, 0, shape[1], shape[0]]])
+    footage = Footage(Path("thin.png"), False, 1, 1.0, lambda: iter([frame]))
+    job = demo.Demo(Wishes(), footage, WholeFrame(), False, CPU, [spot()])
+    looks = [spot().look(frame.picture, box)]
+    nobody = people.People(box, np.ones(1), np.ones(1, int))
+    assert min(drawn(job, frame, nobody, looks, 720).shape) >= 1
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"width": "abc"},
+        {"width": "NaN"},
+        {"width": "[1]"},
+        {"width": "99"},
+        {"image_size": "abc"},
+        {"image_size": "[0, 0]"},
+        {"image_size": "[" * 5000},
+        {"skeleton": "dog"},
+    ],
+    ids=lambda stored: str(stored)[:30],
+)
+def test_metadata_that_make_no_network_are_refused(tmp_path, stored):
+    path, [field] = tmp_path / "own.safetensors", stored
+    save_weights(create_model("hourglass_1", 17, width=0.125), path, {"width": "0.125"} | stored)
+    with pytest.raises(PosekitError, match=rf"own.safetensors: its metadata .*{field}"):
+        open_estimator(str(path), PLAIN)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (-64, 64), (64.0, 64), (60, 64), (64,), 64, ("a", 64)])
+def test_impossible_crops_are_refused(size):
+    with pytest.raises(PosekitError, match="image_size="):
+        Wanted(None, size, False, CPU)
+
+
+def test_a_home_that_does_not_exist_is_no_place():
+    for source in ("~nosuchuser/x", "hrnet_w32@~nosuchuser/x"):
+        with pytest.raises(PosekitError, match="no such"):
+            open_estimator(source, PLAIN)
+    with pytest.raises(PosekitError, match="there is no such"):
+        open_footage("~nosuchuser/x")
+    with pytest.raises(PosekitError, match="is missing"):
+        people.choose_boxes("~nosuchuser/x.json", CPU)
+    assert "image_size item 0=0: must be" in refusal(image_size=[0, 0])
 
 
 def test_a_local_detector_is_used(tmp_path, monkeypatch):

@@ -7,16 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from posekit import evaluation as lab
-from posekit import export_onnx
+from posekit import export_onnx, results
 from posekit.errors import PosekitError
+from posekit.estimator import Wanted, open_estimator
 from posekit.evaluation import EvaluateRecipe
 from posekit.models import create_model
+from posekit.recipes import bind
 from posekit.weights import save_weights
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "evaluate.ipynb"
 STRANGER = "checkpoints/ultralight_nano_simplepose_256x192.onnx"
+PLAIN = Wanted(None, None, False, torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +67,63 @@ def test_parameters_cell_declares_the_recipe():
 )
 def test_mistakes_are_refused(wishes, message):
     assert message in refusal(source="sample", **wishes)
+
+
+@pytest.fixture
+def trained(tmp_path) -> Path:
+    """The folder of a run."""
+    bound = bind("hourglass", {"dataset": "COCO", "source": "sample"})
+    made = results.Run.open(bound)
+    model = create_model(bound.recipe.network, 17, width=bound.recipe.width)
+    save_weights(model, made.folder / "weights.safetensors", {"skeleton": "coco"})
+    made.end("finished")
+    return made.folder
+
+
+def test_a_run_is_opened_by_its_folder(trained):
+    evaluation = lab.start({"workers": 0, "source": "sample", "model": str(trained)})
+    assert evaluation.subject.story.endswith("trained on COCO (generated sample)")
+    assert open_estimator(str(trained), PLAIN).trained
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file"),
+        (b"a: [1", "cannot be used"),
+        (b"\xff", "cannot be used"),
+        (b"just words", "holds no `name: value` lines"),
+        (b"", "holds no `name: value` lines"),
+        ({"width": "wide"}, "width='wide'"),
+        ({"image_size": [0, 0]}, "image_size.0=0"),
+        ({"epochs": None}, "epochs"),
+    ],
+    ids=str,
+)
+def test_damaged_parameters_of_a_run_are_refused(trained, content, message):
+    path = trained / "params.yaml"
+    if isinstance(content, dict):
+        content = yaml.safe_dump(yaml.safe_load(path.read_text()) | content).encode()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    for attempt in (
+        lambda: lab.start({"source": "sample", "model": str(trained)}),
+        lambda: open_estimator(str(trained), PLAIN),
+    ):
+        with pytest.raises(PosekitError) as caught:
+            attempt()
+        assert str(path) in str(caught.value) and message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("noted", "message"), [({}, "lack skeleton"), ({"skeleton": "dog"}, "skeleton='dog'")]
+)
+def test_a_run_of_unknown_joints_is_refused(trained, noted, message):
+    path = trained / "weights.safetensors"
+    save_weights(create_model("hourglass_1", 17, width=0.1), path, noted)
+    found = refusal(source="sample", model=str(trained))
+    assert str(path) in found and message in found
 
 
 def test_random_weights_are_called_random(reports):

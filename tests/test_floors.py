@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "posekit"
 FLOORS = (
     "errors places skeletons parts regions geometry parameters knobs recipes codecs metrics oks "
     "models data occlusion train evaluate weights tables results viz report preparation conversion "
-    "experiment evaluation estimator occlusion_study efficiency stochastic_depth video people "
+    "experiment estimator evaluation occlusion_study efficiency stochastic_depth video people "
     "tracker traces show demo notebook __main__"
 ).split()
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

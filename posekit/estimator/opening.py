@@ -1,6 +1,8 @@
 """Any network as an `Estimator`: run folders, weight files, names, ONNX files."""
 
 import json
+import os
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +10,12 @@ from typing import Any
 
 import torch
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from .. import experiment
 from ..data.framing import Framing
 from ..errors import PosekitError
+from ..knobs import Pixels
 from ..models import describe, list_models
 from ..places import near
 from ..recipes import RECIPES, Recipe
@@ -26,6 +30,7 @@ from ..weights.whose import owner_of
 from .look import Estimator
 
 _GUESSES = ("coco", "mpii", "lsp", "penn_action")  # skeletons of files that do not say theirs
+_CROP = TypeAdapter(tuple[Pixels, Pixels])
 _SMALL = {"width": 0.125, "image_size": (64, 64), "weight_init": "he"}  # of untrained networks
 
 
@@ -38,12 +43,27 @@ class Wanted:
         image_size: (h, w) of the crop.
         flip_test: average with the mirror image.
         device: where to compute.
+
+    Raises:
+        PosekitError: image_size is no size of a crop.
     """
 
     skeleton: str | None
     image_size: tuple[int, int] | None
     flip_test: bool
     device: torch.device
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible crop before anything is opened."""
+        if self.image_size is None:
+            return
+        try:
+            _CROP.validate_python(self.image_size, strict=True)
+        except ValidationError as error:
+            raise PosekitError(
+                f"image_size={self.image_size!r}: must be (h, w), whole multiples of 8 pixels "
+                "from 16"
+            ) from error
 
 
 def open_estimator(source: str, wanted: Wanted) -> Estimator:
@@ -57,12 +77,12 @@ def open_estimator(source: str, wanted: Wanted) -> Estimator:
     Raises:
         PosekitError: there is no such thing, or it does not fit.
     """
-    source, path = source.strip(), Path(source.strip()).expanduser()
+    source, path = source.strip(), Path(os.path.expanduser(source.strip()))
     name, at, file = source.partition("@")
     if source in list_models():
         return untrained(source, wanted)
     if at and name in list_models():
-        return _of_file(name, Path(file).expanduser(), wanted)
+        return _of_file(name, Path(os.path.expanduser(file)), wanted)
     if path.is_dir():
         return _of_run(path, wanted)
     if not path.is_file():
@@ -92,18 +112,48 @@ def untrained(name: str, wanted: Wanted) -> Estimator:
     return _estimator(name, about, False, recipe, joints, wanted)
 
 
+def read_params(folder: Path) -> dict[str, Any]:
+    """The parameters of a run, as its folder holds them.
+
+    Raises:
+        PosekitError: there is no params.yaml, or it is damaged.
+    """
+    path = folder / "params.yaml"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:160]
+        raise PosekitError(f"{path} cannot be used: {reason}: copy the run folder again") from error
+    if not isinstance(values, dict):
+        raise PosekitError(
+            f"{path} cannot be used: it holds no `name: value` lines: copy the run folder again"
+        )
+    return values
+
+
+def recipe_of_run(folder: Path, paper: str, values: Mapping[str, Any]) -> Recipe:
+    """The recipe of a run from parameters in its folder.
+
+    Raises:
+        PosekitError: a value is not possible, or one is missing.
+    """
+    try:
+        return RECIPES[paper].model_validate({**values, "paper": paper})
+    except (ValueError, TypeError) as error:
+        reason = _mistakes(error) if isinstance(error, ValidationError) else error
+        raise PosekitError(
+            f"{folder / 'params.yaml'} cannot be used: {reason}: copy the run folder again"
+        ) from error
+
+
 def _of_run(folder: Path, wanted: Wanted) -> Estimator:
     record, file = read_record(folder), folder / RUN_WEIGHTS
-    if record.get("paper") not in RECIPES or not file.is_file():
+    paper = record.get("paper")
+    if not isinstance(paper, str) or paper not in RECIPES or not file.is_file():
         raise PosekitError(f"{folder} is no run folder with metrics.json and {RUN_WEIGHTS}")
-    try:
-        values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-        values |= {"paper": record["paper"], "init": None}
-        recipe = RECIPES[record["paper"]].model_validate(values)
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise PosekitError(f"{folder / 'params.yaml'} cannot be used: {error}") from error
-    stored = read_metadata(file)
-    joints = skeleton(stored.get("skeleton") or _joints(recipe.network, wanted).name)
+    recipe = recipe_of_run(folder, paper, read_params(folder) | {"init": None})
+    stored = noted_skeleton(file, read_metadata(file))
+    joints = skeleton(stored or _joints(recipe.network, wanted).name)
     data = "the generated sample of " if record.get("source") == "sample" else ""
     about = f"{recipe.network} of run {folder.name}, trained on {data}{record.get('dataset')}"
     name = recipe.network
@@ -123,14 +173,49 @@ def _of_file(
     usual = experiment.recipe_of_network(name)
     fields = type(usual).model_fields.keys() - {"paper", "dataset", "source", "init"}
     told = {k: _value(v) for k, v in stored.items() if k in fields}
+    width = _told_recipe(name, path, told).width if "width" in told else None
     tensors = {} if path.suffix.lower() == ".caffemodel" else read_file(path).tensors
-    seen = owner_of(tensors, [name], width=told.get("width")).options
+    seen = owner_of(tensors, [name], width=width).options
     told = {k: "none" if v is None else v for k, v in seen.items()} | told
-    recipe = experiment.recipe_of_network(name, changes=told)
+    recipe = _told_recipe(name, path, told)
     about = f"{name} with the weights of {path.name}"
-    given = wanted.skeleton or stored.get("skeleton") or describe(name).skeleton
-    joints = skeleton(given or _guess(recipe, tensors))
+    joints = wanted.skeleton or noted_skeleton(path, stored) or describe(name).skeleton
+    joints = skeleton(joints or _guess(recipe, tensors))
     return _estimator(name, about, True, recipe, joints, wanted, path)
+
+
+def _told_recipe(name: str, path: Path, told: Mapping[str, Any]) -> Recipe:
+    """The recipe of a network with the values that its file tells."""
+    try:
+        return experiment.recipe_of_network(name, changes=told)
+    except ValidationError as error:
+        raise PosekitError(
+            f"{path}: its metadata make no network: {_mistakes(error)}: write the file again with "
+            "save_weights"
+        ) from error
+
+
+def noted_skeleton(path: Path, stored: Mapping[str, str]) -> str | None:
+    """The name of the joints in the metadata of a weight file, None where it tells none.
+
+    Raises:
+        PosekitError: there is no such skeleton.
+    """
+    name = stored.get("skeleton")
+    if name is not None and name not in SKELETONS:
+        raise PosekitError(
+            f"{path}: its metadata say skeleton={name[:40]!r}, which is not one of "
+            f"{', '.join(SKELETONS)}: write the file again with save_weights"
+        )
+    return name
+
+
+def _mistakes(error: ValidationError) -> str:
+    """The fields that a recipe refuses, with what is wrong with each."""
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc']))}={reprlib.repr(e.get('input'))}: {e['msg']}"
+        for e in error.errors(include_url=False)
+    )
 
 
 def _guess(recipe: Recipe, tensors: Mapping[str, torch.Tensor]) -> str:
@@ -194,5 +279,5 @@ def _value(text: str) -> Any:
     """A value that was stored as text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -103,11 +103,15 @@ def _stored(
 
 def _caffe_files(source: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
     """The source as caffemodel files; nothing if it is something else."""
-    parts = [source] if isinstance(source, str | os.PathLike) else source
-    files = [Path(part) for part in parts]
+    alone = isinstance(source, str | os.PathLike)
+    files = [Path(part) for part in ([source] if alone else source)]
     caffe = [path for path in files if path.name.lower().endswith(".caffemodel")]
-    if caffe != files and len(files) != 1:
-        raise PosekitError("load_weights: only .caffemodel files may be given as a list.")
+    if not alone and (caffe != files or not files):
+        given = few([path.name for path in files]) or "nothing"
+        raise PosekitError(
+            f"load_weights: only .caffemodel files may be given as a list, here are {given}; "
+            "give the name of another file alone."
+        )
     return caffe
 
 

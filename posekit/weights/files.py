@@ -1,10 +1,12 @@
 """Files of tensors: read without ever running what is in them, written whole or not at all."""
 
 import os
+import re
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,7 +20,33 @@ TORCH_ENDINGS = (".pth", ".pt", ".pth.tar", ".tar")
 # Entries of a training checkpoint under which published files keep the network.
 _WRAPPERS = ("state_dict", "best_state_dict", "model_state", "model")
 _PREFIXES = ("module.", "_orig_mod.")  # left by data parallel and compiled training
-_SHOWN = 4
+_SHOWN, _LONGEST = 4, 120  # names in a message, letters of a name
+_LONGEST_REASON = 160
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+class _Unread:
+    """Stands for a NumPy number or its type in a training checkpoint, such as the best score.
+
+    The number is of no use here. Its bytes never reach NumPy, whose own readers trust them.
+    """
+
+    def __init__(self, *content: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+# torch's reader knows a type by its module and name, which are those that the files have.
+_STAND_INS = [
+    type(name, (_Unread,), {"__module__": module})
+    for module, name in (
+        ("numpy._core.multiarray", "scalar"),
+        ("numpy.core.multiarray", "scalar"),  # of NumPy 1
+        ("numpy", "dtype"),
+    )
+]
 
 
 class Stored(NamedTuple):
@@ -62,16 +90,43 @@ def read_file(path: str | os.PathLike) -> Stored:
                 content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
                 made_for = (file.metadata() or {}).get("model")
         else:
-            content = torch.load(path, weights_only=True, map_location="cpu")
+            _refuse_packed(path)
+            with torch.serialization.safe_globals(_STAND_INS):
+                content = torch.load(path, weights_only=True, map_location="cpu")
+    except PosekitError:
+        raise
     except Exception as error:  # readers of broken files raise whatever they stumble upon
-        reason = str(error).strip().partition("\n")[0][:160] or type(error).__name__
         raise PosekitError(
             f"{path}: cannot be read as weights; the file is incomplete, of another kind, or holds "
-            f"Python objects, which are refused because they can run code ({reason})."
+            f"Python objects, which are refused because they can run code ({reason_of(error)})."
         ) from error
     if not isinstance(content, Mapping):
         raise PosekitError(f"{path}: holds a {type(content).__name__}, not a table of weights.")
     return unwrap(content, str(path))._replace(made_for=made_for)
+
+
+def _refuse_packed(path: Path) -> None:
+    """Refuse an archive that unpacks to more than its own size; torch packs nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise PosekitError(
+            f"{path}: cannot be read as weights; it is a compressed archive, which could fill the "
+            "memory; get the original, as torch.save writes it."
+        )
+
+
+def reason_of(error: Exception) -> str:
+    """Why torch could not read a file, in one short line without its advice."""
+    text = _ESCAPES.sub("", str(error)).strip()
+    if text.startswith("Weights only load failed"):
+        lines = text.partition("Check the documentation")[0].strip().splitlines()
+        text = lines[-1].rpartition("WeightsUnpickler error:")[2].strip()
+    line = text.partition("\n")[0].partition(" Please use")[0]
+    return _short(line, _LONGEST_REASON).rstrip(".") or type(error).__name__
 
 
 def unwrap(content: Mapping, where: str) -> Stored:
@@ -83,22 +138,32 @@ def unwrap(content: Mapping, where: str) -> Stored:
     ignored, steps = [], {}
     wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
     if wrapper is not None:
-        ignored = [str(key) for key in content if key != wrapper]
+        ignored = [_label(key) for key in content if key != wrapper]
         content = content[wrapper]
         steps[f"taken from the entry {wrapper}"] = None
     tensors = {}
     for name, value in content.items():
-        if not isinstance(value, Tensor):
-            ignored.append(str(name))
+        if not isinstance(value, Tensor) or not isinstance(name, str):
+            ignored.append(_label(name))
             continue
-        name = str(name)
         while name.startswith(_PREFIXES):
             prefix, _, name = name.partition(".")
             steps[f"prefix {prefix}. removed"] = None
         tensors[name] = value
     if not tensors:
         raise PosekitError(f"{where}: holds no weights, only {few(ignored) or 'nothing'}.")
-    return Stored(tensors, tuple(ignored), tuple(steps))
+    return Stored(tensors, tuple(dict.fromkeys(ignored)), tuple(steps))
+
+
+def _label(key: Any) -> str:
+    """A key in words; one that is no text may be endless when written out."""
+    return _short(key) if isinstance(key, str) else f"a key of type {type(key).__name__}"
+
+
+def _short(text: str, longest: int = _LONGEST) -> str:
+    """The start of a text that may be long, without unprintable letters."""
+    shown = "".join(letter for letter in text[:longest] if letter.isprintable())
+    return shown + "..." * (len(text) > longest)
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
@@ -144,4 +209,5 @@ def save_weights(
 
 def few(names: list[str]) -> str:
     """The first of many names."""
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    shown = [_short(name) for name in names[:_SHOWN]]
+    return ", ".join(shown) + (", ..." if len(names) > _SHOWN else "")

@@ -72,10 +72,23 @@ def _steps(path: Path, family: str) -> str:
     return f"loads ({', '.join(steps)})"
 
 
+def _width(noted: dict[str, str]) -> float | None:
+    """The width that a file notes, if any."""
+    if "width" not in noted:
+        return None
+    try:
+        return float(noted["width"])
+    except ValueError:
+        raise PosekitError(
+            f"its metadata say width={noted['width'][:20]!r}, which is no number: write it again "
+            "with save_weights"
+        ) from None
+
+
 def _tensors(tensors: dict[str, Tensor], noted: dict[str, str]) -> str:
     """The network of the registry that tensors belong to."""
     names = [noted["model"]] if noted.get("model") in list_models() else None
-    width = float(noted["width"]) if "width" in noted else None
+    width = _width(noted)
     owner = owner_of(tensors, names, width=width)
     if owner.num_keypoints:
         told = [f", {n} {v}" for n, v in owner.options.items()]

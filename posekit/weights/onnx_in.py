@@ -6,6 +6,7 @@ taken for the commonest kind (RGB, ImageNet mean and deviation), unless the call
 
 import json
 import os
+import reprlib
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -27,6 +28,7 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, of pixel values 0..255
 IMAGENET_STD = (58.395, 57.12, 57.375)
 _BY_JOINTS = {17: "coco", 16: "mpii"}  # what a number of maps usually means
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
+_INFINITE = 1e30  # float32 ends near here; no mean does, and NaN is not below it
 _NEEDS = "needs the packages onnx and onnxruntime: pip install 'posekit[onnx]'"
 
 
@@ -57,11 +59,12 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         self.path = path
         self._session = open_session(path)
-        inputs, (output, *_) = self._session.get_inputs(), self._session.get_outputs()
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        _check_interface(path, inputs, outputs)
+        output = outputs[0]
         self._names = [value.name for value in inputs]
         self._batch, *_, h, w = inputs[0].shape
         self.input_size = (h, w) if isinstance(h, int) and isinstance(w, int) else None
-        _check_interface(path, inputs, output)
         stored = _stored(path, self._session.get_modelmeta().custom_metadata_map)
         self.told = bool(stored)
         joints = output.shape[-3] if isinstance(output.shape[-3], int) else None
@@ -131,7 +134,7 @@ def load_onnx(path: str | os.PathLike, **known: Any) -> OnnxNetwork:
     Raises:
         PosekitError: the file cannot be read, or is no heat-map network.
     """
-    network = OnnxNetwork(Path(path).expanduser())
+    network = OnnxNetwork(Path(os.path.expanduser(path)))
     given = {name: value for name, value in known.items() if value is not None}
     about = replace(network.description, **given)
     _check_description(network.path, about)
@@ -188,9 +191,14 @@ def _upsampling(node: Any) -> int:
     return strides if node.op_type == "ConvTranspose" else 1
 
 
-def _check_interface(path: Path, inputs: list, output: Any) -> None:
+def _check_interface(path: Path, inputs: list, outputs: list) -> None:
     """Refuse what eats no pictures or returns no maps."""
-    shape = inputs[0].shape
+    if not inputs or not outputs:
+        raise PosekitError(
+            f"{path}: has {len(inputs)} inputs and {len(outputs)} outputs; a heat-map network "
+            "takes images (B, 3, h, w) and returns maps (B, K, H, W)."
+        )
+    shape, output = inputs[0].shape or (), outputs[0]
     if inputs[0].type != "tensor(float)" or len(shape) != 4 or shape[1] != 3:
         raise PosekitError(
             f"{path}: its input {inputs[0].name} is {shape} of {inputs[0].type}; a heat-map "
@@ -211,7 +219,7 @@ def _stored(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
         stored["mean"], stored["std"] = tuple(stored["mean"]), tuple(stored["std"])
         names = Description.__dataclass_fields__
         return {name: value for name, value in stored.items() if name in names}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise PosekitError(f"{path}: its metadata {METADATA!r} are damaged ({error}).") from error
 
 
@@ -230,7 +238,9 @@ def _describe(path: Path, stored: dict[str, Any], joints: int | None) -> Descrip
 
 
 def _check_description(path: Path, about: Description) -> None:
-    wrong = []
+    wrong = _mistyped(about)
+    if wrong:
+        raise PosekitError(f"{path}: {'; '.join(wrong)}.")
     if about.colour not in ("RGB", "BGR"):
         wrong.append(f"colour is {about.colour!r}, not RGB or BGR")
     if about.skeleton is not None and about.skeleton not in SKELETONS:
@@ -240,12 +250,48 @@ def _check_description(path: Path, about: Description) -> None:
             f"the skeleton {about.skeleton} has {len(SKELETONS[about.skeleton])} joints, the "
             f"network {about.num_keypoints}"
         )
-    if len(about.mean) != 3 or len(about.std) != 3 or min(about.std) <= 0:
-        wrong.append("mean and std must be three numbers each, std above 0")
+    if min(about.std) <= 0:
+        wrong.append(f"std is {about.std}, but numbers divide by it: write std above 0")
     if about.kind != "image":
         wrong.append("it is one step of a video network; load its weights into lpm instead")
     if wrong:
         raise PosekitError(f"{path}: {'; '.join(wrong)}.")
+
+
+def _mistyped(about: Description) -> list[str]:
+    """What is not of its field's type in a description, in words."""
+    kinds = {
+        "name": (str, "a text"),
+        "paper": (str, "a text"),
+        "kind": (str, "a text"),
+        "skeleton": (str | None, "a name or null"),
+        "num_keypoints": (int, "a number of joints"),
+        "centre_map": (bool, "true or false"),
+        "half_pixel": (bool, "true or false"),
+        "background": (bool, "true or false"),
+    }
+    found = {name: (getattr(about, name), *kind) for name, kind in kinds.items()}
+    wrong = [
+        f"{name} is {reprlib.repr(value)}, not {wanted}"
+        for name, (value, kind, wanted) in found.items()
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool))
+    ]
+    wrong += [
+        f"{name} is {reprlib.repr(getattr(about, name))}, not three finite numbers"
+        for name in ("mean", "std")
+        if not _three_numbers(getattr(about, name))
+    ]
+    return wrong
+
+
+def _three_numbers(value: Any) -> bool:
+    """Whether a value is a list of three finite numbers."""
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 3
+        and all(isinstance(n, int | float) and not isinstance(n, bool) for n in value)
+        and all(abs(n) < _INFINITE for n in value)
+    )
 
 
 def _first_line(error: Exception) -> str:

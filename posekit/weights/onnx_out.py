@@ -100,8 +100,8 @@ def export_onnx(
         PosekitError: the file cannot be written, the network refuses the size, or onnxruntime and
             the original differ by more than `TOLERANCE`; nothing is left behind then.
     """
-    path = Path(path).expanduser()
-    _check_request(model, path, skeleton)
+    path = Path(os.path.expanduser(path))
+    _check_request(model, path, input_size, skeleton)
     about = model.description
     name = skeleton or about.skeleton or _BY_JOINTS.get(about.num_keypoints)
     about = replace(about, skeleton=name)
@@ -134,7 +134,9 @@ def export_onnx(
     return ExportReport(tuple(target for _, target in drafts), worst, OPSET)
 
 
-def _check_request(model: nn.Module, path: Path, skeleton: str | None) -> None:
+def _check_request(
+    model: nn.Module, path: Path, size: tuple[int, int], skeleton: str | None
+) -> None:
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -148,6 +150,11 @@ def _check_request(model: nn.Module, path: Path, skeleton: str | None) -> None:
         raise PosekitError(f"{path}: only networks made by posekit.create_model can be exported")
     if skeleton is not None and skeleton not in SKELETONS:
         raise PosekitError(f"skeleton={skeleton!r}: choose one of {', '.join(SKELETONS)}")
+    whole = isinstance(size, tuple | list) and all(type(n) is int and n > 0 for n in size)
+    if not whole or len(size) != 2:
+        raise PosekitError(
+            f"{path}: input_size={size!r} must be (h, w), two whole numbers of pixels above 0"
+        )
 
 
 @contextlib.contextmanager

@@ -10,6 +10,14 @@ from posekit.weights import inventory, save_weights
 from posekit.weights.lsdnet import worth
 
 
+def test_a_bad_width_is_said_of_its_file_alone(tmp_path):
+    network = create_model("hourglass_1", 16, width=0.1)
+    for width in ("abc", "nan", "-1", "1e9", ""):
+        save_weights(network, tmp_path / "a.safetensors", {"width": width})
+        said = inventory.identify(tmp_path / "a.safetensors")
+        assert said.startswith("does not load: ") and "width=" in said
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.setattr(inventory, "project_root", lambda: tmp_path)

@@ -12,6 +12,7 @@ import torch
 import posekit
 from posekit.errors import PosekitError
 from posekit.models import create_model, list_models
+from posekit.weights.inventory import identify
 from posekit.weights.onnx_in import METADATA, load_onnx
 
 # One of each architecture; the others differ in depth alone.
@@ -148,6 +149,88 @@ def test_other_files_are_refused(tmp_path, make, message):
         load_onnx(path)
 
 
+def graph(path, inputs, outputs):
+    """A file with these shapes and nothing else; each output is the constant 0."""
+    value, floats = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    nodes = [
+        onnx.helper.make_node(
+            "Constant",
+            [],
+            [f"out{i}"],
+            value=onnx.helper.make_tensor("v", floats, shape, np.zeros(shape).ravel()),
+        )
+        for i, shape in enumerate(outputs)
+    ]
+    made = onnx.helper.make_graph(
+        nodes,
+        "net",
+        [value(f"in{i}", floats, shape) for i, shape in enumerate(inputs)],
+        [value(f"out{i}", floats, shape) for i, shape in enumerate(outputs)],
+    )
+    opset = [onnx.helper.make_opsetid("", 13)]
+    onnx.save(onnx.helper.make_model(made, opset_imports=opset, ir_version=8), path)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "message"),
+    [
+        ([], [(1, 17, 8, 6)], "has 0 inputs"),
+        ([(7,)], [(1, 2)], r"its input in0 is \[7\]"),
+        ([(None, 7)], [(1, 2)], r"its input in0 is \["),
+        ([()], [(1, 2)], r"its input in0 is "),
+        ([(1, 3, 8, 6)], [(1, 2)], r"its output out0 is \[1, 2\]"),
+    ],
+    ids=str,
+)
+def test_tables_and_other_shapes_are_refused(tmp_path, inputs, outputs, message):
+    path = tmp_path / "a.onnx"
+    graph(path, inputs, outputs)
+    with pytest.raises(PosekitError, match=f"a.onnx: .*{message}"):
+        load_onnx(path)
+    assert identify(path).startswith("does not load: ")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"skeleton": ["coco"]},
+        {"skeleton": 3},
+        {"mean": ["a", "b", "c"]},
+        {"mean": "abc"},
+        {"mean": [1, 2]},
+        {"mean": [1, 2, float("nan")]},
+        {"std": [1, 2, float("inf")]},
+        {"std": [1, 2, 10**400]},
+        {"std": [1, 2, 0]},
+        {"std": [True, True, True]},
+        {"half_pixel": "no"},
+        {"background": 1},
+        {"centre_map": None},
+        {"num_keypoints": "17"},
+        {"name": 5},
+        {"kind": ["image"]},
+    ],
+    ids=str,
+)
+def test_metadata_of_other_types_are_refused(tmp_path, changes):
+    path, _ = stranger(tmp_path / "a.onnx")
+    content = onnx.load(path)
+    told = {"mean": [0, 0, 0], "std": [1, 1, 1]}
+    onnx.helper.set_model_props(content, {METADATA: json.dumps(told)})
+    onnx.save(content, path)
+    assert load_onnx(path).told
+    onnx.helper.set_model_props(content, {METADATA: json.dumps(told | changes)})
+    onnx.save(content, path)
+    [field] = changes
+    with pytest.raises(PosekitError, match=f"a.onnx: .*{field}"):
+        load_onnx(path)
+
+
+def test_a_home_that_does_not_exist_is_no_file():
+    with pytest.raises(PosekitError, match="no such ONNX file"):
+        load_onnx("~nosuchuser/a.onnx")
+
+
 def test_one_step_of_a_video_network_is_no_image_network(tmp_path):
     posekit.export_onnx(create_model("lpm", width=0.05), tmp_path / "lpm.onnx", (32, 32))
     with pytest.raises(PosekitError, match="one step of a video network|takes frame, centre"):
@@ -161,6 +244,12 @@ def test_one_step_of_a_video_network_is_no_image_network(tmp_path):
         ("no/where.onnx", {}, "cannot write"),
         ("a.onnx", {"skeleton": "dog"}, "skeleton='dog'"),
         ("a.onnx", {"input_size": (60, 64)}, "multiples of 8"),
+        ("a.onnx", {"input_size": (-64, 64)}, r"input_size=\(-64, 64\) must be"),
+        ("a.onnx", {"input_size": (64.0, 64)}, "two whole numbers"),
+        ("a.onnx", {"input_size": (0, 64)}, "two whole numbers"),
+        ("a.onnx", {"input_size": (64,)}, "two whole numbers"),
+        ("a.onnx", {"input_size": 64}, "two whole numbers"),
+        ("a.onnx", {"input_size": (True, 64)}, "two whole numbers"),
     ],
 )
 def test_impossible_exports_leave_nothing(tmp_path, path, options, message):

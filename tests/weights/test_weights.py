@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -112,6 +114,76 @@ def test_files_with_code_are_refused_unrun(tmp_path, monkeypatch, name):
     with pytest.raises(PosekitError, match="cannot be read as weights"):
         load_weights(small(), name)
     assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize("form", ["archive", "legacy", "NumPy 1"])
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.bool_])
+def test_numpy_numbers_in_a_checkpoint_are_read_past(tmp_path, form, kind):
+    model, other, path = small(), small(), tmp_path / "a.pth"
+    content = {"epoch": 3, "state_dict": model.state_dict(), "perf": kind(0.7)}
+    torch.save(content, path, _use_new_zipfile_serialization=form == "archive")
+    if form == "NumPy 1":
+        path.write_bytes(path.read_bytes().replace(b"numpy._core.", b"numpy.core."))
+    assert load_weights(other, path).ignored == ("epoch", "perf") and same(model, other)
+    assert np.dtype not in torch.serialization.get_safe_globals()
+
+
+def test_arrays_and_code_beside_numpy_numbers_stay_refused(tmp_path):
+    for odd in (np.ones(2), Bomb()):
+        torch.save({"state_dict": {}, "perf": np.float64(0.7), "odd": odd}, tmp_path / "a.pth")
+        with pytest.raises(PosekitError) as caught:
+            load_weights(small(), tmp_path / "a.pth")
+        message = str(caught.value)
+        assert "unsupported global" in message.lower()
+        assert len(message) < 450 and message.isprintable()
+        assert "add_safe_globals" not in message and "Weights only load" not in message
+
+
+@pytest.mark.parametrize("bomb", ["deflated", "overlapping"])
+def test_archives_larger_than_their_file_are_refused_unread(tmp_path, monkeypatch, bomb):
+    path, whole = tmp_path / "a.pth", tmp_path / "whole.pth"
+    torch.save({"a": torch.zeros(10_000)}, whole)
+    if bomb == "deflated":
+        with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name))
+    else:
+        with zipfile.ZipFile(path, "w") as new:
+            new.writestr("a/data.pkl", b"x" * 1000)
+            new.filelist += new.filelist * 9
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(PosekitError, match="a.pth: cannot be read.*compressed archive"):
+        load_weights(small(), path)
+
+
+class Unspeakable(tuple):
+    def __str__(self):
+        raise AssertionError("written out")
+
+    __repr__ = __str__
+
+
+def test_keys_that_are_no_text_are_named_by_their_type():
+    model, other = small(), small()
+    odd = {Unspeakable((1,)): 3, 7: torch.zeros(1), 8: torch.zeros(2)}
+    report = load_weights(other, {**model.state_dict(), **odd})
+    assert report.ignored == ("a key of type Unspeakable", "a key of type int")
+    assert same(model, other)
+    load_weights(other, {"state_dict": model.state_dict(), **odd})
+    with pytest.raises(PosekitError, match="holds no weights, only a key of type Unspeakable"):
+        load_weights(other, odd)
+    for key in ("x" * 10**6, "\x1b[31m" * 10**5):
+        with pytest.raises(PosekitError, match="1 unexpected") as caught:
+            load_weights(other, {**model.state_dict(), key: torch.zeros(1)})
+        assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "source", [[], ["x.pth"], [Path("a.caffemodel"), "x.pth"], ("run",)], ids=str
+)
+def test_lists_are_of_caffemodels(source):
+    with pytest.raises(PosekitError, match="only .caffemodel files may be given as a list"):
+        load_weights(small(), source)
 
 
 @pytest.mark.parametrize("name", ["cut.safetensors", "cut.pth"])
