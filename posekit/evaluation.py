@@ -218,7 +218,8 @@ def _named_network(recipe: EvaluateRecipe) -> Subject:
     else:
         values["image_size"] = (64, 64) if about.centre_map else (128, 128)
         story = "RANDOM weights, because none were given: this shows the pipeline and is no result"
-    return Subject(about, make, story, type(usual), values, "the recipe")
+    origin = "the recipe" if weights else "usual"
+    return Subject(about, make, story, type(usual), values, origin)
 
 
 def _seen_options(network: str, weights: Path, width: float) -> dict[str, Any]:

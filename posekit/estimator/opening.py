@@ -179,8 +179,8 @@ def _of_file(
     told = {k: "none" if v is None else v for k, v in seen.items()} | told
     recipe = _told_recipe(name, path, told)
     about = f"{name} with the weights of {path.name}"
-    joints = wanted.skeleton or noted_skeleton(path, stored) or describe(name).skeleton
-    joints = skeleton(joints or _guess(recipe, tensors))
+    given = wanted.skeleton or noted_skeleton(path, stored) or describe(name).skeleton
+    joints = skeleton(given or _guess(recipe, tensors))
     return _estimator(name, about, True, recipe, joints, wanted, path)
 
 
