@@ -174,3 +174,18 @@ def test_a_strangers_network_on_real_pictures(boxes):
         said = lab.protocol(evaluation)
         assert "over the 16 images with a detection AP is 0.5533" in said
         assert "27 of 43 images have no detected person" in said
+
+
+def test_published_kinds_are_tested_as_their_paper_does(tmp_path):
+    state = create_model("lpn_50", 17, attention="se").state_dict()
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "se.pth")
+    wishes = {"model": "lpn_50", "weights": str(tmp_path / "se.pth"), "source": "sample"}
+    evaluation = lab.start({**wishes, "image_size": [64, 64]})
+    assert evaluation.recipe.decoder == "soft_argmax_official"
+    assert "soft_argmax_official" in evaluation.text() and "the recipe" in evaluation.text()
+    lab.load(evaluation)
+    assert "se.pth, attention se" in lab.build(evaluation)
+    hourglass = lab.start({"model": "hourglass_1", "source": "sample"})
+    assert hourglass.recipe.shift_heatmap is False
+    lab.load(hourglass)
+    assert "hourglass_1" in lab.build(hourglass)

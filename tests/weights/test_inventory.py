@@ -40,18 +40,21 @@ def test_every_kind_of_file_is_named(project):
     state = create_model("lsdnet_w32", 16, width=0.25).state_dict()
     lacks = worth(state).copied + worth(state).silenced
     torch.save({n: t for n, t in state.items() if n not in lacks}, stored / "released.pth")
+    state = create_model("lpn_50", 17, attention="se").state_dict()
+    torch.save(state, stored / "lpn_se.pth")
     (stored / "e.caffemodel").write_bytes(b"\x00broken")
     (stored / "f.safetensors").write_bytes(b"broken")
     (stored / "readme.txt").write_text("no weights")
     files = inventory.weight_files(mine)
     said = {path.name: inventory.identify(path) for path in files}
-    assert len(files) == 8 and files[-1] == run / "weights.safetensors"
+    assert len(files) == 9 and files[-1] == run / "weights.safetensors"
     assert said["weights.safetensors"] == (
         "hourglass_1, 16 joints, width 0.1, run hrnet-COCO-1: loads"
     )
     assert said["a.onnx"] == "pose_resnet_50 as ONNX, 17 maps (coco), 64 x 64 pixels: loads"
     assert said["b.pth.tar"] == "hourglass_2, 17 joints: loads"
     assert "a classifier" in said["c.pth"] and "does not load" in said["d.pth"]
+    assert said["lpn_se.pth"] == "lpn_50, 17 joints, attention se: loads"
     assert said["released.pth"].startswith("lsdnet_w32 or lsdnet_w48 of another size")
     assert said["e.caffemodel"].startswith("does not load: is no whole caffemodel")
     assert said["f.safetensors"].startswith("does not load: cannot be read")

@@ -99,6 +99,14 @@ def test_the_owner_of_other_weights_is_named(tmp_path):
         load_weights(small(), create_model("lpm", num_keypoints=4, width=0.05).state_dict())
 
 
+def test_the_advice_names_options_that_change_the_tensors():
+    with torch.device("meta"):
+        plain = create_model("lp_net_50", 16, gcb=False).state_dict()
+    old = {k: torch.zeros(v.shape) for k, v in plain.items() if "num_batches" not in k}
+    with pytest.raises(PosekitError, match=r"create_model\('lp_net_50', gcb=False, ...\)"):
+        load_weights(create_model("lp_net_50", 16), old)
+
+
 class Bomb:
     def __reduce__(self):
         return os.system, ("touch exploded",)
