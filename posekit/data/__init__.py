@@ -11,7 +11,7 @@ from ..errors import PosekitError
 from ..skeletons import COCO, LSP, MPII, PENN_ACTION, Skeleton
 from . import coco, lsp, mpii, penn_action
 from ._columns import Annotations, Folder, ImageSource
-from ._files import need_folder, remedy, some
+from ._files import EmptySplit, need_folder, remedy, some
 
 __all__ = [
     "DATASETS",
@@ -26,10 +26,6 @@ __all__ = [
 ]
 
 SPLITS = ("train", "test")
-
-
-class EmptySplit(PosekitError):
-    """The data set is there, but none of its labelled pictures belongs to the split."""
 
 
 @dataclass(frozen=True)

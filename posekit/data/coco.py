@@ -14,7 +14,7 @@ from ..errors import PosekitError
 from ..skeletons import COCO
 from ._cache import cached
 from ._columns import Annotations, Folder
-from ._files import column, load_json, load_records, need_folder, remedy
+from ._files import EmptySplit, column, load_json, load_records, need_folder, remedy
 
 SETS = {"train": "train2017", "test": "val2017"}
 DETECTIONS = "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
@@ -150,7 +150,7 @@ def annotation_file(root: Path, split: str) -> Path:
 def _labels(folder: Path, split: str) -> Path:
     path = folder / "annotations" / f"person_keypoints_{SETS[split]}.json"
     if not path.is_file():
-        raise PosekitError(f"{path} is missing. {remedy('COCO', folder)}")
+        raise EmptySplit(f"{path} is missing. {remedy('COCO', folder)}")
     return path
 
 

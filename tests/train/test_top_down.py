@@ -145,6 +145,18 @@ def test_a_folder_with_pictures_of_one_split_is_scored_with_its_labels(root, tmp
         assert official(source, exact, tmp_path).mean == pytest.approx(1.0)
 
 
+def test_val2017_alone_is_enough_to_score(root, tmp_path):
+    moved(root, tmp_path, "val2017")
+    (folder,) = tmp_path.iterdir()
+    (folder / "annotations").unlink()
+    (folder / "annotations").mkdir()
+    name = "annotations/person_keypoints_val2017.json"
+    (folder / name).symlink_to(data.find("COCO", root) / name)
+    wishes = {"dataset": "COCO", "source": "real", "data_root": str(tmp_path)}
+    tables = splits(bind("hrnet", wishes).recipe, tmp_path, "real")
+    assert len(tables["test"]) and "the test split only" in " ".join(tables["test"].notes)
+
+
 def test_images_without_pictures_are_left_out_of_the_score(root, tmp_path):
     moved(root, tmp_path, "train2017")
     (folder,) = tmp_path.iterdir()
