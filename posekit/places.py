@@ -34,7 +34,7 @@ def project_root() -> Path:
 def reports_root() -> Path:
     """Where run folders are written: POSEKIT_REPORTS, else reports/ of the project."""
     given = os.environ.get("POSEKIT_REPORTS")
-    return Path(given).expanduser().absolute() if given else project_root() / "reports"
+    return Path(os.path.expanduser(given)).absolute() if given else project_root() / "reports"
 
 
 def data_root(given: str | None = None) -> Path:

@@ -1,5 +1,6 @@
 """Build: the network, its cost, and how its family is fed, taught and read."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def _start_backbone(model: nn.Module, backbone: str) -> str:
     if backbone == "none":
         return ""
     if backbone != "auto":
-        return str(init_backbone(model, Path(backbone).expanduser()))
+        return str(init_backbone(model, Path(os.path.expanduser(backbone))))
     try:
         return str(init_backbone(model))
     except PosekitError as error:

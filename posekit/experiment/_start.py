@@ -77,7 +77,7 @@ def start(paper: str, namespace: dict[str, Any]) -> Experiment:
     fitting = [name for name in list_models() if describe(name).centre_map == family]
     if recipe.network not in fitting:
         raise PosekitError(f"network={recipe.network!r}: choose one of {', '.join(fitting)}")
-    if recipe.init and not Path(recipe.init).expanduser().exists():
+    if recipe.init and not Path(os.path.expanduser(recipe.init)).exists():
         raise PosekitError(f"init={recipe.init!r}: there is no such run folder or weights file")
     machine = choose_machine(recipe)
     return Experiment(bound, open_run(bound), machine)

@@ -1,6 +1,7 @@
 """Parameters, networks and people of the occlusion study."""
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -158,7 +159,7 @@ def start(namespace: dict[str, Any]) -> Study:
     given = check(StudyRecipe, namespace, title)
     recipe = StudyRecipe(**given)
     sources = list(recipe.networks) or newest_runs(recipe.dataset)
-    first = read_record(Path(sources[0]).expanduser()) if sources else {}
+    first = read_record(Path(os.path.expanduser(sources[0]))) if sources else {}
     dataset = dataset_name(recipe.dataset or first.get("dataset") or "COCO")
     wanted_source = recipe.source
     if wanted_source == "auto" and recipe.data_root is None:
