@@ -231,6 +231,39 @@ PENN_TEST_ORDER = tuple(POSE_MACHINE.index(*("head_top", *PENN_ACTION.joints[1:]
 PENN_TEST_ORDER_AS_PRINTED = (0, 2, 5, 3, 6, 4, 7, 8, 11, 9, 12, 10, 13)
 
 
+def heatmap_accuracy(
+    maps: np.ndarray, target: np.ndarray, threshold: float = 0.5, faithful: bool = False
+) -> tuple[float, np.ndarray]:
+    """The progress number that the top-down references print while training, no result.
+
+    A joint is right when its peak lies less than `threshold` tenths of the map from the target's,
+    x measured in widths and y in heights; targets in the first two rows or columns do not count.
+
+    Args:
+        maps: (B, K, H, W).
+        target: (B, K, H, W).
+        threshold: share of a tenth of the map.
+        faithful: measure x in heights and y in widths, as the references do by mistake.
+
+    Returns:
+        The mean over the joints that count, and (K,) shares 0..1, NaN for those that do not.
+    """
+    height, width = maps.shape[-2:]
+
+    def peaks(values: np.ndarray) -> np.ndarray:
+        flat = values.reshape(*values.shape[:2], -1)
+        y, x = np.divmod(flat.argmax(-1), width)
+        return np.stack([x, y], -1) * (flat.max(-1) > 0)[..., None]
+
+    unit = np.array([height, width] if faithful else [width, height]) / 10
+    found, wanted = peaks(maps), peaks(target)
+    counted = (wanted > 1).all(-1)
+    right = (np.linalg.norm((found - wanted) / unit, axis=-1) < threshold) & counted
+    number = counted.sum(0)
+    shares = np.where(number > 0, right.sum(0) / number.clip(1), np.nan)
+    return (float(np.nanmean(shares)) if number.any() else float("nan")), shares
+
+
 def mobilepose_pck(
     predicted: np.ndarray, truth: np.ndarray, visible: np.ndarray, threshold: float = 0.2
 ) -> Score:

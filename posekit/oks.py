@@ -193,8 +193,24 @@ def soft_oks_nms(
             rank[people[rows, best]] = step
             waiting[rows, best] = False
             overlap = _overlap(points[:, rows], sizes[rows], best)
-            left[rows] *= np.exp(-np.square(overlap) / threshold)
+            left[rows] = lowered(left[rows], overlap, threshold)
     return _ranked(image_ids, rank)
+
+
+def lowered(
+    scores: np.ndarray, overlap: np.ndarray, threshold: float, rule: str = "gaussian"
+) -> np.ndarray:
+    """Scores of detections that overlap a better one, lowered (Bodla et al. 2017).
+
+    Args:
+        scores: any shape.
+        overlap: similarity 0..1 to the better one, of that shape.
+        threshold: width of the Gaussian, or the similarity from which "linear" lowers.
+        rule: "gaussian", exp(-overlap^2 / threshold), or "linear", 1 - overlap.
+    """
+    if rule == "gaussian":
+        return scores * np.exp(-np.square(overlap) / threshold)
+    return scores * np.where(overlap >= threshold, 1 - overlap, 1)
 
 
 def _by_image(image_ids: np.ndarray, scores: np.ndarray) -> Iterator[np.ndarray]:

@@ -245,3 +245,10 @@ def test_pckh_of_mpii():
     }
     at_half = metrics.pckh_at(predicted, truth, visible, reference, 0.5)
     assert at_half["mean@0.5"] == pytest.approx(score.mean)
+
+
+def test_both_rules_of_soft_nms_lower_as_the_reference_does():
+    record = DATA["rescore"]
+    given = np.array(record["scores"]), np.array(record["overlap"]), record["thresh"]
+    for rule in ("gaussian", "linear"):
+        np.testing.assert_allclose(oks.lowered(*given, rule), record[rule], rtol=1e-3, atol=1e-6)

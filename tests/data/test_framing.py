@@ -1,13 +1,18 @@
 """How boxes become crops: pose machines' squares and the top-down networks' aspect boxes."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from posekit import geometry
-from posekit.data.framing import Framing, TopDownAugmentation, UniformAugmentation
+from posekit.data.framing import Framing, TopDownAugmentation, UniformAugmentation, well_centred
 from posekit.skeletons import COCO
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "topdown"
 
 BOX = np.array([[100.0, 50, 140, 130]])  # 40 x 80
 
@@ -77,3 +82,13 @@ def test_probabilities_at_the_ends(prob):
     quiet = TopDownAugmentation(COCO, 0.75, prob, 0.0, 30.0, prob, prob)
     for d in draws(quiet, 50):
         assert d.flip == bool(prob) and (d.rotation != 0) == bool(prob)
+
+
+def test_people_out_of_the_middle_are_those_of_the_reference():
+    record = json.loads((GOLDEN / "func_augment_core.json").read_text())["select_data"]
+    joints, seen, centres, scales = (
+        np.array([r[name] for r in record["records"]])
+        for name in ("joints", "vis", "center", "scale")
+    )
+    kept = well_centred(joints, seen > 0, centres, 200 * scales)
+    assert np.flatnonzero(kept).tolist() == record["kept"]

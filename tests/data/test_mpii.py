@@ -1,11 +1,15 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.io import savemat
 
 from posekit.data import load, mpii
+from posekit.data.framing import Framing
 from posekit.errors import PosekitError
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "topdown"
 
 
 def person(i: int, **changed) -> dict:
@@ -168,3 +172,21 @@ def test_training_head_size_agrees_with_the_official_one(real):
     ours = 0.75 * np.linalg.norm(truth.keypoints[:, 9] - truth.keypoints[:, 8], axis=-1)
     ratio = truth.head_size[seen] / ours[seen]
     assert np.quantile(ratio, [0.05, 0.5, 0.95]) == pytest.approx([1, 1, 1], abs=1e-4)
+
+
+def test_records_are_those_of_the_reference(tmp_path):
+    """The fourth record has no centre, so there is nothing to crop about."""
+    golden = json.loads((GOLDEN / "func_records.json").read_text())
+    (tmp_path / "annot").mkdir()
+    (tmp_path / "annot" / "train.json").write_text(json.dumps(golden["mpii_annotations"]))
+    people = mpii.read(tmp_path, "train", "real")
+    framing = Framing((256, 256), 1.25, half_pixel=False, drop=15 / 200, fill=0)
+    centres, sides = framing.place(people.boxes.astype(float))
+    for row, record in enumerate(golden["mpii_records"]):
+        joints = np.array(record["joints_xy_vis"])
+        np.testing.assert_array_equal(people.visible[row], joints[:, 2] > 0)
+        seen = people.visible[row]
+        np.testing.assert_allclose(people.keypoints[row][seen], joints[seen, :2], atol=1e-3)
+        if row < 3:
+            np.testing.assert_allclose(centres[row], record["center"], atol=1e-3)
+            assert sides[row] / 200 == pytest.approx(record["scale"][0], abs=1e-5)
