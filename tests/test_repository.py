@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 from types import NoneType
@@ -94,6 +95,16 @@ def test_ruff_is_content(words):
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_test_is_collected_and_every_module_linted(pytestconfig):
+    code = {path.relative_to(ROOT) for path in project_files() if path.suffix == ".py"}
+    skipped = pytestconfig.getini("norecursedirs")
+    folders = {part for path in code for part in path.parts[:-1] if path.parts[0] == "tests"}
+    assert not [part for part in folders if any(fnmatch(part, bad) for bad in skipped)]
+    listing = [sys.executable, "-m", "ruff", "check", "--show-files", "."]
+    done = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True)
+    assert not code - {Path(line).relative_to(ROOT) for line in done.stdout.splitlines()}
 
 
 @by_file

@@ -23,7 +23,6 @@ class EmptySplit(PosekitError):
     """The data set is there, but nothing of one split: no labels, or no labelled picture."""
 
 
-
 def need_folder(root: Path, dataset: str) -> Path:
     """The folder of a data set below the data root; its absence is an error."""
     folder = find_data(dataset, Path(root))
