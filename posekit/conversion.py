@@ -14,6 +14,7 @@ from torch import nn
 
 from . import results
 from .errors import PosekitError
+from .knobs import NETWORK_OPTIONS
 from .models import create_model, describe, list_models
 from .parameters import Parameters, check, problems
 from .places import near, project_root
@@ -49,8 +50,7 @@ class Wishes(Parameters):
     folder: str | None = Field(None, description="where to write; None: a new one in reports/")
 
 
-OPTIONS = ("width", "attention", "gcb", "survival", "p_last")
-NOTED = ("network", "num_keypoints", *OPTIONS, "skeleton", "image_size")
+NOTED = ("network", "num_keypoints", *NETWORK_OPTIONS, "skeleton", "image_size")
 _BY_JOINTS = {17: "coco", 16: "mpii"}
 
 
@@ -82,7 +82,7 @@ class Conversion:
     @property
     def options(self) -> dict[str, Any]:
         """The network's options where they differ from the usual."""
-        values = {name: getattr(self.wishes, name) for name in OPTIONS}
+        values = {name: getattr(self.wishes, name) for name in NETWORK_OPTIONS}
         own = {n: v for n, v in values.items() if v != Wishes.model_fields[n].default}
         return {name: None if value == "none" else value for name, value in own.items()}
 
@@ -181,7 +181,7 @@ def _noted(files: list[Path]) -> dict[str, Any]:
         recipe = first / "params.yaml"
         if recipe.is_file():
             values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-            noted = {n: values[n] for n in (*OPTIONS, "image_size") if n in values} | noted
+            noted = {n: values[n] for n in (*NETWORK_OPTIONS, "image_size") if n in values} | noted
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise PosekitError(f"{first}: what it says about its network is damaged: {error}") from None
     return {name: value for name, value in noted.items() if value is not None}

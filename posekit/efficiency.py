@@ -12,14 +12,14 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
-import yaml
 from torch import nn
 
 from . import viz
+from .errors import PosekitError
+from .estimator.told import recipe_of_run
 from .evaluate import final_beliefs
-from .experiment import Experiment, make_task, network_of
+from .experiment import Experiment, make_task, network_of, one_clip, shapes_only
 from .models import Cost, cost
-from .parameters import problems
 from .recipes import RECIPES, Recipe, TopDownRecipe
 from .report import headline
 from .results import all_runs
@@ -110,15 +110,11 @@ def compare_runs(experiment: Experiment) -> Any:
 
 def recipe_of(folder: Path) -> Recipe | None:
     """The recipe of a run, None where today's posekit would not take it any more."""
-    try:
-        values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return None
     paper = folder.name.partition("-")[0]
-    if not isinstance(values, dict) or paper not in RECIPES:
+    try:
+        return recipe_of_run(folder, paper) if paper in RECIPES else None
+    except PosekitError:
         return None
-    values |= {"paper": paper}
-    return None if problems(RECIPES[paper], values) else RECIPES[paper].model_validate(values)
 
 
 def contenders(recipe: Recipe, full: bool = True) -> dict[str, Recipe]:
@@ -148,13 +144,8 @@ def _title_of(recipe: Recipe) -> str:
 
 def price(recipe: Recipe, joints: Skeleton) -> Cost:
     """What a recipe's network costs for one image or clip."""
-    with torch.device("meta"):
-        model = network_of(recipe, joints)
-    about = model.description
-    h, w = recipe.image_size
-    lead = (1, recipe.frames) if about.kind == "clip" else (1,)
-    shapes = [(*lead, 3, h, w)] + [(1, 1, h, w)] * about.centre_map
-    return cost(model, *(torch.empty(shape, device="meta") for shape in shapes))
+    model = shapes_only(recipe, joints)
+    return cost(model, *one_clip(model, recipe.image_size, getattr(recipe, "frames", 1)))
 
 
 def _timed(recipe: Recipe, joints: Skeleton) -> tuple[Task, tuple[int, ...]]:

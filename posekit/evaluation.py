@@ -16,7 +16,7 @@ from torch import nn
 
 from . import data
 from .errors import PosekitError
-from .estimator.opening import noted_skeleton, read_params, recipe_of_run
+from .estimator.told import noted_skeleton, told_recipe, trained_run
 from .experiment import (
     Experiment,
     error_gallery,
@@ -29,19 +29,17 @@ from .experiment import (
     one_clip,
     open_run,
     recipe_of_network,
+    shapes_only,
 )
-from .knobs import EvaluateRecipe, PoseMachineRecipe, Recipe, TopDownRecipe
+from .knobs import NETWORK_OPTIONS, EvaluateRecipe, PoseMachineRecipe, Recipe, TopDownRecipe
 from .models import Description, cost, describe, list_models
 from .parameters import check
 from .places import near, project_root, smoke
-from .recipes import RECIPES, Bound, resolve_source
-from .results import read_record
+from .recipes import Bound, resolve_source
 from .skeletons import SKELETONS, Skeleton, convert
 from .train.loop import choose_machine
-from .weights import RUN_WEIGHTS, load_weights, read_metadata
-from .weights.files import read_file
+from .weights import RUN_WEIGHTS, load_weights
 from .weights.onnx_in import OnnxNetwork, load_onnx
-from .weights.whose import owner_of
 
 __all__ = [
     "EvaluateRecipe",
@@ -195,15 +193,18 @@ def _stored_network(path: Path, recipe: EvaluateRecipe) -> Subject:
 
 def _named_network(recipe: EvaluateRecipe) -> Subject:
     weights = _place(recipe.weights) if recipe.weights else None
-    told: dict[str, Any] = {"width": recipe.width or (1.0 if weights else 0.25)}
-    if weights is not None:
-        told |= _seen_options(recipe.model, weights, told["width"])
-    usual = recipe_of_network(recipe.model, recipe.dataset, told)
+    if weights is None:
+        usual = recipe_of_network(recipe.model, recipe.dataset, {"width": recipe.width or 0.25})
+    else:
+        if not weights.exists():
+            raise PosekitError(f"weights={weights}: there is no such file or run folder")
+        file = weights / RUN_WEIGHTS if weights.is_dir() else weights
+        known = {} if recipe.width is None else {"width": recipe.width}
+        usual = told_recipe(recipe.model, file, recipe.dataset, known)
     own = {"init", "source", "data_root", "resume", "recipe", "dataset"}
     values = usual.model_dump(exclude=own)
     joints = data.dataset(recipe.dataset).skeleton
-    with torch.device("meta"):
-        about = network_of(usual, joints).description
+    about = shapes_only(usual, joints).description
     about = replace(about, skeleton=describe(recipe.model).skeleton)
 
     def make(joints: Skeleton) -> nn.Module:
@@ -213,8 +214,8 @@ def _named_network(recipe: EvaluateRecipe) -> Subject:
         return model
 
     if weights is not None:
-        options = "".join(f", {n} {v}" for n, v in told.items() if n != "width")
-        story = f"weights of {weights.name}{options}"
+        options = [f"{n} {getattr(usual, n)}" for n in usual.options() if n in NETWORK_OPTIONS]
+        story = ", ".join([f"weights of {weights.name}", *options])
     else:
         values["image_size"] = (64, 64) if about.centre_map else (128, 128)
         story = "RANDOM weights, because none were given: this shows the pipeline and is no result"
@@ -222,32 +223,9 @@ def _named_network(recipe: EvaluateRecipe) -> Subject:
     return Subject(about, make, story, type(usual), values, origin)
 
 
-def _seen_options(network: str, weights: Path, width: float) -> dict[str, Any]:
-    """What the names of the stored tensors tell of a network's options, as knobs.
-
-    Raises:
-        PosekitError: there is no such file.
-    """
-    if not weights.exists():
-        raise PosekitError(f"weights={weights}: there is no such file or run folder")
-    if weights.suffix.lower() == ".caffemodel":
-        return {}
-    file = weights / RUN_WEIGHTS if weights.is_dir() else weights
-    options = owner_of(read_file(file).tensors, [network], width=width).options
-    return {name: "none" if value is None else value for name, value in options.items()}
-
-
 def _trained_network(folder: Path) -> Subject:
-    record, weights = read_record(folder), folder / RUN_WEIGHTS
-    paper = record.get("paper")
-    if not isinstance(paper, str) or paper not in RECIPES or not weights.is_file():
-        raise PosekitError(
-            f"model={folder}: this run left no {RUN_WEIGHTS}; choose a finished training run"
-        )
-    kind = RECIPES[paper]
-    known = kind.model_fields.keys() - {"init", "source", "data_root", "resume"}
-    values = {n: v for n, v in read_params(folder).items() if n in known and v is not None}
-    noted = noted_skeleton(weights, read_metadata(weights))
+    record, told, weights = trained_run(folder)
+    noted = noted_skeleton(weights)
     if noted is None:
         raise PosekitError(
             f"{weights}: its metadata lack skeleton, the joints that it was trained on: copy the "
@@ -260,13 +238,12 @@ def _trained_network(folder: Path) -> Subject:
         load_weights(model, weights)
         return model
 
-    told = recipe_of_run(folder, paper, values)
-    with torch.device("meta"):
-        about = replace(network_of(told, trained_on).description, skeleton=trained_on.name)
+    about = replace(shapes_only(told, trained_on).description, skeleton=trained_on.name)
     story = f"weights of the run {folder.name}, trained on {record.get('dataset', told.dataset)}"
     if record.get("source") == "sample":
         story += " (generated sample)"
-    return Subject(about, make, story, kind, values | {"paper": paper}, "the run")
+    values = told.model_dump(exclude={"init", "source", "data_root", "resume"})
+    return Subject(about, make, story, type(told), values, "the run")
 
 
 def _usual(about: Description, dataset: str) -> tuple[type[Recipe], dict[str, Any]]:
@@ -308,7 +285,8 @@ def build(evaluation: Evaluation) -> str:
         )
     torch.manual_seed(0)
     model = subject.make(joints)
-    about, inputs = model.description, one_clip(model, clips)
+    about = model.description
+    inputs = one_clip(model, clips.image_size, clips.rows.shape[1])
     if about.num_keypoints not in (0, len(joints)):
         raise PosekitError(
             f"{about.name} returns {about.num_keypoints} maps, {joints.name} has {len(joints)} "

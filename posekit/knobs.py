@@ -15,6 +15,9 @@ NotNegative = Annotated[float, Field(ge=0)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
 Pixels = Annotated[int, Field(ge=16, multiple_of=8)]
 
+# Knobs that decide which network is built; a weight file notes those of its own.
+NETWORK_OPTIONS = ("width", "attention", "gcb", "survival", "p_last")
+
 
 class Recipe(Parameters):
     """What every paper's notebook has."""

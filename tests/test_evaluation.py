@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from posekit import evaluation as lab
-from posekit import export_onnx, results
+from posekit import experiment, export_onnx, results
 from posekit.errors import PosekitError
 from posekit.estimator import Wanted, open_estimator
 from posekit.evaluation import EvaluateRecipe
@@ -124,6 +124,20 @@ def test_a_run_of_unknown_joints_is_refused(trained, noted, message):
     save_weights(create_model("hourglass_1", 17, width=0.1), path, noted)
     found = refusal(source="sample", model=str(trained))
     assert str(path) in found and message in found
+
+
+def test_a_weights_file_alone_tells_the_options_of_its_network(monkeypatch):
+    monkeypatch.setenv("POSEKIT_SMOKE", "1")
+    wishes = {"dataset": "COCO", "source": "sample", "workers": 0, "epochs": 1, "width": 0.03}
+    made = experiment.start("lsdnet", wishes | {"survival": "constant", "p_last": 0.75})
+    for step in (experiment.load, experiment.build, experiment.train):
+        step(made)
+    file = made.run.folder / "weights.safetensors"
+    alone = lab.start({"source": "sample", "model": "lsdnet_w32", "weights": str(file)})
+    assert "survival constant, p_last 0.75" in alone.subject.story
+    models = made.task.model, open_estimator(str(file), PLAIN).task.model
+    kept = [[m.survival for m in net.modules() if hasattr(m, "survival")] for net in models]
+    assert kept[0] == kept[1] and 0.75 in kept[0]
 
 
 def test_random_weights_are_called_random(reports):

@@ -6,7 +6,15 @@ evaluate_leniently, error_gallery, heatmaps, clip_gif, finish: each takes the ex
 """
 
 from ._data import crops_of, hold_out, load
-from ._network import build, first_loss, make_task, network_of, one_clip, recipe_of_network
+from ._network import (
+    build,
+    first_loss,
+    make_task,
+    network_of,
+    one_clip,
+    recipe_of_network,
+    shapes_only,
+)
 from ._pictures import (
     clip_gif,
     codec_check,
@@ -44,6 +52,7 @@ __all__ = [
     "open_run",
     "prediction_picture",
     "sample_grid",
+    "shapes_only",
     "start",
     "train",
 ]

@@ -36,14 +36,14 @@ def build(experiment: Experiment) -> str:
     notes = [_start_backbone(model, getattr(recipe, "backbone", "none"))]
     if recipe.init:
         notes.append(str(load_weights(model, recipe.init)))
-    about, inputs = model.description, one_clip(model, clips)
+    frames = clips.rows.shape[1]
+    about, inputs = model.description, one_clip(model, clips.image_size, frames)
     price = cost(model, *inputs)
     experiment.run.update(params_count=price.params, gmacs=price.gmacs, paper_title=about.paper)
     model.to(device)
     if recipe.channels_last and device.type != "mps":
         model.to(memory_format=torch.channels_last)
     experiment.task = make_task(recipe, model, clips.skeleton)
-    frames = clips.rows.shape[1]
     lines = [
         f"{about.name}: {about.paper}",
         f"input {' and '.join(str(tuple(i.shape)) for i in inputs)} {about.colour}, "
@@ -124,11 +124,10 @@ def make_task(recipe: Recipe, model: nn.Module, joints: Skeleton) -> Task:
     )
 
 
-def one_clip(model: nn.Module, clips: Clips) -> list[torch.Tensor]:
+def one_clip(model: nn.Module, image_size: tuple[int, int], frames: int) -> list[torch.Tensor]:
     """Inputs of the right shape for one clip: frames or an image, perhaps a centre map."""
-    (h, w), frames = clips.image_size, clips.rows.shape[1]
     lead = (1, frames) if model.description.kind == "clip" else (1,)
-    shapes = [(*lead, 3, h, w)] + [(1, 1, h, w)] * model.description.centre_map
+    shapes = [(*lead, 3, *image_size)] + [(1, 1, *image_size)] * model.description.centre_map
     return [torch.empty(shape, device="meta") for shape in shapes]
 
 

@@ -8,12 +8,13 @@ from .. import metrics, viz
 from ..data.clips import loader
 from ..errors import PosekitError
 from ..evaluate import predict, quick
+from ..knobs import NETWORK_OPTIONS
 from ..recipes import Recipe
 from ..train import distributed
 from ..train.loop import Log
 from ..train.progress import bar, epoch_lines
 from ..train.rounds import fit_rounds, rounds_of
-from ..weights import save_weights
+from ..weights import RUN_WEIGHTS, save_weights
 from ._start import Experiment
 
 if TYPE_CHECKING:
@@ -69,16 +70,20 @@ def train(experiment: Experiment) -> "pd.DataFrame":
     about = model.description
     save_weights(
         model,
-        run.folder / "weights.safetensors",
+        run.folder / RUN_WEIGHTS,
         {
             "model": about.name,
             "paper": about.paper,
             "skeleton": experiment.train.skeleton.name,
             "colour": about.colour,
             "image_size": str(list(recipe.image_size)),
-            "width": str(recipe.width),
             "run": run.folder.name,
             "data": run.label,
+            **{
+                n: str(getattr(recipe, n))
+                for n in NETWORK_OPTIONS
+                if n in type(recipe).model_fields
+            },
         },
     )
     return pd.DataFrame(experiment.log.records)
