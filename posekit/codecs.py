@@ -158,7 +158,8 @@ def argmax(maps: Tensor) -> tuple[Tensor, Tensor]:
 def quarter_offset(maps: Tensor, cells: Tensor) -> Tensor:
     """Move each peak a quarter cell towards its higher neighbour, as HRNet and Hourglass do.
 
-    Peaks in columns or rows 0, 1 and the last stay where they are, as in all the references.
+    Peaks in columns or rows 0, 1 and the last stay where they are, as in all the references; maps
+    with fewer than four rows or columns have no others.
 
     Args:
         maps: (..., H, W).
@@ -168,6 +169,8 @@ def quarter_offset(maps: Tensor, cells: Tensor) -> Tensor:
         (..., 2) cells.
     """
     H, W = maps.shape[-2:]
+    if min(H, W) < 4:
+        return cells
     x, y = (cells + 0.5).long().unbind(-1)
     inside = (x > 1) & (x < W - 1) & (y > 1) & (y < H - 1)
     x, y = x.clamp(1, W - 2), y.clamp(1, H - 2)

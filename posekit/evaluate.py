@@ -1,6 +1,6 @@
 """Predict a split and score it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from . import data, metrics, oks
+from .average_precision import coco_keypoint_ap, results_from_arrays
 from .data import coco, lsp, mpii, penn_action
 from .data._files import load_records
 from .data.clips import Clips
@@ -159,16 +160,17 @@ def _average_precision(
     """
     people = clips.people
     images = np.array([int(Path(name).stem) for name in people.image.tolist()])
+    heights = np.nan_to_num(heights, posinf=0, neginf=0)  # of a network that has diverged
     scores = oks.rescore(heights, people.score, IN_VISIBILITY)
     areas = clips.framing.areas(clips.sides)[clips.clip_of_row]
     suppress = oks.soft_oks_nms if soft else oks.oks_nms
     kept = suppress(images, keypoints, scores, areas, OKS_NMS)
-    results = oks.results_from_arrays(*(c[kept] for c in (images, keypoints, heights, scores)))
+    results = results_from_arrays(*(c[kept] for c in (images, keypoints, heights, scores)))
     split = coco.set_of(people)
     truth = coco.annotation_file(root, split)
     there, count = coco.pictured(root, split)
     part = split != people.split or split != "test"  # of the pictures: a validation part, say
-    numbers = oks.coco_keypoint_ap(truth, results, set((images if part else there).tolist()))
+    numbers = coco_keypoint_ap(truth, results, set((images if part else there).tolist()))
     detected = not people.visible.any()
     sentence = (
         f"COCO keypoint AP with {'detected' if detected else 'ground-truth'} boxes, "
@@ -177,7 +179,7 @@ def _average_precision(
     if not part and len(there) < count:
         sentence += f"; over {len(there)} of {count} images, the others have no picture here"
     if detected:
-        some = oks.coco_keypoint_ap(truth, results, set(images.tolist()))["AP"]
+        some = coco_keypoint_ap(truth, results, set(images.tolist()))["AP"]
         sentence += (
             f"; over the {len(set(images.tolist()))} images with a detection AP is {some:.4f}"
         )
@@ -243,16 +245,30 @@ def score(
     if split not in (None, "test"):
         raise PosekitError(f"posekit.score knows the test split of {name}, not {split!r}")
     if name == "LSP":
-        return _score_lsp(np.asarray(predictions, float), place)
+        return _score_lsp(_numbers("LSP predictions", predictions), place)
     if name == "MPII":
-        return _score_mpii(np.asarray(predictions, float), place)
+        return _score_mpii(_numbers("MPII predictions", predictions), place)
     return _score_coco(predictions, place)
+
+
+def _numbers(what: str, values: Any) -> np.ndarray:
+    """Predictions as an array of real numbers."""
+    try:
+        found = np.asarray(values)
+    except (TypeError, ValueError):  # lists of several lengths
+        found = np.empty(0, object)
+    if found.dtype.kind not in "iuf":
+        raise PosekitError(f"{what}: not an array of numbers, x and y in pixels of every joint")
+    return found.astype(float)
 
 
 def _score_coco(results: list[dict] | str | Path, root: Path) -> Score:
     if isinstance(results, str | Path):
         results = load_records(Path(results))
-    numbers = oks.coco_keypoint_ap(coco.annotation_file(root, "test"), results)
+    if not isinstance(results, Iterable):
+        raise PosekitError("COCO predictions are a list of result dicts or a results json")
+    results = list(results)
+    numbers = coco_keypoint_ap(coco.annotation_file(root, "test"), results)
     sentence = "COCO keypoint AP over all images of val2017, results as given"
     return Score(numbers["AP"], numbers, "AP", sentence, len(results))
 
@@ -277,7 +293,13 @@ def _score_penn_action(
     labels = penn_action.labels(root)
     if split not in (None, "test", "train"):
         raise PosekitError(f"Penn Action has the splits train and test, not {split!r}")
-    given = {int(key): np.asarray(value, float) for key, value in predictions.items()}
+    if not isinstance(predictions, Mapping):
+        raise PosekitError("Penn Action predictions are a mapping of sequence id to (n, 13, 2)")
+    given = {}
+    for key, value in predictions.items():
+        if not str(key).isdecimal():
+            raise PosekitError(f"Penn Action predictions: {key!r} is no sequence id")
+        given[int(key)] = _numbers(f"Penn Action sequence {key}", value)
     in_split = labels["train"] == (split == "train") if split else labels["sequence"] > 0
     known = np.unique(labels["sequence"][in_split])
     strange = sorted(set(given) - set(known.tolist()))

@@ -30,10 +30,11 @@ from .experiment import (
     open_run,
     recipe_of_network,
     shapes_only,
+    try_shapes,
 )
 from .knobs import NETWORK_OPTIONS, EvaluateRecipe, PoseMachineRecipe, Recipe, TopDownRecipe
 from .models import Description, cost, describe, list_models
-from .parameters import check
+from .parameters import check, problems
 from .places import near, project_root, smoke
 from .recipes import Bound, resolve_source
 from .skeletons import SKELETONS, Skeleton, convert
@@ -109,7 +110,11 @@ def start(namespace: dict[str, Any]) -> Evaluation:
     values |= {n: getattr(recipe, n) for n in ("eval_split", "device", "precision", "workers")}
     values["interactive"] = recipe.interactive
     known = {n: v for n, v in values.items() if n in subject.kind.model_fields}
+    if found := problems(subject.kind, known):
+        raise PosekitError("\n  ".join([f"{title} {subject.story}", *found]))
     told = subject.kind.model_validate(known)
+    if told.network in list_models():
+        try_shapes(told, data.dataset(recipe.dataset).skeleton)
     filled = _eaten(subject.about) | {n: getattr(told, n) for n in _shared(told)}
     filled = {n: v for n, v in filled.items() if n not in given and v is not None}
     if "width" not in subject.values:
@@ -255,7 +260,7 @@ def _usual(about: Description, dataset: str) -> tuple[type[Recipe], dict[str, An
         never |= {"scale_range": (1.0, 1.0), "lr_step": 1, "frames": frames}
         test = {"image_size": (368, 368), "sigma": 7.0, "box_padding": 1.25}
         return PoseMachineRecipe, never | test
-    never |= {"scale_factor": 0.0, "lr_milestones": (1,)}
+    never |= {"scale_factor": 0.0, "lr_milestones": (1,), "shift_heatmap": not about.half_pixel}
     size = (256, 256) if dataset == "MPII" else (256, 192)
     return TopDownRecipe, never | {"image_size": size, "sigma": 2.0}
 
@@ -303,12 +308,13 @@ def build(evaluation: Evaluation) -> str:
     )
     model.to(evaluation.machine.device)
     evaluation.task = make_task(recipe, model, joints)
+    legacy = "" if is_file else f", {price.legacy_gflops:.3f} GFLOPs as HRNet's repository counts"
     lines = [
         f"{about.name}: {about.paper}",
         subject.story,
         f"input {' and '.join(str(tuple(i.shape)) for i in inputs)} {about.colour}, "
         f"output {price.output}, joints of {joints.name}",
-        f"{price.params:,} parameters, {price.gmacs:.3f} GMACs",
+        f"{price.params:,} parameters, {price.gmacs:.3f} GMACs{legacy}",
     ]
     evaluation.network = "\n".join(lines)
     return evaluation.network

@@ -89,7 +89,7 @@ def half_body_box(
 
     Returns:
         centre (2,), the mean of the joints, and size (2,) as (w, h), image pixels; None when fewer
-        than two joints are visible in the half.
+        than two joints are visible in the half, or all are in one place.
     """
     heads = rng.random() < (0.69 if faithful else 0.5)
     half, other = visible & upper, visible & ~upper
@@ -98,7 +98,10 @@ def half_body_box(
     if half.sum() < 2:
         return None
     joints = keypoints[half]
-    return joints.mean(0), padding * _to_aspect(np.ptp(joints, axis=0), aspect)
+    extent = np.ptp(joints, axis=0)
+    if not extent.any():
+        return None
+    return joints.mean(0), padding * _to_aspect(extent, aspect)
 
 
 def union_box(boxes: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
-Pixels = Annotated[int, Field(ge=16, multiple_of=8)]
+Pixels = Annotated[int, Field(ge=16)]
 
 # Knobs that decide which network is built; a weight file notes those of its own.
 NETWORK_OPTIONS = ("width", "attention", "gcb", "survival", "p_last")

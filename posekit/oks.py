@@ -1,28 +1,18 @@
-"""Object keypoint similarity, removal of duplicate people, and COCO's keypoint AP.
+"""Object keypoint similarity, and the removal of duplicate people by it.
 
 The similarity of two poses is the mean over their joints of exp(-d^2 / (2 (2 sigma)^2 area)), d in
 pixels, area in square pixels and one sigma a joint; 1 is perfect. Between a detection and the truth
 the area is the annotated one and only annotated joints count; between two detections it is the mean
 of their (padded) boxes and every joint counts.
-
-COCO numbers are pycocotools' own, 0..1; -1 where a size class has nobody.
 """
 
-import contextlib
-import io
-import json
-from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from .errors import PosekitError
 from .skeletons import COCO
 
-COCO_METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
-
-_PERSON = 1  # COCO's category id
 _EPSILON = np.spacing(1)  # pycocotools' guard against an area of 0
 _IMAGES_AT_ONCE = 256  # keeps the arrays of a step of the suppression in the processor's cache
 
@@ -77,7 +67,7 @@ def mean_oks(
     Raises:
         PosekitError: the arrays do not describe the same people.
     """
-    _same_people(predicted=predicted, truth=truth, visible=visible, areas=areas)
+    same_people(predicted=predicted, truth=truth, visible=visible, areas=areas)
     known = visible.any(-1)
     if not known.any():
         return float("nan")
@@ -140,7 +130,7 @@ def oks_nms(
     Raises:
         PosekitError: the arrays do not describe the same people.
     """
-    _same_people(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
+    same_people(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
     rank = np.full(len(scores), -1)
     for people in _by_image(image_ids, scores):
         points, sizes = _scaled(keypoints[people], sigmas), areas[people]
@@ -182,7 +172,7 @@ def soft_oks_nms(
     Raises:
         PosekitError: the arrays do not describe the same people.
     """
-    _same_people(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
+    same_people(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
     rank = np.full(len(scores), -1)
     for people in _by_image(image_ids, scores):
         points, sizes = _scaled(keypoints[people], sigmas), areas[people]
@@ -250,138 +240,8 @@ def _ranked(image_ids: np.ndarray, rank: np.ndarray) -> np.ndarray:
     return rows[np.lexsort((rank[rows], image_ids[rows]))]
 
 
-def _same_people(**columns: np.ndarray) -> None:
+def same_people(**columns: np.ndarray) -> None:
+    """Refuse columns of different lengths."""
     if len({len(column) for column in columns.values()}) > 1:
         lengths = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
         raise PosekitError(f"arrays of the same people differ in length: {lengths}")
-
-
-def results_from_arrays(
-    image_ids: np.ndarray,
-    keypoints: np.ndarray,
-    keypoint_scores: np.ndarray,
-    scores: np.ndarray,
-) -> list[dict[str, Any]]:
-    """Detections as COCO's results format, ready for `json.dump` and `coco_keypoint_ap`.
-
-    Coordinates and keypoint scores are rounded to three decimals, which keeps files small; the
-    scores that rank people are not.
-
-    Args:
-        image_ids: (N,) integers.
-        keypoints: (N, 17, 2) image pixels.
-        keypoint_scores: (N, 17).
-        scores: (N,).
-
-    Raises:
-        PosekitError: the arrays do not describe the same people.
-    """
-    _same_people(
-        image_ids=image_ids, keypoints=keypoints, keypoint_scores=keypoint_scores, scores=scores
-    )
-    triplets = np.concatenate([keypoints, keypoint_scores[..., None]], -1, dtype=float)
-    columns = (image_ids, triplets.reshape(len(triplets), -1).round(3), scores)
-    return [
-        {"image_id": image, "category_id": _PERSON, "keypoints": joints, "score": score}
-        for image, joints, score in zip(*(np.asarray(c).tolist() for c in columns), strict=True)
-    ]
-
-
-def coco_keypoint_ap(
-    gt: str | Path | dict[str, Any],
-    results: list[dict[str, Any]],
-    image_ids: Collection[int] | None = None,
-) -> dict[str, float]:
-    """Keypoint AP of COCO, as pycocotools computes it.
-
-    Args:
-        gt: person_keypoints_*.json, or its content; neither this nor `results` is changed.
-        results: dicts with image_id, category_id, keypoints (51 numbers) and score.
-        image_ids: score these images alone; all of the file otherwise.
-
-    Returns:
-        The ten numbers of `COCO_METRICS`, 0..1; -1 where a size class has nobody.
-
-    Raises:
-        PosekitError: the file is not a keypoint annotation file, or results do not fit it.
-    """
-    from pycocotools.coco import COCO as Index
-    from pycocotools.cocoeval import COCOeval
-
-    truth = _annotations(gt)
-    known = {image["id"] for image in truth["images"]}
-    _check_results(results, known)
-    if image_ids is not None and not set(image_ids) <= known:
-        strange = sorted(set(image_ids) - known)[:5]
-        raise PosekitError(f"image_ids {strange} are not in the annotation file")
-    index = Index()
-    index.dataset = truth
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports every step
-        index.createIndex()
-        # loadRes writes into the dicts it is given.
-        evaluation = COCOeval(index, index.loadRes([dict(r) for r in results]), "keypoints")
-        if image_ids is not None:
-            evaluation.params.imgIds = sorted(set(image_ids))
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return dict(zip(COCO_METRICS, map(float, evaluation.stats), strict=True))
-
-
-def _annotations(gt: str | Path | dict[str, Any]) -> dict[str, Any]:
-    """The content of an annotation file, in dicts that the evaluation may write into."""
-    where = "the annotations" if isinstance(gt, dict) else str(gt)
-    if not isinstance(gt, dict):
-        try:
-            gt = json.loads(Path(gt).read_bytes())
-        except OSError as error:
-            raise PosekitError(f"cannot read {where}: {error.strerror}") from error
-        except ValueError as error:
-            raise PosekitError(f"{where} is not JSON ({error}): download it again") from error
-    tables = ("images", "annotations", "categories")
-    lacking = [name for name in tables if not isinstance(gt, dict) or name not in gt]
-    people = [] if lacking else gt["annotations"]
-    fields = ("id", "image_id", "category_id", "iscrowd", "area", "bbox", "keypoints")
-    lacking += sorted({name for person in people for name in fields if name not in person})
-    if lacking:
-        raise PosekitError(
-            f"{where} has no {', '.join(lacking)}: use COCO's person_keypoints_*.json"
-        )
-    try:
-        people = [{"num_keypoints": _annotated(person), **person} for person in people]
-    except (TypeError, ValueError) as error:
-        raise PosekitError(f"{where}: field keypoints: {error}: download it again") from None
-    return {**gt, "annotations": people}
-
-
-def _annotated(person: dict[str, Any]) -> int:
-    """How many joints of an annotation are marked."""
-    return sum(float(flag) > 0 for flag in person["keypoints"][2::3])
-
-
-def _check_results(results: list[dict[str, Any]], known: set[int]) -> None:
-    """Refuse what pycocotools would stumble over, or score wrongly without a word."""
-    if not results:
-        raise PosekitError("no results to score: COCO results are a list of detections, one a dict")
-    fields = ("image_id", "category_id", "keypoints", "score")
-    for row, result in enumerate(results):
-        lacking = [name for name in fields if name not in result]
-        if lacking:
-            raise PosekitError(f"COCO result {row} has no {', '.join(lacking)}")
-        given = result["keypoints"] if isinstance(result["keypoints"], list | tuple) else ()
-        numbers = [v for v in (*given, result["score"]) if isinstance(v, int | float | np.number)]
-        if len(numbers) != 3 * len(COCO) + 1 or len(given) != 3 * len(COCO):
-            raise PosekitError(
-                f"COCO result {row} has {len(given)} keypoint numbers and the score "
-                f"{result['score']!r}, needed are {3 * len(COCO)}, x, y and score of the joints of "
-                "posekit.skeleton('coco'), and a number"
-            )
-        if result["image_id"] not in known:
-            raise PosekitError(
-                f"COCO result {row} is for image {result['image_id']}, which the annotation file "
-                "does not list: score the split that was predicted"
-            )
-    numbers = np.array([[*result["keypoints"], result["score"]] for result in results], float)
-    broken = np.flatnonzero(~np.isfinite(numbers).all(1))
-    if broken.size:
-        raise PosekitError(f"COCO result {broken[0]} holds NaN or infinite numbers: leave it out")

@@ -62,6 +62,7 @@ def _plain(name: str) -> str:
 def dataset_name(name: str) -> str:
     """The canonical name of a data set, whatever the case and punctuation it is written in."""
     known = {_plain(dataset): dataset for dataset in DATASETS}
+    name = str(name)
     if _plain(name) not in known:
         hint = near(name, DATASETS) or f": choose one of {', '.join(DATASETS)}"
         raise PosekitError(f"unknown dataset {name!r}{hint}")

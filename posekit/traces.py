@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from . import oks
+from .average_precision import results_from_arrays
 from .skeletons import COCO, Skeleton, convert
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class KeypointFiles:
         points, known = convert(keypoints, everything, self._joints, COCO)
         values = convert(np.repeat(scores[..., None], 2, -1), everything, self._joints, COCO)[0]
         heights = np.where(known, values[..., 0], 0)
-        records = oks.results_from_arrays(
+        records = results_from_arrays(
             np.full(len(numbers), frame),
             np.where(known[..., None], points, 0),
             heights,

@@ -168,6 +168,13 @@ def test_dark_leaves_flat_maps_and_borders_alone():
     assert torch.equal(codecs.dark(maps, middle)[:2], middle[:2])
 
 
+@pytest.mark.parametrize("method", codecs.DECODERS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 2), (3, 8)], ids=str)
+def test_small_maps_are_read(method, size):
+    cells, _ = codecs.decode_cells(MAPS[:1, :2, : size[0], : size[1]], method)
+    assert cells.isfinite().all()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 def test_argmax_takes_the_first_of_equals_and_any_type(dtype):
     maps = torch.zeros(2, 6, 5, dtype=dtype, requires_grad=True)

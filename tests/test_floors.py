@@ -10,9 +10,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "posekit"
 FLOORS = (
     "errors places skeletons parts regions geometry parameters knobs recipes codecs metrics oks "
-    "models data occlusion train evaluate weights tables results viz report preparation conversion "
-    "experiment estimator evaluation occlusion_study efficiency stochastic_depth video people "
-    "tracker traces show demo notebook __main__"
+    "models data average_precision occlusion train evaluate weights tables results viz report "
+    "preparation conversion experiment estimator evaluation occlusion_study efficiency "
+    "stochastic_depth video people tracker traces show demo notebook __main__"
 ).split()
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 # Heavy, or in need of a CUDA build of torch: imported where they are used.

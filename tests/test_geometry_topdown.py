@@ -151,6 +151,11 @@ def test_half_bodies(side, value):
             np.testing.assert_allclose(found[1] / 200, expected["scale"], rtol=1e-5)
 
 
+def test_joints_in_one_place_are_no_half_body():
+    upper, rng = np.arange(6) < 3, np.random.default_rng(0)
+    assert geometry.half_body_box(np.full((6, 2), 9.0), np.ones(6, bool), upper, rng, 0.75) is None
+
+
 def test_half_body_coin():
     """Heads in half of the cases, in 0.69 of them as in the references."""
     keypoints = np.array([[0.0, 0], [1, 0], [2, 0], [0, 50], [1, 50], [2, 50]])

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posekit import metrics, oks
+from posekit.average_precision import COCO_METRICS, coco_keypoint_ap, results_from_arrays
 from posekit.errors import PosekitError
 
 GOLDEN = Path(__file__).parent / "golden" / "topdown"
@@ -59,58 +60,75 @@ def test_coco_evaluation(kind):
     expected = np.array(golden["results_image_score"])
     assert images[kept].tolist() == expected[:, 0].tolist()
     np.testing.assert_allclose(scores[kept], expected[:, 1], rtol=1e-5)
-    results = oks.results_from_arrays(
+    results = results_from_arrays(
         images[kept], predicted[kept, :, :2], predicted[kept, :, 2], scores[kept]
     )
     truth, before = copy.deepcopy(EVAL["dataset"]), copy.deepcopy(results)
-    found = oks.coco_keypoint_ap(truth, results)
+    found = coco_keypoint_ap(truth, results)
     np.testing.assert_allclose(list(found.values()), list(golden["stats"].values()), rtol=1e-5)
-    assert list(found) == list(oks.COCO_METRICS) and isinstance(found["AP"], float)
+    assert list(found) == list(COCO_METRICS) and isinstance(found["AP"], float)
     assert truth == EVAL["dataset"] and results == before  # pycocotools writes into its inputs
 
 
 def test_ground_truth_as_a_file_and_a_part_of_the_images(tmp_path, capsys):
     images, predicted, scores, _ = coco_inputs()
-    results = oks.results_from_arrays(images, predicted[..., :2], predicted[..., 2], scores)
+    results = results_from_arrays(images, predicted[..., :2], predicted[..., 2], scores)
     assert json.loads(json.dumps(results)) == results
     file = tmp_path / "person_keypoints_val.json"
     file.write_text(json.dumps(EVAL["dataset"]))
-    whole = oks.coco_keypoint_ap(EVAL["dataset"], results)
-    assert oks.coco_keypoint_ap(file, results) == whole
+    whole = coco_keypoint_ap(EVAL["dataset"], results)
+    assert coco_keypoint_ap(file, results) == whole
     part = {
         name: [row for row in EVAL["dataset"][name] if row[key] <= 2]
         for name, key in (("images", "id"), ("annotations", "image_id"))
     }
-    expected = oks.coco_keypoint_ap(
+    expected = coco_keypoint_ap(
         {**EVAL["dataset"], **part}, [r for r in results if r["image_id"] <= 2]
     )
-    assert oks.coco_keypoint_ap(file, results, image_ids=np.array([1, 2])) == expected != whole
+    assert coco_keypoint_ap(file, results, image_ids=np.array([1, 2])) == expected != whole
     assert capsys.readouterr().out == ""
+
+
+def test_nobody_makes_no_results():
+    assert (
+        results_from_arrays(np.zeros(0, int), np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros(0))
+        == []
+    )
 
 
 def test_bad_coco_input_is_refused(tmp_path):
     images, predicted, scores, _ = coco_inputs()
-    results = oks.results_from_arrays(images, predicted[..., :2], predicted[..., 2], scores)
+    results = results_from_arrays(images, predicted[..., :2], predicted[..., 2], scores)
     truth = EVAL["dataset"]
 
     def refuse(match, gt=truth, **change):
         with pytest.raises(PosekitError, match=match):
-            oks.coco_keypoint_ap(gt, [{**results[0], **change}] if change else results)
+            coco_keypoint_ap(gt, [{**results[0], **change}] if change else results)
 
     refuse("does not list", image_id=99)
-    refuse("needed are 51", keypoints=[0.0] * 34)
-    refuse("NaN", score=float("nan"))
-    refuse("cannot read .*missing.json", gt=tmp_path / "missing.json")
+    refuse("keypoints of shape .51", keypoints=[0.0] * 34)
+    refuse("field score holds values that are not finite", score=float("nan"))
+    refuse("missing.json is missing", gt=tmp_path / "missing.json")
     (tmp_path / "cut.json").write_text('{"images": [')
-    refuse("not JSON", gt=tmp_path / "cut.json")
-    refuse("has no keypoints: use COCO's", gt={**truth, "annotations": [{
-        k: v for k, v in truth["annotations"][0].items() if k != "keypoints"}]})  # fmt: skip
+    refuse("not readable json", gt=tmp_path / "cut.json")
+    first, *others = truth["annotations"]
+    for match, change in (
+        ("no list of records images", {"images": None}),
+        ("image 0 has no field id", {"images": [{"file_name": "a.jpg"}]}),
+        ("no list of records annotations", {"annotations": [None]}),
+        ("annotation 0 has no field keypoints", {"annotations": [first | {"keypoints": [1, 2]}]}),
+        ("field area holds values", {"annotations": [first | {"area": None}, *others]}),
+        ("annotation 0 is of an image", {"annotations": [first | {"image_id": 99}, *others]}),
+        ("2 annotations share the id", {"annotations": [first, *truth["annotations"]]}),
+        ("no category 1", {"categories": []}),
+    ):
+        refuse(match, gt=truth | change)
     with pytest.raises(PosekitError, match="no results"):
-        oks.coco_keypoint_ap(truth, [])
-    with pytest.raises(PosekitError, match="has no score"):
-        oks.coco_keypoint_ap(truth, [{k: v for k, v in results[0].items() if k != "score"}])
+        coco_keypoint_ap(truth, [])
+    with pytest.raises(PosekitError, match="has no field score"):
+        coco_keypoint_ap(truth, [{k: v for k, v in results[0].items() if k != "score"}])
     with pytest.raises(PosekitError, match=r"\[7\] are not"):
-        oks.coco_keypoint_ap(truth, results, image_ids=[1, 7])
+        coco_keypoint_ap(truth, results, image_ids=[1, 7])
     with pytest.raises(PosekitError, match="keypoints 3, scores 2"):
         oks.oks_nms(np.ones(3), np.zeros((3, 17, 2)), np.ones(2), np.ones(3))
 
@@ -124,10 +142,10 @@ def test_the_annotations_score_1_on_real_files():
     people = [a for a in json.loads(file.read_text())["annotations"] if a["num_keypoints"]]
     images = np.array([a["image_id"] for a in people])
     triplets = np.array([a["keypoints"] for a in people], float).reshape(-1, 17, 3)
-    results = oks.results_from_arrays(
+    results = results_from_arrays(
         images, triplets[..., :2], triplets[..., 2], np.linspace(0.1, 1, len(people))
     )
-    found = oks.coco_keypoint_ap(file, results)
+    found = coco_keypoint_ap(file, results)
     np.testing.assert_allclose(list(found.values()), 1, rtol=1e-9)
 
 

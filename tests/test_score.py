@@ -1,5 +1,6 @@
 """`posekit.score` on real predictions with known scores, and on wrong input."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -72,3 +73,45 @@ def test_predictions_that_do_not_fit():
         posekit.score("LPS", np.zeros((10, 14, 2)), root=REAL)
     with pytest.raises(PosekitError, match="99999"):
         posekit.score("PennAction", {99999: np.zeros((3, 13, 2))}, root=REAL)
+
+
+@real_data
+@pytest.mark.parametrize(
+    ("dataset", "predictions", "words"),
+    [
+        ("LSP", "abc", "not an array of numbers"),
+        ("LSP", [[1], [1, 2]], "not an array of numbers"),
+        ("LSP", np.zeros((1000, 14, 2), complex), "not an array of numbers"),
+        ("MPII", Path("results.json"), "not an array of numbers"),
+        ("PennAction", [np.zeros((3, 13, 2))], "a mapping of sequence id"),
+        ("PennAction", {"abc": np.zeros((3, 13, 2))}, "'abc' is no sequence id"),
+        ("PennAction", {502: "abc"}, "Penn Action sequence 502: not an array"),
+        ("COCO", None, "a list of result dicts"),
+        ("COCO", [], "no results to score"),
+        ("COCO", [1, 2], "one a dict"),
+        (None, [], "unknown dataset"),
+    ],
+    ids=str,
+)
+def test_predictions_of_the_wrong_kind(dataset, predictions, words):
+    with pytest.raises(PosekitError, match=words):
+        posekit.score(dataset, predictions, root=REAL)
+
+
+@real_data
+def test_coco_results_of_any_kind():
+    labels = json.loads((Path(REAL) / "coco/annotations/person_keypoints_val2017.json").read_text())
+    people = [a for a in labels["annotations"] if a["num_keypoints"]]
+    plain = [{n: a[n] for n in ("image_id", "category_id", "keypoints")} for a in people]
+    plain = [one | {"score": 0.5} for one in plain]
+    whole = posekit.score("COCO", plain, root=REAL).mean
+    told = ({**one, "keypoints": np.array(one["keypoints"]), "caption": "x"} for one in plain)
+    assert posekit.score("COCO", told, root=REAL).mean == whole == pytest.approx(1)
+    for change, words in (
+        ({"category_id": 2}, "people are 1"),
+        ({"category_id": [1]}, "result 0 has no field category_id"),
+        ({"image_id": "x"}, "result 0 has no field image_id"),
+        ({"score": 10**400}, "result 0 has no field score"),
+    ):
+        with pytest.raises(PosekitError, match=words):
+            posekit.score("COCO", [plain[0] | change, *plain[1:]], root=REAL)

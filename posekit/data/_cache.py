@@ -55,7 +55,7 @@ def _load(path: Path, fingerprint: str, names: Sequence[str]) -> dict[str, np.nd
             if file["fingerprint"].item() != fingerprint:
                 return None
             return {name: file[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
         return None
 
 

@@ -55,6 +55,9 @@ class _Records(NamedTuple):
 def read(folder: Path, split: str, source: str) -> Annotations:
     """The people of one split in file order; images are not looked at.
 
+    The joints of the test split are the official ones of gt_valid.mat, which the score is over;
+    a few of them differ from those of the records.
+
     MATLAB's 1 is subtracted from coordinates. A box is the square of 200 * scale pixels around
     the annotated centre. Each person is a sequence of one frame, numbered in file order from 1:
     several people may share a picture. The reference length of the test split is the official head
@@ -67,9 +70,10 @@ def read(folder: Path, split: str, source: str) -> Annotations:
         source: real or sample.
     """
     records = _read_records(folder, split)
-    notes = ()
+    joints, visible, notes = records.keypoints, records.visible, ()
     if split == "test":
-        reference = _official_sizes(folder, records)
+        official = _official(folder, records)
+        joints, visible, reference = official.keypoints, ~official.missing, official.head_size
     else:
         neck, top = MPII.index("upper_neck", "head_top")
         offset = records.keypoints[:, top] - records.keypoints[:, neck]
@@ -84,9 +88,9 @@ def read(folder: Path, split: str, source: str) -> Annotations:
         split=split,
         source=source,
         skeleton=MPII,
-        keypoints=np.where(records.visible[..., None], records.keypoints - 1, 0).astype(np.float32),
-        visible=records.visible,
-        occluded=records.occluded,
+        keypoints=np.where(visible[..., None], joints - 1, 0).astype(np.float32),
+        visible=visible,
+        occluded=records.occluded & visible,
         boxes=np.concatenate([middle - half, middle + half], 1).astype(np.float32),
         reference=reference.astype(np.float32),
         sequence=np.arange(1, len(records.image) + 1, dtype=np.int32),
@@ -131,7 +135,7 @@ def truth_file(folder: Path) -> Path:
     return path
 
 
-def _official_sizes(folder: Path, records: _Records) -> np.ndarray:
+def _official(folder: Path, records: _Records) -> GroundTruth:
     path = truth_file(folder)
     truth = ground_truth(path)
     if len(truth.keypoints) != len(records.keypoints):
@@ -148,7 +152,7 @@ def _official_sizes(folder: Path, records: _Records) -> np.ndarray:
             f"{path} and {records.path} show different people in record {strangers[0]}: both must "
             "be in the same order"
         )
-    return truth.head_size
+    return truth
 
 
 def _read_records(folder: Path, split: str) -> _Records:

@@ -54,8 +54,7 @@ class Wanted:
             _CROP.validate_python(self.image_size, strict=True)
         except ValidationError as error:
             raise PosekitError(
-                f"image_size={self.image_size!r}: must be (h, w), whole multiples of 8 pixels "
-                "from 16"
+                f"image_size={self.image_size!r}: must be (h, w), whole pixels from 16"
             ) from error
 
 
@@ -171,6 +170,7 @@ def _estimator(
     """Build the recipe's network, fill it, and frame people as it was trained on them."""
     if wanted.image_size:
         recipe = recipe.model_copy(update={"image_size": wanted.image_size})
+        experiment.try_shapes(recipe, joints)
     model = experiment.network_of(recipe, joints)
     if weights:
         load_weights(model, weights)

@@ -6,6 +6,7 @@ evaluate_leniently, error_gallery, heatmaps, clip_gif, finish: each takes the ex
 """
 
 from ._data import crops_of, hold_out, load
+from ._experiment import Experiment
 from ._network import (
     build,
     first_loss,
@@ -14,6 +15,7 @@ from ._network import (
     one_clip,
     recipe_of_network,
     shapes_only,
+    try_shapes,
 )
 from ._pictures import (
     clip_gif,
@@ -25,7 +27,7 @@ from ._pictures import (
     sample_grid,
 )
 from ._scores import evaluate, evaluate_leniently, finish
-from ._start import Experiment, notebook_cells, open_run, start
+from ._start import notebook_cells, open_run, start
 from ._training import curves, train
 
 __all__ = [
@@ -55,4 +57,5 @@ __all__ = [
     "shapes_only",
     "start",
     "train",
+    "try_shapes",
 ]

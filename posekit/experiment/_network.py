@@ -21,7 +21,7 @@ from ..train.task import Task
 from ..train.top_down import TopDownTask
 from ..weights import load_weights
 from ..weights.imagenet import init_backbone
-from ._start import Experiment
+from ._experiment import Experiment
 
 
 def build(experiment: Experiment) -> str:
@@ -51,6 +51,7 @@ def build(experiment: Experiment) -> str:
         *(f"  {name:16} {_count(part):>12,}" for name, part in model.named_children()),
         f"  {'parameters':16} {price.params:>12,}",
         f"  {'GMACs':16} {price.gmacs:>12.3f} for {frames} frame{'s' * (frames > 1)}",
+        f"  {'legacy GFLOPs':16} {price.legacy_gflops:>12.3f} as HRNet's repository counts",
     ]
     experiment.network = "\n".join([*lines, *filter(None, notes)])
     return experiment.network
@@ -76,6 +77,17 @@ def shapes_only(recipe: Recipe, joints: Skeleton) -> nn.Module:
     """The recipe's network without weights, to ask it for shapes."""
     with torch.device("meta"):
         return network_of(recipe, joints)
+
+
+def try_shapes(recipe: Recipe, joints: Skeleton) -> None:
+    """Run the recipe's network on shapes alone, before anything is read.
+
+    Raises:
+        PosekitError: the network refuses the size of the crops or one of its options.
+    """
+    ghost = shapes_only(recipe, joints).eval()
+    with torch.no_grad():
+        ghost(*one_clip(ghost, recipe.image_size, getattr(recipe, "frames", 1)))
 
 
 def network_of(recipe: Recipe, joints: Skeleton) -> nn.Module:

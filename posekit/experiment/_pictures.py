@@ -9,8 +9,8 @@ from .. import viz
 from ..data.clips import Clips
 from ..models import cost
 from ..train.pose_machine import PoseMachineTask
+from ._experiment import Experiment
 from ._network import batch_of, make_task, one_clip, shapes_only
-from ._start import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,16 +1,17 @@
 """Evaluate and finish: scores beside the mean pose and published ones, and the report."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data.clips import loader
 from ..evaluate import Predictions, lenient, mean_pose, official, predict
-from ..recipes import published
+from ..recipes import Recipe, published
 from ..report import build_index, headline, shown, write_report
 from ..tables import comparison
 from ..train.progress import bar
-from ._start import Experiment, notebook_cells
+from ._experiment import Experiment
+from ._start import notebook_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ def evaluate(experiment: Experiment) -> "pd.DataFrame":
     score = official(experiment.test, experiment.predictions, experiment.root, soft)
     never_looks = _as_predictions(mean_pose(experiment.train, experiment.test))
     baseline = official(experiment.test, never_looks, experiment.root, soft)
-    known = published(recipe.paper, recipe.dataset)
+    known = _published(recipe)
     table = comparison(score, baseline, known, run.label, run.is_sample)
     flips = "with" if recipe.flip_test else "without"
     protocol = (
@@ -52,6 +53,11 @@ def evaluate(experiment: Experiment) -> "pd.DataFrame":
     return table
 
 
+def _published(recipe: Recipe) -> list[dict[str, Any]]:
+    """Published scores to stand beside the run's: they are of the test split."""
+    return published(recipe.paper, recipe.dataset) if recipe.eval_split == "test" else []
+
+
 def _as_predictions(keypoints: np.ndarray) -> Predictions:
     return Predictions(keypoints, np.ones(keypoints.shape[:2]))
 
@@ -61,7 +67,7 @@ def evaluate_leniently(experiment: Experiment) -> "pd.DataFrame":
     recipe, test, run = experiment.recipe, experiment.test, experiment.run
     score = lenient(test, experiment.predictions.keypoints)
     baseline = lenient(test, mean_pose(experiment.train, test))
-    known = published(recipe.paper, recipe.dataset)
+    known = _published(recipe)
     table = comparison(score, baseline, known, run.label, run.is_sample)
     experiment.tables[f"{score.metric} (lenient), {run.label}"] = table
     return table

@@ -1,62 +1,18 @@
-"""An experiment: checked parameters, a run folder, and what the steps add to them."""
+"""Start: check the parameters and open the run folder."""
 
 import contextlib
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..data.clips import Clips
+from .. import data
 from ..errors import PosekitError
-from ..evaluate import Predictions
-from ..models import Description, describe, list_models
-from ..recipes import Bound, PoseMachineRecipe, Recipe, bind
+from ..models import describe, list_models
+from ..recipes import Bound, PoseMachineRecipe, bind
 from ..results import Run
-from ..train.loop import Log, Machine, choose_machine
-from ..train.task import Task
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass
-class Experiment:
-    """One run of one paper's notebook: what every later step needs from the earlier ones.
-
-    Attributes:
-        bound: the checked parameters.
-        run: the run folder.
-        machine: device, precision, loading processes.
-        root: the data root that is read.
-        train: training clips, augmented.
-        val: clips held out from training, for choosing the best epoch.
-        test: the clips that are scored.
-        task: the network with its targets, loss and decoding.
-        log: the training log.
-        network: the network's table as text.
-        predictions: of the scored clips.
-        tables: heading -> table, for the report.
-        about: what the network eats, where it is not one that the recipe names.
-    """
-
-    bound: Bound
-    run: Run
-    machine: Machine
-    root: Path | None = None
-    train: Clips | None = None
-    val: Clips | None = None
-    test: Clips | None = None
-    task: Task | None = None
-    log: Log | None = None
-    network: str = ""
-    predictions: Predictions | None = None
-    tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
-    about: Description | None = None
-
-    @property
-    def recipe(self) -> Recipe:
-        """The values of the parameters."""
-        return self.bound.recipe
+from ..train.loop import choose_machine
+from ._experiment import Experiment
+from ._network import try_shapes
 
 
 def start(paper: str, namespace: dict[str, Any]) -> Experiment:
@@ -79,12 +35,24 @@ def start(paper: str, namespace: dict[str, Any]) -> Experiment:
         raise PosekitError(f"network={recipe.network!r}: choose one of {', '.join(fitting)}")
     if recipe.init and not Path(os.path.expanduser(recipe.init)).exists():
         raise PosekitError(f"init={recipe.init!r}: there is no such run folder or weights file")
+    try_shapes(recipe, data.dataset(recipe.dataset).skeleton)
     machine = choose_machine(recipe)
     return Experiment(bound, open_run(bound), machine)
 
 
 def open_run(bound: Bound) -> Run:
-    """The run folder; whoever runs the notebook learns where it is and a failure is noted in it."""
+    """The run folder; whoever runs the notebook learns where it is and a failure is noted in it.
+
+    Raises:
+        PosekitError: detected boxes are wished where there are none.
+    """
+    recipe = bound.recipe
+    if getattr(recipe, "boxes", "ground_truth") == "detections":
+        if (recipe.dataset, recipe.eval_split) != ("COCO", "test"):
+            raise PosekitError(
+                f"boxes=detections: there are detections for the test split of COCO, not for the "
+                f"{recipe.eval_split} split of {recipe.dataset}: use ground_truth"
+            )
     run = Run.open(bound)
     _watch_for_failure(run)
     if link := os.environ.get("POSEKIT_RUN_LINK"):

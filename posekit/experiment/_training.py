@@ -15,7 +15,7 @@ from ..train.loop import Log
 from ..train.progress import bar, epoch_lines
 from ..train.rounds import fit_rounds, rounds_of
 from ..weights import RUN_WEIGHTS, save_weights
-from ._start import Experiment
+from ._experiment import Experiment
 
 if TYPE_CHECKING:
     import pandas as pd

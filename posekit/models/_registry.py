@@ -103,7 +103,7 @@ def create_model(name: str, num_keypoints: int | None = None, **options: object)
         if option not in known:
             raise PosekitError(_no_such(f"option of {name}", option, known))
     keypoints = description.num_keypoints if num_keypoints is None else num_keypoints
-    if not isinstance(keypoints, int) or keypoints < 1:
+    if isinstance(keypoints, bool) or not isinstance(keypoints, int) or keypoints < 1:
         raise PosekitError(f"create_model: num_keypoints={keypoints!r} must be an integer >= 1.")
     model = builder(keypoints, **options)
     described = getattr(model, "description", description)

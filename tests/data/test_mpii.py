@@ -137,6 +137,15 @@ def test_broken_json_is_named(folder, text):
         load("MPII", "train", folder.parent)
 
 
+def test_the_score_is_over_the_official_joints(folder):
+    people = [person(i) for i in range(3)]
+    people[1]["joints"][4], people[1]["joints_vis"][5] = [0.0, 0.0], 0
+    write_truth(folder, people)
+    table = load("MPII", "test", folder.parent)
+    assert table.keypoints[1, 4].tolist() == [-1, -1] and not table.visible[1, 5]
+    assert table.visible[1, 4] and table.visible[0, 5]
+
+
 def test_ground_truth_of_other_people_is_refused(folder):
     write_truth(folder, [person(0), person(1)])
     with pytest.raises(PosekitError, match="has 2 people and .* has 3"):
