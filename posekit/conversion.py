@@ -14,7 +14,7 @@ from torch import nn
 
 from . import results
 from .errors import PosekitError
-from .knobs import NETWORK_OPTIONS
+from .knobs import NETWORK_OPTIONS, NOTED
 from .models import create_model, describe, list_models
 from .parameters import Parameters, check, problems
 from .places import near, project_root
@@ -50,7 +50,7 @@ class Wishes(Parameters):
     folder: str | None = Field(None, description="where to write; None: a new one in reports/")
 
 
-NOTED = ("network", "num_keypoints", *NETWORK_OPTIONS, "skeleton", "image_size")
+TOLD = ("network", "num_keypoints", *NETWORK_OPTIONS, "skeleton", "image_size")
 _BY_JOINTS = {17: "coco", 16: "mpii"}
 
 
@@ -122,7 +122,7 @@ def start(namespace: dict[str, Any]) -> Conversion:
     scratch = None
     if wanted := given.get("weights"):
         files, story = _files(wanted), "your weights"
-    elif lost := [name for name in NOTED if name in given and name != "image_size"]:
+    elif lost := [name for name in TOLD if name in given and name != "image_size"]:
         raise PosekitError(f"{TITLE}\n  weights: set it, {' and '.join(lost)} alone says no file")
     elif run := _newest_run():
         files, story = [run], f"no weights given: those of the newest finished run, {run.name}"
@@ -172,10 +172,8 @@ def _noted(files: list[Path]) -> dict[str, Any]:
     """What the files say about the network they are for."""
     (first, *_), noted = files, {}
     try:
-        weights = first / RUN_WEIGHTS if first.is_dir() else first
-        if weights.suffix.lower() == ".safetensors":
-            stored = read_metadata(weights)
-            noted = {n: stored[n] for n in NOTED if n in stored} | {"network": stored.get("model")}
+        if stored := _metadata(first):
+            noted = {n: stored[n] for n in TOLD if n in stored} | {"network": stored.get("model")}
             if "image_size" in noted:
                 noted["image_size"] = noted["image_size"].strip("[]").split(",")
         recipe = first / "params.yaml"
@@ -185,6 +183,12 @@ def _noted(files: list[Path]) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise PosekitError(f"{first}: what it says about its network is damaged: {error}") from None
     return {name: value for name, value in noted.items() if value is not None}
+
+
+def _metadata(file: Path) -> dict[str, str]:
+    """What a .safetensors file or that of a run notes; nothing for other files."""
+    weights = file / RUN_WEIGHTS if file.is_dir() else file
+    return read_metadata(weights) if weights.suffix.lower() == ".safetensors" else {}
 
 
 def _wishes(told: dict[str, Any], files: list[Path]) -> Wishes:
@@ -247,7 +251,9 @@ def save(conversion: Conversion) -> str:
     conversion.folder = conversion.folder or _folder(wishes)
     path = conversion.folder / RUN_WEIGHTS
     about = model.description
-    noted = {"paper": about.paper, "colour": about.colour, "num_keypoints": about.num_keypoints}
+    stored = _metadata(conversion.files[0])
+    noted = {name: stored[name] for name in NOTED if name in stored}
+    noted |= {"paper": about.paper, "colour": about.colour, "num_keypoints": about.num_keypoints}
     noted |= {"skeleton": conversion.skeleton} if conversion.skeleton else {}
     noted |= {"image_size": list(conversion.image_size), "width": wishes.width}
     noted |= {name: getattr(wishes, name) for name in conversion.options}

@@ -15,8 +15,19 @@ NotNegative = Annotated[float, Field(ge=0)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
 Pixels = Annotated[int, Field(ge=16)]
 
-# Knobs that decide which network is built; a weight file notes those of its own.
+# Knobs that decide which network is built, and those of how it is fed and read besides: a weight
+# file notes its own.
 NETWORK_OPTIONS = ("width", "attention", "gcb", "survival", "p_last")
+NOTED = (
+    *NETWORK_OPTIONS,
+    "dataset",
+    "image_size",
+    "box_padding",
+    "sigma",
+    "centre_sigma",
+    "decoder",
+    "shift_heatmap",
+)
 
 
 class Recipe(Parameters):
@@ -121,9 +132,9 @@ class PoseMachineRecipe(Recipe):
         return value
 
     def options(self) -> dict[str, Any]:
-        """Width and random weights."""
-        own = {} if self.weight_init == "paper" else {"init": self.weight_init}
-        return super().options() | own
+        """Width and random weights; those of MobilePose-master have one way to start."""
+        chosen = self.weight_init != "paper" and self.network in ("cpm", "lpm")
+        return super().options() | ({"init": self.weight_init} if chosen else {})
 
 
 class TopDownRecipe(Recipe):

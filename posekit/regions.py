@@ -36,14 +36,19 @@ class Region(NamedTuple):
     box: np.ndarray | None = None
 
     def holds(self, points: np.ndarray) -> np.ndarray:
-        """(K,) bool, which points (K, 2) of the crop lie on the region."""
-        with np.errstate(invalid="ignore"):  # joints that are not there may be NaN
-            x, y = np.nan_to_num(np.round(points), nan=-1).astype(int).T
-        x, y = x - self.columns.start, y - self.rows.start
-        h, w = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
-        inside = (0 <= x) & (x < w) & (0 <= y) & (y < h)
-        if self.mask is not None:
-            inside[inside] = self.mask[y[inside], x[inside]]
+        """(K,) bool, which points (K, 2) of the crop lie on the region; NaN is nowhere.
+
+        A box reaches from joint to joint and is cut to whole pixels for painting, so the joints at
+        its ends are counted in although their own pixels may stay bare.
+        """
+        low = np.array([self.columns.start, self.rows.start])
+        high = np.array([self.columns.stop, self.rows.stop])
+        if self.mask is None:
+            return ((points >= low - 0.5) & (points < high + 1)).all(-1)
+        cells = np.nan_to_num(np.round(points) - low, nan=-1)
+        inside = ((cells >= 0) & (cells < high - low)).all(-1)
+        x, y = cells[inside].astype(int).T
+        inside[inside] = self.mask[y, x]
         return inside
 
 

@@ -142,6 +142,15 @@ def test_a_weights_file_alone_tells_the_options_of_its_network(monkeypatch):
     models = made.task.model, open_estimator(str(file), PLAIN).task.model
     kept = [[m.survival for m in net.modules() if hasattr(m, "survival")] for net in models]
     assert kept[0] == kept[1] and 0.75 in kept[0]
+    by_file, by_folder = (open_estimator(str(p), PLAIN) for p in (file, made.run.folder))
+    assert by_file.framing == by_folder.framing and by_file.task.sigma == by_folder.task.sigma
+
+
+def test_a_file_of_mpii_is_framed_as_on_mpii(tmp_path):
+    torch.save(create_model("hourglass_1", 16).state_dict(), tmp_path / "mpii.pth")
+    opened = open_estimator(f"hourglass_1@{tmp_path / 'mpii.pth'}", PLAIN)
+    assert opened.skeleton.name == "mpii" and opened.framing.image_size == (256, 256)
+    assert opened.framing.drop == 0  # lowered are MPII's own boxes, whoever looks at them
 
 
 def test_random_weights_are_called_random(reports):

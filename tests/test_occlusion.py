@@ -84,6 +84,21 @@ def test_excluded_joints_in_both_readings():
         assert set(np.flatnonzero(painted)) <= set(case["removed"])  # half of it on each side
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(SKELETONS)), st.integers(0, 2**32 - 1), st.sampled_from(PARTS))
+def test_every_joint_of_a_covered_part_is_excluded(name, seed, part):
+    skeleton, rng = SKELETONS[name], np.random.default_rng(seed)
+    points = rng.uniform(10, 180, (len(skeleton), 2)).astype(np.float32)
+    where = region(part, points, np.ones(len(skeleton), bool), (256, 192), skeleton)
+    own = part_joints(part, skeleton)
+    if part in ("left_arm", "right_arm", "left_leg", "right_leg", "torso", "hip"):
+        assert where.holds(points)[own].all()
+    x1, y1, x2, y2 = where.box
+    (x, y), slack = points.T, 1.5
+    outside = (x < x1 - slack) | (x > x2 + slack) | (y < y1 - slack) | (y > y2 + slack)
+    assert not where.holds(points)[outside].any()
+
+
 def test_the_reference_draws_parts_without_head_and_torso():
     assert set(PARTS) - {"head", "torso"} == set(GOLDEN["parts_mode_choices"])
 
@@ -171,7 +186,7 @@ def test_only_chosen_parts_change_and_only_their_joints_are_excluded(
         lost = np.flatnonzero(visible[frame] & ~counted[frame])
         rounded = np.round(points[frame, lost]).astype(int)
         for x, y in rounded:
-            near = changed[frame, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+            near = changed[frame, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
             assert near.any()
     same = Occluder(skeleton, kind, mode, 0.0, exclude, frames)
     out, counted = same(crops, points, visible, np.random.default_rng(0), donor)

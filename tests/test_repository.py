@@ -18,6 +18,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from posekit.data import dataset as data_of
+from posekit.experiment import try_shapes
 from posekit.recipes import RECIPES, bind, read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,6 +143,8 @@ def test_recipe_loads(path, real, tmp_path, monkeypatch):
             assert value == (list(held) if isinstance(held, tuple) else held)
     family = bound.recipe.network.partition("_")[0]  # the sample may take a smaller one
     assert family in written["network"] and bound.recipe.paper == path.parent.name
+    if not real:
+        try_shapes(bound.recipe, data_of(bound.recipe.dataset).skeleton)
 
 
 @pytest.mark.parametrize("stem", STEMS)

@@ -1,7 +1,7 @@
 """Any network as an `Estimator`: run folders, weight files, names, ONNX files."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from ..knobs import Pixels
 from ..models import describe, list_models
 from ..places import near
 from ..recipes import Recipe
-from ..skeletons import SKELETONS, Skeleton, skeleton
+from ..skeletons import MPII, SKELETONS, Skeleton, skeleton
 from ..train.pose_machine import PoseMachineTask
 from ..train.top_down import TopDownTask
 from ..weights import load_weights
@@ -122,6 +122,8 @@ def _of_file(name: str, path: Path, wanted: Wanted) -> Estimator:
     about = f"{name} with the weights of {path.name}"
     given = wanted.skeleton or noted_skeleton(path) or describe(name).skeleton
     joints = skeleton(given or _guess(recipe, path))
+    if joints is MPII and recipe.dataset != "MPII":
+        recipe = told_recipe(name, path, "MPII")
     return _estimator(name, about, True, recipe, joints, wanted, path)
 
 
@@ -176,7 +178,7 @@ def _estimator(
         load_weights(model, weights)
     model.eval().to(wanted.device)
     task = experiment.make_task(recipe, model, joints)
-    framing = experiment.crops_of(recipe, joints)[0]
+    framing = replace(experiment.crops_of(recipe, joints)[0], drop=0.0)  # drop goes with the boxes
     return Estimator(name, about, trained, task, joints, framing, wanted.device, wanted.flip_test)
 
 

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from ..errors import PosekitError
 from ..experiment import recipe_of_network
-from ..knobs import NETWORK_OPTIONS
+from ..knobs import NOTED
+from ..places import DATASETS
 from ..recipes import RECIPES, Recipe
 from ..results import read_record
 from ..skeletons import SKELETONS
@@ -62,15 +63,17 @@ def told_recipe(
     Args:
         name: of the registry.
         path: the file.
-        dataset: whose recipe; None for the usual one.
+        dataset: whose recipe; None for what the file tells, else the usual one.
         changes: values that the reader knows better.
 
     Raises:
         PosekitError: the file cannot be read, or its metadata make no network.
     """
-    known = type(recipe_of_network(name)).model_fields.keys()
-    known &= {*NETWORK_OPTIONS, "image_size"}
+    known = type(recipe_of_network(name)).model_fields.keys() & {*NOTED}
     told = {k: _value(v) for k, v in noted(path).items() if k in known} | dict(changes or {})
+    trained_on = told.pop("dataset", None)
+    if dataset is None and trained_on in DATASETS:
+        dataset = trained_on
     width = _changed_recipe(name, path, dataset, told).width
     seen = owner_of(tensors_of(path), [name], width=width).options
     seen = {k: "none" if v is None else v for k, v in seen.items()}

@@ -5,7 +5,7 @@ evaluate_leniently, error_gallery, heatmaps, clip_gif, finish: each takes the ex
 `start` returns and gives back what its cell shows.
 """
 
-from ._data import crops_of, hold_out, load
+from ._data import crops_of, drop_of, hold_out, load
 from ._experiment import Experiment
 from ._network import (
     build,
@@ -38,6 +38,7 @@ __all__ = [
     "crop_of",
     "crops_of",
     "curves",
+    "drop_of",
     "error_gallery",
     "evaluate",
     "evaluate_leniently",

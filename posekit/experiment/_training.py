@@ -1,5 +1,6 @@
 """Train: epochs, validation, checkpoints, the log and its curves."""
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from .. import metrics, viz
 from ..data.clips import loader
 from ..errors import PosekitError
 from ..evaluate import predict, quick
-from ..knobs import NETWORK_OPTIONS
+from ..knobs import NOTED
 from ..recipes import Recipe
 from ..train import distributed
 from ..train.loop import Log
@@ -76,17 +77,18 @@ def train(experiment: Experiment) -> "pd.DataFrame":
             "paper": about.paper,
             "skeleton": experiment.train.skeleton.name,
             "colour": about.colour,
-            "image_size": str(list(recipe.image_size)),
             "run": run.folder.name,
             "data": run.label,
-            **{
-                n: str(getattr(recipe, n))
-                for n in NETWORK_OPTIONS
-                if n in type(recipe).model_fields
-            },
+            **_noted(recipe),
         },
     )
     return pd.DataFrame(experiment.log.records)
+
+
+def _noted(recipe: Recipe) -> dict[str, str]:
+    """What a weight file keeps of its recipe."""
+    values = {n: v for n, v in recipe.model_dump(mode="json").items() if n in NOTED}
+    return {n: v if isinstance(v, str) else json.dumps(v) for n, v in values.items()}
 
 
 def validation_metric(recipe: Recipe) -> str:

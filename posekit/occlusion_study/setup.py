@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from ..data.clips import Clips
 from ..data.sample import ensure_sample
 from ..errors import PosekitError
 from ..estimator import Estimator, Wanted, open_estimator, untrained
-from ..experiment import open_run
+from ..experiment import drop_of, open_run
 from ..knobs import Count, Pixels, Positive
 from ..parameters import Parameters, check
 from ..parts import PARTS
@@ -250,8 +250,10 @@ def _spread(items: np.ndarray, count: int) -> np.ndarray:
 
 
 def _clips(people: Annotations, estimator: Estimator) -> Clips:
-    frames = _FRAMES if estimator.task.model.description.kind == "clip" else 1
-    return Clips(people, estimator.skeleton, frames, estimator.framing)
+    about, framing = estimator.task.model.description, estimator.framing
+    if not about.centre_map:
+        framing = replace(framing, drop=drop_of(people.dataset))
+    return Clips(people, estimator.skeleton, _FRAMES if about.kind == "clip" else 1, framing)
 
 
 def text(study: Study) -> str:
