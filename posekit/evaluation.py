@@ -42,6 +42,12 @@ from .train.loop import choose_machine
 from .weights import RUN_WEIGHTS, load_weights
 from .weights.onnx_in import OnnxNetwork, load_onnx
 
+# What the notebook's parameters decide alone, and what they leave to the network if they are None.
+_RUNNING = ("dataset", "boxes", "eval_split", "batch_size", "device", "precision", "workers")
+_RUNNING += ("interactive",)
+_TESTING = ("width", "image_size", "box_padding", "sigma", "decoder", "flip_test", "shift_heatmap")
+_TESTING += ("soft_nms", "test_bias")
+
 __all__ = [
     "EvaluateRecipe",
     "build",
@@ -105,34 +111,38 @@ def start(namespace: dict[str, Any]) -> Evaluation:
     recipe = EvaluateRecipe(**given)
     source, root = resolve_source(recipe.dataset, recipe.source, recipe.data_root)
     subject = _find(recipe)
-    values = subject.values | {n: v for n, v in given.items() if n in subject.kind.model_fields}
-    values |= {"dataset": recipe.dataset, "batch_size": recipe.batch_size, "boxes": recipe.boxes}
-    values |= {n: getattr(recipe, n) for n in ("eval_split", "device", "precision", "workers")}
-    values["interactive"] = recipe.interactive
-    known = {n: v for n, v in values.items() if n in subject.kind.model_fields}
-    if found := problems(subject.kind, known):
-        raise PosekitError("\n  ".join([f"{title} {subject.story}", *found]))
-    told = subject.kind.model_validate(known)
+    told = _told(recipe, subject, given, title)
     if told.network in list_models():
         try_shapes(told, data.dataset(recipe.dataset).skeleton)
-    filled = _eaten(subject.about) | {n: getattr(told, n) for n in _shared(told)}
-    filled = {n: v for n, v in filled.items() if n not in given and v is not None}
+    filled = {n: getattr(told, n) for n in _TESTING if hasattr(told, n)}
     if "width" not in subject.values:
         filled.pop("width")
+    filled |= _eaten(subject.about)
+    filled = {n: v for n, v in filled.items() if n not in given and v is not None}
     origins = dict.fromkeys(recipe.knobs(), "default") | dict.fromkeys(filled, subject.origin)
     usual = {n: field.default for n, field in EvaluateRecipe.model_fields.items()}
     origins |= {n: "you" for n in given if getattr(recipe, n) != usual[n]}
     bound = Bound(recipe.model_copy(update=filled), origins, source, root, smoke())
     machine = choose_machine(recipe)
-    bound_told = replace(bound, recipe=told)
-    about = subject.about
-    return Evaluation(bound_told, open_run(bound), machine, about=about, subject=subject)
+    return Evaluation(
+        replace(bound, recipe=told), open_run(bound), machine, about=subject.about, subject=subject
+    )
 
 
-def _shared(told: Recipe) -> list[str]:
-    """Parameters of the notebook that are left to the network, and that its family has."""
-    left = {n for n, field in EvaluateRecipe.model_fields.items() if field.default is None}
-    return sorted((left - {"data_root"}) & set(type(told).model_fields))
+def _told(recipe: EvaluateRecipe, subject: Subject, given: dict[str, Any], title: str) -> Recipe:
+    """The recipe that the network is tested by: its own, with what the notebook says.
+
+    Raises:
+        PosekitError: a parameter is not possible, or not one of this network.
+    """
+    known = subject.kind.model_fields.keys()
+    if strange := [n for n in _TESTING if n in given and n not in known]:
+        raise PosekitError(f"{title}\n  {', '.join(strange)}: not for {recipe.network}")
+    values = subject.values | {n: given[n] for n in _TESTING if n in given}
+    values |= {n: getattr(recipe, n) for n in _RUNNING if n in known}
+    if found := problems(subject.kind, values):
+        raise PosekitError("\n  ".join([f"{title} {subject.story}", *found]))
+    return subject.kind.model_validate(values)
 
 
 def _eaten(about: Description) -> dict[str, Any]:

@@ -151,7 +151,7 @@ class TopDownRecipe(Recipe):
     half_body_prob: Fraction = Field(0.0, description="share of people cut to half their body")
     sigma: Positive = Field(description="Gaussian of a target, heat-map cells")
     faithful: bool = Field(
-        False, description="keep the references' oddities in coin, target, schedule"
+        False, description="keep the references' oddities in coin, target, schedule, covering"
     )
     schedule: Literal["milestones", "onecycle"] = Field(
         "milestones", description="milestones or onecycle"
@@ -183,6 +183,7 @@ class LPNRecipe(TopDownRecipe):
     rounds: Annotated[int, Field(ge=1, le=100)] = Field(
         1, description="whole schedules, each from the best weights of the one before"
     )
+    test_bias: float = Field(0.0, description="image pixels taken off x and y of every prediction")
 
     def options(self) -> dict[str, Any]:
         """Width, attention or context block."""
@@ -249,6 +250,7 @@ class EvaluateRecipe(Parameters):
     flip_test: bool = Field(None, description="average with the mirrored image")
     shift_heatmap: bool = Field(None, description="move the mirror image's maps by one cell")
     soft_nms: bool = Field(None, description="lower duplicates' scores instead of dropping them")
+    test_bias: float = Field(None, description="image pixels taken off every prediction, lpn only")
     batch_size: Count = Field(32, description="clips or images at a time")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the network")

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .errors import PosekitError
 from .parts import HALVES, PARTS, part_joints
-from .regions import Region, cover, region
+from .regions import EFFECTS, Region, cover, region
 from .skeletons import MPII, Skeleton
 
 KINDS = {
@@ -24,6 +25,7 @@ KINDS = {
     "multi": ("either",) * 5,
     "partmix": ("partmix",),
 }
+MODES = ("keypoint", "parts", "all")
 _MIXED = tuple(part for part in PARTS if part != "hip")
 _FAITHFUL_PARTS = tuple(part for part in PARTS if part not in ("head", "torso"))
 _TRIES = 4  # donors looked at for a whole part
@@ -63,6 +65,20 @@ class Occluder:
     exclude: bool = False
     frames: str = "all"
     faithful: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse words that mean nothing: a misspelt mode would cover something else.
+
+        Raises:
+            PosekitError: naming the word and those that there are.
+        """
+        for name, known in (("kind", KINDS), ("mode", MODES), ("frames", ("all", "run"))):
+            if getattr(self, name) not in known:
+                raise PosekitError(
+                    f"Occluder: {name}={getattr(self, name)!r}: choose one of {', '.join(known)}"
+                )
+        if not 0 <= self.prob <= 1:
+            raise PosekitError(f"Occluder: prob={self.prob!r} must lie in 0..1")
 
     def __call__(
         self,
@@ -228,7 +244,17 @@ def attack(
 
     Returns:
         Covered crops, and (N,) bool, which of them have the target.
+
+    Raises:
+        PosekitError: there is no such joint, part or effect.
     """
+    if effect not in EFFECTS:
+        raise PosekitError(f"effect={effect!r}: choose one of {', '.join(EFFECTS)}")
+    if isinstance(target, str):
+        if target not in (*PARTS, *HALVES):
+            raise PosekitError(f"target={target!r}: choose one of {', '.join((*PARTS, *HALVES))}")
+    elif not 0 <= target < len(skeleton):
+        raise PosekitError(f"target={target!r}: {skeleton.name} has joints 0..{len(skeleton) - 1}")
     crops, touched = crops.copy(), np.zeros(len(crops), bool)
     for n, (points, there) in enumerate(zip(keypoints, visible, strict=True)):
         found = region(target, points, there, crops.shape[1:3], skeleton, size)

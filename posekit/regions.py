@@ -103,7 +103,7 @@ def region(
     """
     scale = size if faithful else size * max(shape) / _SIDE
     radius = max(1, round(_RADIUS * scale))
-    if isinstance(target, int):
+    if not isinstance(target, str):
         return disc(keypoints[target], radius, shape, faithful) if visible[target] else None
     box = part_box(target, keypoints, visible, skeleton)
     if box is None:

@@ -61,6 +61,7 @@ def test_parameters_cell_declares_the_recipe():
         ({"colour": "bgr"}, "colour: not for model='hrnet_w32'"),
         ({"boxes": "mine"}, "boxes='mine'"),
         ({"image_size": "[100, 100]"}, "input size 100x100: height and width must be multiples"),
+        ({"test_bias": 1.0}, "test_bias: not for hrnet_w32"),
         ({"boxes": "detections", "eval_split": "train"}, "there are detections for the test split"),
         ({"boxes": "detections", "dataset": "MPII"}, "not for the test split of MPII"),
         ({"weights": "absent.pth"}, "there is no such file or run folder"),
@@ -153,6 +154,16 @@ def test_a_file_of_mpii_is_framed_as_on_mpii(tmp_path):
     assert opened.framing.drop == 0  # lowered are MPII's own boxes, whoever looks at them
 
 
+def test_a_bias_is_taken_off_every_prediction(monkeypatch):
+    monkeypatch.setenv("POSEKIT_SMOKE", "1")
+    wishes = {"source": "sample", "model": "lpn_50", "dataset": "MPII"}
+    plain, moved = run(**wishes), run(**wishes, test_bias=1.0)
+    gap = plain.predictions.keypoints - moved.predictions.keypoints
+    assert gap == pytest.approx(1)
+    assert "1 px taken off every prediction" in lab.protocol(moved)
+    assert "taken off" not in lab.protocol(plain)
+
+
 def test_random_weights_are_called_random(reports):
     evaluation = run(source="sample")
     assert "RANDOM weights" in evaluation.network and "RANDOM weights" in lab.protocol(evaluation)
@@ -210,6 +221,7 @@ class Dots(torch.nn.Module):
         return torch.nn.functional.avg_pool2d(images, 2)[:, :1].expand(-1, 17, -1, -1)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("size", [(60, 50), (4, 8)], ids=str)
 def test_a_strangers_network_of_any_size(tmp_path, size):
     path = tmp_path / "dots.onnx"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posekit.errors import PosekitError
 from posekit.occlusion import KINDS, Occluder, attack, excluded
 from posekit.parts import HALVES, PARTS, part_box, part_joints
 from posekit.regions import EFFECTS, cover, disc, rectangle, region
@@ -97,6 +98,24 @@ def test_every_joint_of_a_covered_part_is_excluded(name, seed, part):
     (x, y), slack = points.T, 1.5
     outside = (x < x1 - slack) | (x > x2 + slack) | (y < y1 - slack) | (y > y2 + slack)
     assert not where.holds(points)[outside].any()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"kind": "cutuot"}, {"mode": "keypoints"}, {"frames": "some"}, {"prob": 2.0}],
+    ids=str,
+)
+def test_words_that_mean_nothing_are_refused(change):
+    with pytest.raises(PosekitError, match=next(iter(change))):
+        Occluder(**{"skeleton": COCO, "kind": "blur", **change})
+
+
+@pytest.mark.parametrize(
+    ("target", "effect"), [("nose", "blur"), (17, "blur"), (-1, "black"), ("head", "gray")]
+)
+def test_an_attack_on_nothing_is_refused(target, effect):
+    with pytest.raises(PosekitError, match="target|effect"):
+        attack(IMAGE[None], np.zeros((1, 17, 2)), np.ones((1, 17), bool), target, effect, COCO)
 
 
 def test_the_reference_draws_parts_without_head_and_torso():
