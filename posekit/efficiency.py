@@ -15,10 +15,11 @@ import torch
 from torch import nn
 
 from . import viz
+from .data import dataset
 from .errors import PosekitError
 from .estimator.told import recipe_of_run
 from .evaluate import final_beliefs
-from .experiment import Experiment, make_task, network_of, one_clip, shapes_only
+from .experiment import Experiment, make_task, network_of, one_clip, shapes_only, try_shapes
 from .models import Cost, cost
 from .recipes import RECIPES, Recipe, TopDownRecipe
 from .report import headline
@@ -111,10 +112,14 @@ def compare_runs(experiment: Experiment) -> Any:
 def recipe_of(folder: Path) -> Recipe | None:
     """The recipe of a run, None where today's posekit would not take it any more."""
     paper = folder.name.partition("-")[0]
+    if paper not in RECIPES:
+        return None
     try:
-        return recipe_of_run(folder, paper) if paper in RECIPES else None
+        recipe = recipe_of_run(folder, paper)
+        try_shapes(recipe, dataset(recipe.dataset).skeleton)
     except PosekitError:
         return None
+    return recipe
 
 
 def contenders(recipe: Recipe, full: bool = True) -> dict[str, Recipe]:

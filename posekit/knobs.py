@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from .parameters import Parameters
 from .places import dataset_name
@@ -14,6 +14,14 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
 Pixels = Annotated[int, Field(ge=16)]
+Dataset = Annotated[str, AfterValidator(dataset_name)]
+Source = Literal["auto", "real", "sample"]
+Split = Literal["test", "val", "train"]
+Boxes = Literal["ground_truth", "detections"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Decoder = Literal[
+    "argmax", "quarter", "dark", "soft_argmax", "soft_argmax_official", "soft_argmax_lp_net"
+]
 
 # Knobs that decide which network is built, and those of how it is fed and read besides: a weight
 # file notes its own.
@@ -34,11 +42,11 @@ class Recipe(Parameters):
     """What every paper's notebook has."""
 
     paper: str = Field(description="stem of the paper: lpm, cpm, ...")
-    dataset: str = Field("PennAction", description="LSP, MPII, PennAction or COCO")
-    source: Literal["auto", "real", "sample"] = Field("auto", description="auto, real or sample")
+    dataset: Dataset = Field("PennAction", description="LSP, MPII, PennAction or COCO")
+    source: Source = Field("auto", description="auto, real or sample")
     data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
     recipe: str = Field("paper", description="variant: params/<paper>/<dataset>-<recipe>.yaml")
-    eval_split: Literal["test", "val", "train"] = Field("test", description="split of the score")
+    eval_split: Split = Field("test", description="split of the score")
 
     network: str = Field(description="a name of posekit.list_models()")
     width: Annotated[float, Field(gt=0, le=4)] = Field(1.0, description="multiplier on channels")
@@ -73,23 +81,13 @@ class Recipe(Parameters):
     eval_every: Count = Field(1, description="epochs between validations")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of everything random")
 
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the network")
+    precision: Precision = Field("auto", description="of the network")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loading processes; -1 for auto")
     channels_last: bool = Field(True, description="memory format of the convolutions")
     resume: Literal["auto", "never"] = Field("auto", description="continue an interrupted run")
     tensorboard: bool = Field(False, description="also write TensorBoard events")
     interactive: bool = Field(False, description="show the live browser of samples")
-
-    @field_validator("dataset")
-    @classmethod
-    def _known_dataset(cls, value: str) -> str:
-        return dataset_name(value)
-
-    @classmethod
-    def knobs(cls) -> tuple[str, ...]:
-        """The names that a notebook's parameters cell declares."""
-        return tuple(name for name in cls.model_fields if name != "paper")
 
     @property
     def covering(self) -> str:
@@ -140,8 +138,8 @@ class PoseMachineRecipe(Recipe):
 class TopDownRecipe(Recipe):
     """SimpleBaseline, HRNet, Hourglass and the lightweight networks."""
 
-    dataset: str = Field("COCO", description="COCO or MPII")
-    boxes: Literal["ground_truth", "detections"] = Field(
+    dataset: Dataset = Field("COCO", description="COCO or MPII")
+    boxes: Boxes = Field(
         "ground_truth", description="whose boxes are scored, ground_truth or detections"
     )
     backbone: str = Field("none", description="ImageNet weights: a file, auto or none")
@@ -160,9 +158,7 @@ class TopDownRecipe(Recipe):
         description="epochs after which the learning rate falls"
     )
     loss: Literal["mse", "ohkm"] = Field("mse", description="mse, or ohkm for the 8 worst joints")
-    decoder: Literal[
-        "argmax", "quarter", "dark", "soft_argmax", "soft_argmax_official", "soft_argmax_lp_net"
-    ] = Field("quarter", description="how a map is read, see posekit.codecs")
+    decoder: Decoder = Field("quarter", description="how a map is read, see posekit.codecs")
     flip_test: bool = Field(True, description="average with the mirrored image when testing")
     shift_heatmap: bool = Field(True, description="move the mirror image's maps by one cell")
     soft_nms: bool = Field(False, description="lower duplicates' scores instead of dropping them")
@@ -229,13 +225,13 @@ class EvaluateRecipe(Parameters):
     width: Annotated[float, Field(gt=0, le=4)] = Field(
         None, description="multiplier on channels, for a name"
     )
-    dataset: str = Field("COCO", description="LSP, MPII, PennAction or COCO")
-    source: Literal["auto", "real", "sample"] = Field("auto", description="auto, real or sample")
+    dataset: Dataset = Field("COCO", description="LSP, MPII, PennAction or COCO")
+    source: Source = Field("auto", description="auto, real or sample")
     data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
-    boxes: Literal["ground_truth", "detections"] = Field(
+    boxes: Boxes = Field(
         "ground_truth", description="whose boxes are scored, ground_truth or detections"
     )
-    eval_split: Literal["test", "val", "train"] = Field("test", description="split of the score")
+    eval_split: Split = Field("test", description="split of the score")
     skeleton: str | None = Field(None, description="the network's joints, for an .onnx file")
     colour: Literal["rgb", "bgr"] = Field(None, description="order of the channels, .onnx only")
     mean: Three = Field(None, description="subtracted from pixels 0..255, .onnx only")
@@ -244,28 +240,16 @@ class EvaluateRecipe(Parameters):
     image_size: tuple[Pixels, Pixels] = Field(None, description="crop as [h, w], pixels")
     box_padding: Positive = Field(None, description="side of the crop as a multiple of the box")
     sigma: Positive = Field(None, description="Gaussian of a target, for the decoder dark")
-    decoder: Literal[
-        "argmax", "quarter", "dark", "soft_argmax", "soft_argmax_official", "soft_argmax_lp_net"
-    ] = Field(None, description="how a map is read, see posekit.codecs")
+    decoder: Decoder = Field(None, description="how a map is read, see posekit.codecs")
     flip_test: bool = Field(None, description="average with the mirrored image")
     shift_heatmap: bool = Field(None, description="move the mirror image's maps by one cell")
     soft_nms: bool = Field(None, description="lower duplicates' scores instead of dropping them")
     test_bias: float = Field(None, description="image pixels taken off every prediction, lpn only")
     batch_size: Count = Field(32, description="clips or images at a time")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the network")
+    precision: Precision = Field("auto", description="of the network")
     workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loading processes; -1 for auto")
     interactive: bool = Field(False, description="show the live browser of samples")
-
-    @field_validator("dataset")
-    @classmethod
-    def _known_dataset(cls, value: str) -> str:
-        return dataset_name(value)
-
-    @classmethod
-    def knobs(cls) -> tuple[str, ...]:
-        """The names that the parameters cell declares."""
-        return tuple(cls.model_fields)
 
     @property
     def network(self) -> str:

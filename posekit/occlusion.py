@@ -2,8 +2,8 @@
 
 After 'Tilting at windmills'. `faithful` brings the reference's mistakes back, those of `regions`
 and these: only five parts are drawn from, missing joints of MPII count as present at (-2, -2),
-PartMix's patch has red and blue swapped, and joints are excluded within twice the painted box, for
-parts only.
+PartMix's patch has red and blue swapped for networks that eat RGB, and joints are excluded within
+twice the painted box, for parts only.
 """
 
 from collections.abc import Callable
@@ -56,6 +56,7 @@ class Occluder:
         exclude: covered joints are left out of the loss.
         frames: "all" frames of a clip, or a random "run" of them; it is the same part in each.
         faithful: as the reference, see above.
+        rgb: the network eats RGB, not BGR; the reference's PartMix then swaps red and blue.
     """
 
     skeleton: Skeleton
@@ -65,6 +66,7 @@ class Occluder:
     exclude: bool = False
     frames: str = "all"
     faithful: bool = False
+    rgb: bool = True
 
     def __post_init__(self) -> None:
         """Refuse words that mean nothing: a misspelt mode would cover something else.
@@ -205,7 +207,8 @@ class Occluder:
                 (found,) = self._regions(other, joints[None], seen_whole, crop.shape[:2])
                 if found:
                     patch = crop[found.rows, found.columns]
-                    return where, np.ascontiguousarray(patch[..., ::-1] if self.faithful else patch)
+                    swapped = self.faithful and self.rgb
+                    return where, np.ascontiguousarray(patch[..., ::-1] if swapped else patch)
         return [], None
 
     def _lost(self, where: Region, keypoints: np.ndarray) -> np.ndarray:

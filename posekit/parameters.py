@@ -31,6 +31,11 @@ class Parameters(BaseModel):
     def _coerce(cls, value: Any, info: ValidationInfo) -> Any:
         return coerce(cls.model_fields[info.field_name].annotation, value)
 
+    @classmethod
+    def knobs(cls) -> tuple[str, ...]:
+        """The names that a notebook's parameters cell declares; the paper is the notebook's own."""
+        return tuple(name for name in cls.model_fields if name != "paper")
+
 
 def check(
     kind: type[Parameters],

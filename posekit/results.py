@@ -158,12 +158,14 @@ def png(figure: "Figure") -> bytes:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """metrics.json of a run folder; empty if there is none that can be read."""
+    """metrics.json of a run folder; empty if there is none that can be read or is a run's."""
     try:
         record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+    tables = ("metrics", "baseline", "published")
+    whole = isinstance(record, dict) and all(isinstance(record.get(t, {}), dict) for t in tables)
+    return record if whole else {}
 
 
 def all_runs(root: Path | None = None) -> list[tuple[Path, dict[str, Any]]]:

@@ -152,6 +152,12 @@ def test_only_runs_that_compare_are_compared(reports, monkeypatch):
     old = a_run("simplebaseline", 52.0)
     values = yaml.safe_load((old.folder / "params.yaml").read_text(encoding="utf-8"))
     (old.folder / "params.yaml").write_text(yaml.safe_dump(values | {"gone": 1}), encoding="utf-8")
+    strange = a_run("hrnet", 51.0)
+    values = yaml.safe_load((strange.folder / "params.yaml").read_text(encoding="utf-8"))
+    values["network"] = "hrnet_w99"
+    (strange.folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    empty = a_run("simplebaseline", 50.0)
+    (empty.folder / "metrics.json").write_text('{"status": "finished", "metrics": null}')
     mine = a_run("lpn", 58.0, "interrupted")  # finish comes after this figure
     assert recipe_of(broken.folder) is None and recipe_of(old.folder) is None
     resolved = mine.bound.recipe.model_copy(update={"source": "sample"})

@@ -275,8 +275,8 @@ def test_partmix_pastes_another_part_of_the_donor():
     red = np.zeros_like(blank)
     red[..., 0] = 255
     donor = donor_of(red[None], points[None], seen[None])
-    for faithful, channel in ((False, 0), (True, 2)):
-        occluder = Occluder(COCO, "partmix", prob=1.0, faithful=faithful)
+    for faithful, rgb, channel in ((False, True, 0), (True, True, 2), (True, False, 0)):
+        occluder = Occluder(COCO, "partmix", prob=1.0, faithful=faithful, rgb=rgb)
         out, counted = occluder(blank, points, seen, rng, donor)
         assert out[..., channel].max() == 255 and counted.all()
         assert not np.delete(out, channel, -1).any()

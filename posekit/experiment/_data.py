@@ -11,6 +11,7 @@ from ..data import Annotations, EmptySplit
 from ..data.clips import Clips
 from ..data.framing import Framing, TopDownAugmentation, UniformAugmentation
 from ..data.sample import ensure_sample
+from ..models import describe
 from ..occlusion import Occluder
 from ..recipes import PoseMachineRecipe, Recipe
 from ..skeletons import SKELETONS, Skeleton
@@ -74,6 +75,7 @@ def occluder_of(recipe: Recipe, joints: Skeleton) -> Occluder | None:
         recipe.occlusion_exclude,
         getattr(recipe, "occlusion_frames", "all"),
         getattr(recipe, "faithful", False),
+        describe(recipe.network).colour == "RGB",
     )
 
 

@@ -17,7 +17,7 @@ from ..data.sample import ensure_sample
 from ..errors import PosekitError
 from ..estimator import Estimator, Wanted, open_estimator, untrained
 from ..experiment import drop_of, open_run
-from ..knobs import Count, Pixels, Positive
+from ..knobs import Count, Pixels, Positive, Precision, Source
 from ..parameters import Parameters, check
 from ..parts import PARTS
 from ..recipes import Bound, data_root, dataset_name, resolve_source, smoke
@@ -46,7 +46,7 @@ class StudyRecipe(Parameters):
         (), description="run folders, weights, .onnx, NAME@FILE; none for the newest runs"
     )
     dataset: str | None = Field(None, description="LSP, MPII, PennAction, COCO; None as trained on")
-    source: Literal["auto", "real", "sample"] = Field("auto", description="auto, real or sample")
+    source: Source = Field("auto", description="auto, real or sample")
     data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
     eval_split: Literal["test", "train"] = Field("test", description="split of the people")
     people: Count = Field(64, description="people looked at, spread over the split")
@@ -64,15 +64,10 @@ class StudyRecipe(Parameters):
     image_size: tuple[Pixels, Pixels] | None = Field(None, description="crop [h, w] of such a file")
     batch_size: Count = Field(32, description="clips or images at a time")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the network")
+    precision: Precision = Field("auto", description="of the network")
     interactive: bool = Field(False, description="show the live playground")
 
     workers: ClassVar[int] = 0
-
-    @classmethod
-    def knobs(cls) -> tuple[str, ...]:
-        """The names that the parameters cell declares."""
-        return tuple(cls.model_fields)
 
 
 @dataclass(frozen=True)
