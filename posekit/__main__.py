@@ -9,7 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 from .errors import PosekitError
-from .recipes import DATASETS, bind, data_root, find_data, project_root
+from .places import DATASETS, data_root, find_data, project_root
+from .recipes import bind
 
 PACKAGES = (
     "torch torchvision numpy scipy pandas opencv-python matplotlib pydantic safetensors lmdb "

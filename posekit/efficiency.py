@@ -20,8 +20,9 @@ from .errors import PosekitError
 from .estimator.told import recipe_of_run
 from .evaluate import final_beliefs
 from .experiment import Experiment, make_task, network_of, one_clip, shapes_only, try_shapes
+from .knobs import Recipe, TopDownRecipe
 from .models import Cost, cost
-from .recipes import RECIPES, Recipe, TopDownRecipe
+from .recipes import RECIPES
 from .report import headline
 from .results import all_runs
 from .skeletons import Skeleton

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from . import data, metrics, oks
+from . import metrics, oks
 from .average_precision import coco_keypoint_ap, results_from_arrays
 from .data import coco, lsp, mpii, penn_action
 from .data._files import load_records
 from .data.clips import Clips
 from .errors import PosekitError
 from .metrics import Score
-from .recipes import data_root, dataset_name
+from .places import data_root, dataset_name, find_data
 from .skeletons import POSE_MACHINE, convert
 from .train.loop import Machine
 from .train.task import Task
@@ -282,7 +282,7 @@ def _score_lsp(predictions: np.ndarray, root: Path) -> Score:
 
 
 def _score_mpii(predictions: np.ndarray, root: Path) -> Score:
-    folder = data.find("MPII", root) or root / "mpii"
+    folder = find_data("MPII", root) or root / "mpii"
     truth = mpii.ground_truth(root if root.is_file() else mpii.truth_file(folder))
     return metrics.pck("MPII", predictions, truth.keypoints, ~truth.missing, truth.head_size)
 

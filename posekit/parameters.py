@@ -41,29 +41,25 @@ def check(
     kind: type[Parameters],
     namespace: MutableMapping[str, Any],
     title: str,
-    names: Sequence[str] | None = None,
     besides: Collection[str] = (),
-    first: bool = True,
 ) -> dict[str, Any]:
     """The parameters that are set in a notebook; None and the word none are "not set".
 
     Args:
         kind: declares them.
         namespace: the notebook's `globals()`; a hidden mark is left in it, so that a second call
-            in the same kernel knows that other variables exist by then.
+            in the same kernel knows that other variables exist by then, and refuses only names
+            that look like a misspelt parameter.
         title: first line of the error.
-        names: the fields that a notebook may set; all by default.
         besides: names of the namespace that are no parameters and no mistake.
-        first: False if other variables exist already: only names that look like a misspelt
-            parameter are refused then.
 
     Raises:
         PosekitError: naming every unknown, mistyped or impossible parameter at once.
     """
-    names = tuple(kind.model_fields) if names is None else names
+    names = kind.knobs()
     given = {n: namespace[n] for n in names if not _unset(kind, n, namespace.get(n))}
     others = {n: v for n, v in namespace.items() if n not in besides}
-    found = _unknown(names, others, first and _CHECKED_MARK not in namespace)
+    found = _unknown(names, others, _CHECKED_MARK not in namespace)
     found += problems(kind, given, skip_missing=True)
     if found:
         raise PosekitError("\n  ".join([title, *found]))

@@ -15,7 +15,8 @@ from .data.frame_store import STORES, FrameStore, build
 from .data.sample import ensure_sample
 from .errors import PosekitError
 from .parameters import Parameters, check
-from .recipes import resolve_source, smoke
+from .places import find_data, smoke
+from .recipes import resolve_source
 from .results import png
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def start(namespace: dict[str, Any]) -> Preparation:
     source, root = resolve_source(DATASET, wishes.source, wishes.data_root)
     if source == "sample":
         root = ensure_sample(DATASET, smoke=smoke())
-    return Preparation(wishes, source, data.find(DATASET, root))
+    return Preparation(wishes, source, find_data(DATASET, root))
 
 
 def load(preparation: Preparation) -> str:

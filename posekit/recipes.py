@@ -20,34 +20,7 @@ import yaml
 from .errors import PosekitError
 from .knobs import LPNRecipe, LSDNetRecipe, PoseMachineRecipe, Recipe, TopDownRecipe
 from .parameters import check, problems
-from .places import (
-    DATASETS,
-    data_root,
-    dataset_name,
-    find_data,
-    project_root,
-    reports_root,
-    smoke,
-)
-
-__all__ = [
-    "DATASETS",
-    "RECIPES",
-    "Bound",
-    "PoseMachineRecipe",
-    "Recipe",
-    "TopDownRecipe",
-    "bind",
-    "data_root",
-    "dataset_name",
-    "find_data",
-    "project_root",
-    "published",
-    "read_recipe",
-    "reports_root",
-    "resolve_source",
-    "smoke",
-]
+from .places import DATASETS, data_root, dataset_name, find_data, project_root, smoke
 
 # Paper -> its family's knobs.
 RECIPES: dict[str, type[Recipe]] = {
@@ -105,13 +78,12 @@ class Bound:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def bind(paper: str, namespace: MutableMapping[str, Any], first: bool = True) -> Bound:
+def bind(paper: str, namespace: MutableMapping[str, Any]) -> Bound:
     """Check a notebook's parameters and complete them from the recipe.
 
     Args:
         paper: stem of the paper, the folder below params/.
         namespace: the notebook's `globals()`.
-        first: False if other variables exist already, see `parameters.check`.
 
     Raises:
         PosekitError: naming every unknown, mistyped or impossible parameter at once.
@@ -121,7 +93,7 @@ def bind(paper: str, namespace: MutableMapping[str, Any], first: bool = True) ->
     kind = RECIPES[paper]
     title = f"the {paper} notebook cannot run with this:"
     stem = ["paper"] if namespace.get("paper") in (None, paper) else []
-    given = check(kind, namespace, title, kind.knobs(), stem, first)
+    given = check(kind, namespace, title, stem)
     defaults = {name: field.default for name, field in kind.model_fields.items()}
 
     dataset = dataset_name(given.get("dataset", defaults["dataset"]))
@@ -146,7 +118,8 @@ def bind(paper: str, namespace: MutableMapping[str, Any], first: bool = True) ->
     }
     if found := problems(kind, values):
         files = ", ".join(file for _, file in layers)
-        raise PosekitError("\n  ".join([f"params/{paper}/ ({files}) is not whole:", *found]))
+        title = f"params/{paper}/ ({files}) is incomplete or impossible:"
+        raise PosekitError("\n  ".join([title, *found]))
     return Bound(kind.model_validate(values), origins, source, root, small)
 
 

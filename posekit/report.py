@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from .recipes import reports_root
+from .places import reports_root
 from .results import Run, all_runs, write_text
 from .tables import as_text
 

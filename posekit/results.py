@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from .recipes import Bound, project_root, reports_root
+from .places import project_root, reports_root
+from .recipes import Bound
 from .tables import to_latex, to_markdown
 
 if TYPE_CHECKING:

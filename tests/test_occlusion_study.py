@@ -10,7 +10,7 @@ from posekit import occlusion_study as lab
 from posekit.errors import PosekitError
 from posekit.notebook import cover_by_hand
 from posekit.occlusion_study.measure import compare_same_joints
-from posekit.recipes import project_root
+from posekit.places import project_root
 from posekit.skeletons import LSP
 
 

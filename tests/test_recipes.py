@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posekit import recipes
+from posekit import parameters, places, recipes
 from posekit.errors import PosekitError
-from posekit.recipes import PoseMachineRecipe, bind
+from posekit.knobs import PoseMachineRecipe
+from posekit.recipes import bind
 
 KNOBS = PoseMachineRecipe.knobs()
 
@@ -58,7 +59,7 @@ def test_real_data_take_the_published_recipe(monkeypatch, tmp_path):
 def test_missing_real_data_say_what_to_get_and_where_to_put_it(wish):
     message = refusal({"dataset": "LSP", **wish})
     assert "joints_2000.mat" in message and "https://" in message
-    assert str(recipes.data_root(wish.get("data_root")) / "LSP") in message
+    assert str(places.data_root(wish.get("data_root")) / "LSP") in message
 
 
 def test_relative_data_root_is_found_below_the_current_folder(monkeypatch, tmp_path):
@@ -147,7 +148,7 @@ def test_second_call_in_a_kernel_refuses_only_misspelt_knobs():
     bind("lpm", namespace)
     namespace |= {"people": 3, "table": []}
     bind("lpm", namespace)
-    bind("lpm", {"people": 3}, first=False)
+    bind("lpm", {"people": 3, parameters._CHECKED_MARK: True})
     assert "people" in refusal({"people": 3})
     namespace["batchsize"] = 3
     assert "did you mean batch_size?" in refusal(namespace)

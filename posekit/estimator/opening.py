@@ -10,10 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 from .. import experiment
 from ..data.framing import Framing
 from ..errors import PosekitError
-from ..knobs import Pixels
+from ..knobs import Pixels, Recipe
 from ..models import describe, list_models
 from ..places import near
-from ..recipes import Recipe
 from ..skeletons import MPII, SKELETONS, Skeleton, skeleton
 from ..train.pose_machine import PoseMachineTask
 from ..train.top_down import TopDownTask

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from ..errors import PosekitError
 from ..experiment import recipe_of_network
-from ..knobs import NOTED
+from ..knobs import NOTED, Recipe
 from ..places import DATASETS
-from ..recipes import RECIPES, Recipe
+from ..recipes import RECIPES
 from ..results import read_record
 from ..skeletons import SKELETONS
 from ..weights import RUN_WEIGHTS, read_metadata

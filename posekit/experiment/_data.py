@@ -11,9 +11,9 @@ from ..data import Annotations, EmptySplit
 from ..data.clips import Clips
 from ..data.framing import Framing, TopDownAugmentation, UniformAugmentation
 from ..data.sample import ensure_sample
+from ..knobs import PoseMachineRecipe, Recipe
 from ..models import describe
 from ..occlusion import Occluder
-from ..recipes import PoseMachineRecipe, Recipe
 from ..skeletons import SKELETONS, Skeleton
 from ._experiment import Experiment
 from ._network import shapes_only

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from ..data.clips import Clips
 from ..evaluate import Predictions
+from ..knobs import Recipe
 from ..models import Description
-from ..recipes import Bound, Recipe
+from ..recipes import Bound
 from ..results import Run
 from ..train.loop import Log, Machine
 from ..train.task import Task

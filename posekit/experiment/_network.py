@@ -11,9 +11,10 @@ from torch import nn
 
 from ..data.clips import Clips
 from ..errors import PosekitError
+from ..knobs import PoseMachineRecipe, Recipe, TopDownRecipe
 from ..models import cost, create_model, describe, module_of
 from ..places import project_root
-from ..recipes import RECIPES, PoseMachineRecipe, Recipe, TopDownRecipe, read_recipe
+from ..recipes import RECIPES, read_recipe
 from ..skeletons import Skeleton
 from ..train.loop import Machine
 from ..train.pose_machine import PoseMachineTask

@@ -7,7 +7,8 @@ import numpy as np
 
 from ..data.clips import loader
 from ..evaluate import Predictions, lenient, mean_pose, official, predict
-from ..recipes import Recipe, published
+from ..knobs import Recipe
+from ..recipes import published
 from ..report import build_index, headline, shown, write_report
 from ..tables import comparison
 from ..train.progress import bar

@@ -7,8 +7,9 @@ from typing import Any
 
 from .. import data
 from ..errors import PosekitError
+from ..knobs import PoseMachineRecipe
 from ..models import describe, list_models
-from ..recipes import Bound, PoseMachineRecipe, bind
+from ..recipes import Bound, bind
 from ..results import Run
 from ..train.loop import choose_machine
 from ._experiment import Experiment

@@ -9,8 +9,7 @@ from .. import metrics, viz
 from ..data.clips import loader
 from ..errors import PosekitError
 from ..evaluate import predict, quick
-from ..knobs import NOTED
-from ..recipes import Recipe
+from ..knobs import NOTED, Recipe
 from ..train import distributed
 from ..train.loop import Log
 from ..train.progress import bar, epoch_lines

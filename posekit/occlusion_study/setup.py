@@ -20,7 +20,8 @@ from ..experiment import drop_of, open_run
 from ..knobs import Count, Pixels, Positive, Precision, Source
 from ..parameters import Parameters, check
 from ..parts import PARTS
-from ..recipes import Bound, data_root, dataset_name, resolve_source, smoke
+from ..places import data_root, dataset_name, smoke
+from ..recipes import Bound, resolve_source
 from ..results import Run, all_runs, read_record
 from ..train.loop import Machine, choose_machine
 from ..weights import RUN_WEIGHTS

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..experiment import notebook_cells
 from ..parts import PARTS
-from ..recipes import project_root
+from ..places import project_root
 from ..report import build_index, shown, write_report
 from .setup import CLEAN, Study, text
 

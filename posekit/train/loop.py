@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..errors import PosekitError
-from ..recipes import Recipe
+from ..knobs import Recipe
 from . import distributed
 from .checkpoint import Checkpoints
 from .optimise import lr_factor, make_optimiser, set_lr

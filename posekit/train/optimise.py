@@ -4,7 +4,7 @@ import math
 
 from torch import nn, optim
 
-from ..recipes import Recipe
+from ..knobs import Recipe
 
 
 def make_optimiser(model: nn.Module, recipe: Recipe) -> optim.Optimizer:

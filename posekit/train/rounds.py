@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from ..recipes import Recipe
+from ..knobs import Recipe
 from . import distributed
 from .checkpoint import Checkpoints
 from .loop import Log, Machine, fit

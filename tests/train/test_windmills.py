@@ -10,7 +10,8 @@ import torch
 from posekit import experiment as lab
 from posekit.data.clips import loader
 from posekit.occlusion import KINDS
-from posekit.recipes import project_root, read_recipe
+from posekit.places import project_root
+from posekit.recipes import read_recipe
 
 FILES = sorted(
     path
