@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 from importlib import metadata
@@ -11,6 +10,7 @@ from pathlib import Path
 from .errors import PosekitError
 from .places import DATASETS, data_root, find_data, project_root
 from .recipes import bind
+from .results import write_bytes, write_text
 
 PACKAGES = (
     "torch torchvision numpy scipy pandas opencv-python matplotlib pydantic safetensors lmdb "
@@ -137,9 +137,7 @@ def _keep(executed: Path, link: Path, out: Path | None) -> None:
     targets += [out] if out else []
     for target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.part")
-        shutil.copyfile(executed, partial)
-        os.replace(partial, target)
+        write_bytes(target, executed.read_bytes())
         print(f"executed notebook: {target}")
 
 
@@ -164,9 +162,7 @@ def clean_notebooks(paths: list[Path]) -> int:
         strip(notebook)
         after = nbformat.writes(notebook) + "\n"
         if after != before:
-            partial = path.with_name(f".{path.name}.part")
-            partial.write_text(after, encoding="utf-8")
-            os.replace(partial, path)
+            write_text(path, after)
             print(f"cleaned {path}")
     return 0
 

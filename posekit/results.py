@@ -1,7 +1,8 @@
 """Run folders: what a run leaves behind, whole at every moment.
 
 `metrics.json` says "interrupted" from the first second and "finished" only at the end, so a killed
-run needs no last words. Everything is written beside its target and renamed over it.
+run needs no last words. Everything is written beside its target and renamed over it, but for the
+log, which grows by a line per epoch.
 """
 
 import datetime as dt
@@ -134,7 +135,7 @@ class Run:
         file = f"{stem}-sample.{kind}" if self.is_sample else name
         path = self.folder / "figures" / file
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(data)
+        write_bytes(path, data)
         self.update(figures=self.record["figures"] | {file: caption})
         return Image(data=data, format=kind, alt=caption)
 
@@ -177,9 +178,14 @@ def all_runs(root: Path | None = None) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a file of text whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(data)
     os.replace(partial, path)
 
 

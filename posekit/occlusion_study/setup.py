@@ -137,9 +137,18 @@ class Study:
     def drop(self, network: int, cover: Cover) -> np.ndarray:
         """(N,) points that each person loses; NaN for those who do not have what is covered."""
         lost = self.points[network][CLEAN] - self.points[network][cover]
-        seen = ~np.isnan(lost)
-        each = np.where(seen, lost, 0).sum(1) / seen.sum(1).clip(1)
-        return np.where(self.touched[cover] & seen.any(1), each, np.nan)
+        return np.where(self.touched[cover], nan_mean(lost, 1), np.nan)
+
+    def mean_drop(self, network: int, covers: list[Cover]) -> np.ndarray:
+        """(N,) points that each person loses on average over several coverings."""
+        return nan_mean(np.stack([self.drop(network, cover) for cover in covers]), 0)
+
+
+def nan_mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean along an axis over what is no NaN; NaN, without a warning, where nothing is left."""
+    seen = ~np.isnan(values)
+    mean = np.where(seen, values, 0).sum(axis) / seen.sum(axis).clip(1)
+    return np.where(seen.any(axis), mean, np.nan)
 
 
 def start(namespace: dict[str, Any]) -> Study:

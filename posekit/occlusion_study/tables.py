@@ -8,7 +8,7 @@ from ..experiment import notebook_cells
 from ..parts import PARTS
 from ..places import project_root
 from ..report import build_index, shown, write_report
-from .setup import CLEAN, Study, text
+from .setup import CLEAN, Study, nan_mean, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,10 +36,7 @@ def suffering(study: Study, network: int, joints: bool) -> np.ndarray:
     out = []
     for cover in study.covers(joints):
         lost = study.points[network][CLEAN] - study.points[network][cover]
-        lost = np.where(study.touched[cover][:, None], lost, np.nan)
-        seen = ~np.isnan(lost)
-        mean = np.where(seen, lost, 0).sum(0) / seen.sum(0).clip(1)
-        out.append(np.where(seen.any(0), mean, np.nan))
+        out.append(nan_mean(np.where(study.touched[cover][:, None], lost, np.nan), 0))
     return np.array(out)
 
 
@@ -49,7 +46,7 @@ def bootstrap(
     """Mean of values and its 95 % interval when whole images are drawn again.
 
     Args:
-        values: (N,) one a person, NaN for those left out.
+        values: (N,) one per person, NaN for those left out.
         images: (N,) the image, or the video, of each person.
         resamples: draws.
         seed: of the draws.
@@ -83,7 +80,7 @@ def intervals(study: Study) -> "pd.DataFrame":
     parts = study.covers(False)
     chosen = {"any part": parts, **{cover.target: [cover] for cover in parts}}
     for name, covers in chosen.items():
-        each = [_mean_of([study.drop(n, c) for c in covers]) for n in range(len(study.names))]
+        each = [study.mean_drop(n, covers) for n in range(len(study.names))]
         for number, network in enumerate(study.names):
             row = {"covered": name, "network": network}
             row |= dict(zip(("drop", "low", "high"), interval(each[number]), strict=True))
@@ -100,20 +97,12 @@ def intervals(study: Study) -> "pd.DataFrame":
     return table
 
 
-def _mean_of(values: list[np.ndarray]) -> np.ndarray:
-    stack = np.stack(values)
-    seen = ~np.isnan(stack)
-    mean = np.where(seen, stack, 0).sum(0) / seen.sum(0).clip(1)
-    return np.where(seen.any(0), mean, np.nan)
-
-
 def published() -> "pd.DataFrame":
     """What the paper's authors print for training with covering; nothing is covered in the test."""
     import pandas as pd
 
     path = project_root() / "params" / "published_occlusion.csv"
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return table
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def finish(study: Study) -> str:
@@ -123,7 +112,7 @@ def finish(study: Study) -> str:
         Where things are and the result in one line.
     """
     run, covers = study.run, study.covers(False)
-    each = [_mean_of([study.drop(n, c) for c in covers]) for n in range(len(study.names))]
+    each = [study.mean_drop(n, covers) for n in range(len(study.names))]
     drop = {
         name: None if np.isnan(d).all() else float(np.nanmean(d))
         for name, d in zip(study.names, each, strict=True)
