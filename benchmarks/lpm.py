@@ -1,7 +1,7 @@
-"""LPM training step: time folded into the batch and fused gates, against one at a time.
+"""LPM training step: features of all frames at once and four gates at once, or one by one.
 
 The plain version does the same arithmetic in the order of the paper's equations: frame by
-frame, two convolutions a gate. Both run in turns in one process on one thread, so that a busy
+frame, two convolutions per gate. Both run in turns in one process on one thread, so that a busy
 machine slows them alike; the ratio of their user CPU times is what counts.
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posekit.models import create_model
-from posekit.models._blocks import pool_centre
+from posekit.models.cpm import pool_centre
 from posekit.models.lpm import LPM
 
 FRAMES, SIZE, ROUNDS = 5, 128, 5

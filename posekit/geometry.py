@@ -105,8 +105,8 @@ def half_body_box(
 
 
 def union_box(boxes: np.ndarray) -> np.ndarray:
-    """The smallest box (4,) that holds all boxes (N, 4)."""
-    return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+    """The smallest box (..., 4) that holds all boxes (..., N, 4)."""
+    return np.concatenate([boxes[..., :2].min(-2), boxes[..., 2:].max(-2)], -1)
 
 
 def keypoint_box(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def keypoint_box(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
 def crop_matrix(
     centre: np.ndarray,
-    side: float,
+    side: float | np.ndarray,
     size: tuple[int, int],
     rotation: float = 0.0,
     flip: bool = False,
@@ -131,9 +131,9 @@ def crop_matrix(
     rotation turns the picture clockwise; a flip mirrors the crop after that.
 
     Args:
-        centre: (2,) image pixels.
-        side: image pixels; without `half_pixel` the width of a box of the crop's aspect, which
-            fills the crop's width.
+        centre: (..., 2) image pixels.
+        side: (...) image pixels; without `half_pixel` the width of a box of the crop's aspect,
+            which fills the crop's width.
         size: (h, w) of the crop.
         rotation: degrees.
         flip: mirror left and right.
@@ -141,18 +141,20 @@ def crop_matrix(
             have it.
 
     Returns:
-        (2, 3) float64 matrix M with crop = M @ (x, y, 1).
+        (..., 2, 3) float64 matrices M with crop = M @ (x, y, 1).
     """
     h, w = size
-    scale = (max(h, w) if half_pixel else w) / side
+    scale = (max(h, w) if half_pixel else w) / np.asarray(side, float)
     last = 1 if half_pixel else 0
     angle = np.deg2rad(rotation)
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    middle = np.array([(w - last) / 2, (h - last) / 2])
-    matrix = np.concatenate([turn, (middle - turn @ np.asarray(centre, float))[:, None]], 1)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = scale[..., None, None] * turn
+    middle = np.array([[(w - last) / 2], [(h - last) / 2]])
+    shift = middle - linear @ np.asarray(centre, float)[..., None]
+    matrix = np.concatenate([linear, shift], -1)
     if flip:
-        matrix[0] = -matrix[0]
-        matrix[0, 2] += w - last
+        matrix[..., 0, :] = -matrix[..., 0, :]
+        matrix[..., 0, 2] += w - last
     return matrix
 
 

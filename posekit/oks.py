@@ -1,9 +1,9 @@
 """Object keypoint similarity, and the removal of duplicate people by it.
 
 The similarity of two poses is the mean over their joints of exp(-d^2 / (2 (2 sigma)^2 area)), d in
-pixels, area in square pixels and one sigma a joint; 1 is perfect. Between a detection and the truth
-the area is the annotated one and only annotated joints count; between two detections it is the mean
-of their (padded) boxes and every joint counts.
+pixels, area in square pixels and one sigma per joint; 1 is perfect. Between a detection and the
+truth the area is the annotated one and only annotated joints count; between two detections it is
+the mean of their (padded) boxes and every joint counts.
 """
 
 from collections.abc import Iterator, Sequence

@@ -20,6 +20,17 @@ def test_crop_maps_the_centre_to_the_middle_and_back(x, y, side, rotation, flip)
     np.testing.assert_allclose(back, points, atol=1e-6 * max(side, 1))
 
 
+@given(st.integers(0, 5), st.floats(-180, 180), st.booleans(), st.booleans())
+def test_many_crops_at_once_are_those_one_by_one(count, rotation, flip, half_pixel):
+    rng = np.random.default_rng(count)
+    centres, sides = rng.uniform(-500, 500, (count, 2)), rng.uniform(5, 900, count)
+    options = (64, 48), rotation, flip, half_pixel
+    together = geometry.crop_matrix(centres, sides, *options)
+    assert together.shape == (count, 2, 3)
+    for centre, side, matrix in zip(centres, sides, together, strict=True):
+        np.testing.assert_array_equal(geometry.crop_matrix(centre, side, *options), matrix)
+
+
 def test_square_fills_the_crop_edge_to_edge():
     """A 10 px square covers pixels 0..9, its edges -0.5 and 9.5 fall on the crop's edges."""
     matrix = geometry.crop_matrix(np.array([4.5, 4.5]), 10.0, (40, 40))
@@ -43,6 +54,8 @@ def test_boxes():
     np.testing.assert_allclose(centres, [[5, 10], [17.5, 2.5]])
     np.testing.assert_allclose(sides, [30, 37.5])
     np.testing.assert_allclose(geometry.union_box(boxes), [0, -5, 30, 20])
+    pairs = np.stack([boxes, boxes[::-1] + 1])
+    np.testing.assert_allclose(geometry.union_box(pairs), [[0, -5, 30, 20], [1, -4, 31, 21]])
     box = geometry.keypoint_box(
         np.array([[[1.0, 2], [3, 9], [50, 50]]]), np.array([[True, True, False]])
     )

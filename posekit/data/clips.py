@@ -1,4 +1,4 @@
-"""From annotations to training samples: windows of frames, one crop a clip, augmentation.
+"""From annotations to training samples: windows of frames, one crop per clip, augmentation.
 
 Workers return uint8 crops, keypoints and visibility; normalisation and targets are made once per
 batch on the device.
@@ -38,16 +38,14 @@ def windows(sequence: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
     """
     starts = np.flatnonzero(np.r_[True, sequence[1:] != sequence[:-1]])
     ends = np.r_[starts[1:], len(sequence)]
-    rows, scored = [], []
-    for start, end in zip(starts, ends, strict=True):
-        first = np.arange(start, end, frames)
-        clip = np.minimum(first, max(start, end - frames))[:, None] + np.arange(frames)
-        clip_scored = clip >= first[:, None]
-        repeated = clip >= end
-        clip_scored[:, :-1] &= ~repeated[:, 1:]
-        rows.append(np.minimum(clip, end - 1))
-        scored.append(clip_scored)
-    return np.concatenate(rows), np.concatenate(scored)
+    counts = -(-(ends - starts) // frames)  # clips of each sequence
+    start, end = np.repeat(starts, counts), np.repeat(ends, counts)  # (C,), where a clip belongs
+    earlier = np.repeat(np.cumsum(counts) - counts, counts)  # clips of the sequences before
+    first = start + frames * (np.arange(len(start)) - earlier)  # the frames before have been shown
+    clip = np.minimum(first, np.maximum(start, end - frames))[:, None] + np.arange(frames)
+    scored = clip >= first[:, None]
+    scored[:, :-1] &= clip[:, 1:] < end[:, None]  # of a repeated frame only the last showing
+    return np.minimum(clip, end[:, None] - 1), scored
 
 
 class Clips(Dataset):
@@ -87,8 +85,7 @@ class Clips(Dataset):
         self.keypoints, self.visible = convert(
             people.keypoints, people.visible, people.skeleton, skeleton
         )
-        boxes = np.stack([union_box(people.boxes[rows]) for rows in self.rows])
-        self.centres, self.sides = framing.place(boxes)
+        self.centres, self.sides = framing.place(union_box(people.boxes[self.rows]))
         self.clip_of_row = np.empty(len(people), dtype=int)
         self.clip_of_row[self.rows[self.scored]] = np.nonzero(self.scored)[0]
 
@@ -98,8 +95,7 @@ class Clips(Dataset):
     @cached_property
     def matrices(self) -> np.ndarray:
         """The maps (C, 2, 3) from image to crop pixels without augmentation."""
-        places = zip(self.centres, self.sides, strict=True)
-        return np.stack([self.framing.matrix(*place) for place in places])
+        return self.framing.matrix(self.centres, self.sides)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -135,7 +131,8 @@ class Clips(Dataset):
         visible = self.visible[rows]
         if flip:
             keypoints, visible = keypoints[:, self.skeleton.flip], visible[:, self.skeleton.flip]
-        crops = np.stack([self._crop(row, matrix) for row in dict.fromkeys(rows)])
+        pictures = (self.people.read(row) for row in dict.fromkeys(rows))
+        crops = np.stack([self.framing.cut(picture, matrix) for picture in pictures])
         if gain is not None:
             crops = np.clip(crops * gain, 0, 255).astype(np.uint8)
         if len(crops) < len(rows):
@@ -167,14 +164,9 @@ class Clips(Dataset):
             clip = int(chosen.integers(len(self)))
             row, matrix = self.rows[clip, 0], self.matrices[clip]
             joints = transform(matrix, self.keypoints[row]).astype(np.float32)
-            self._donors[key] = self._crop(row, matrix), joints, self.visible[row]
+            crop = self.framing.cut(self.people.read(row), matrix)
+            self._donors[key] = crop, joints, self.visible[row]
         return self._donors[key]
-
-    def _crop(self, row: int, matrix: np.ndarray) -> np.ndarray:
-        """Warp the picture of a row to the crop (h, w, 3)."""
-        h, w = self.image_size
-        image, fill = self.people.read(row), (self.framing.fill,) * 3
-        return cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_LINEAR, borderValue=fill)
 
 
 class EpochSampler(Sampler):

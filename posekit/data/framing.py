@@ -1,8 +1,9 @@
 """Where the crop of a person lies, and how training moves it about."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from ..geometry import aspect_box, box_to_square, crop_matrix, half_body_box
@@ -49,10 +50,19 @@ class Framing:
         return sides**2 * (h * w / max(h, w) ** 2 if self.half_pixel else h / w)
 
     def matrix(
-        self, centre: np.ndarray, side: float, rotation: float = 0.0, flip: bool = False
+        self,
+        centre: np.ndarray,
+        side: float | np.ndarray,
+        rotation: float = 0.0,
+        flip: bool = False,
     ) -> np.ndarray:
-        """The map (2, 3) from image to crop pixels."""
+        """The maps (..., 2, 3) from image to crop pixels, for centres (..., 2) and sides (...)."""
         return crop_matrix(centre, side, self.image_size, rotation, flip, self.half_pixel)
+
+    def cut(self, picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        """The crop (h, w, 3) of a picture (H, W, 3) that `matrix` (2, 3) maps to it."""
+        (h, w), fill = self.image_size, (self.fill,) * 3
+        return cv2.warpAffine(picture, matrix, (w, h), flags=cv2.INTER_LINEAR, borderValue=fill)
 
 
 class Draw(NamedTuple):
@@ -82,7 +92,7 @@ def well_centred(
 
     Args:
         keypoints: (N, K, 2) image pixels.
-        visible: (N, K) bool, at least one a person.
+        visible: (N, K) bool, at least one per person.
         centres: (N, 2) image pixels.
         sizes: (N, 2) width and height of the padded box, image pixels.
 
@@ -94,21 +104,6 @@ def well_centred(
     squared = np.square(middle - centres).sum(-1)
     likeness = np.exp(-squared / (2 * 0.2**2 * sizes.prod(-1)))
     return likeness > 0.2 / 16 * count + 0.45 - 0.2 / 16
-
-
-class Augmentation(Protocol):
-    """Random changes, drawn once per clip."""
-
-    def draw(
-        self,
-        rng: np.random.Generator,
-        centre: np.ndarray,
-        side: float,
-        keypoints: np.ndarray,
-        visible: np.ndarray,
-    ) -> Draw:
-        """Move the crop about; keypoints (K, 2) are those of the first frame, image pixels."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -135,7 +130,7 @@ class UniformAugmentation:
         keypoints: np.ndarray,
         visible: np.ndarray,
     ) -> Draw:
-        """See `Augmentation`."""
+        """Move the crop about; keypoints (K, 2) are those of the first frame, image pixels."""
         side = side / rng.uniform(*self.scale_range)
         angle = rng.uniform(-self.rotation, self.rotation)
         flip = bool(rng.random() < self.flip_prob)
@@ -176,7 +171,7 @@ class TopDownAugmentation:
         keypoints: np.ndarray,
         visible: np.ndarray,
     ) -> Draw:
-        """See `Augmentation`."""
+        """Move the crop about; keypoints (K, 2) are those of the first frame, image pixels."""
         if visible.sum() > 8 and rng.random() < self.half_body_prob:
             upper = ~np.array(
                 [j.endswith(("hip", "knee", "ankle", "pelvis")) for j in self.skeleton.joints]
@@ -192,6 +187,9 @@ class TopDownAugmentation:
         angle = np.clip(turn * rng.standard_normal(), -2 * turn, 2 * turn) if turned else 0.0
         flip = bool(rng.random() < self.flip_prob)
         return Draw(centre, side, float(angle), flip, _gain(rng, self.colour_jitter))
+
+
+Augmentation = UniformAugmentation | TopDownAugmentation  # drawn once per clip
 
 
 def _gain(rng: np.random.Generator, jitter: float) -> np.ndarray | None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -72,16 +71,16 @@ class Estimator:
         Args:
             picture: (h, w, 3) uint8 RGB.
             boxes: (P, 4) x1 y1 x2 y2, pixels of the picture.
-            memory: of a stream, what `Look.memory` held for each person, None for new ones; no
-                list at all for pictures that are no video.
+            memory: of a stream, what `Look.memory` held for each person, None for new ones; None
+                instead of a list for pictures that are not of a video.
         """
         centres, sides = self.framing.place(boxes)
-        matrices = np.array(
-            [self.framing.matrix(c, s) for c, s in zip(centres, sides, strict=True)]
-        )
-        crops = self._cut(picture, matrices)
+        matrices = self.framing.matrix(centres, sides)
+        h, w = self.framing.image_size
+        cuts = [self.framing.cut(picture, matrix) for matrix in matrices]
+        crops = np.array(cuts, np.uint8).reshape(-1, h, w, 3)
         if not len(boxes):
-            k, (h, w) = len(self.skeleton), self.framing.image_size
+            k = len(self.skeleton)
             return Look(np.empty((0, k, 2)), np.empty((0, k)), np.empty((0, k, h, w)), crops, [])
         maps, after = [], []
         images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).contiguous()
@@ -97,14 +96,6 @@ class Estimator:
         keypoints, scores = self.task.decode(beliefs, self.framing.image_size)
         found = transform(invert(matrices), keypoints[:, 0].cpu().double().numpy())
         return Look(found, scores[:, 0].cpu().numpy(), beliefs[:, 0].cpu().numpy(), crops, after)
-
-    def _cut(self, picture: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-        (h, w), fill = self.framing.image_size, (self.framing.fill,) * 3
-        crops = [
-            cv2.warpAffine(picture, m, (w, h), flags=cv2.INTER_LINEAR, borderValue=fill)
-            for m in matrices
-        ]
-        return np.array(crops, np.uint8).reshape(-1, h, w, 3)
 
     def _step(self, images: Tensor, memory: list[Any]) -> tuple[Tensor, list[Any]]:
         """One frame (P, 3, h, w) of a stream: beliefs (P, 1, K, H, W) and everybody's new state."""

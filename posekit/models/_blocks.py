@@ -1,14 +1,10 @@
-"""Pieces that CPM and LPM share: image trunk, first stage, refinement head, centre map.
+"""Pieces that the pose machines share: convolutions, first weights, the check of the inputs.
 
-Sizes are those of the papers as released in caffe. `width` scales the hidden channels, 1.0
-being the papers' size.
+`width` scales the hidden channels, 1.0 being the papers' size.
 """
-
-from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import PosekitError
 
@@ -31,14 +27,9 @@ def conv(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
 
 
-def pool(features: Tensor) -> Tensor:
-    """Halve the map as caffe does: window 3, stride 2, the last one may hang over the edge."""
-    return F.max_pool2d(features, 3, 2, ceil_mode=True)
-
-
-def pool_centre(centre: Tensor) -> Tensor:
-    """Bring the centre map (B, 1, h, w) to the grid of the heat maps (B, 1, h/8, w/8)."""
-    return F.avg_pool2d(centre, 9, STRIDE, ceil_mode=True)
+def stack(*maps: Tensor) -> Tensor:
+    """Concatenate along channels: image features, previous beliefs, centre map."""
+    return torch.cat(maps, dim=-3)
 
 
 def init_weights(model: nn.Module, init: str, width: float) -> None:
@@ -90,78 +81,3 @@ def check_inputs(images: Tensor, centre: Tensor, frames: bool) -> None:
     expected = (len(images), 1, height, width)
     if centre.shape != expected:
         raise PosekitError(f"centre map has shape {tuple(centre.shape)}, expected {expected}.")
-
-
-class Trunk(nn.Module):
-    """Three 9x9 convolutions with poolings: images (B, 3, h, w) to (B, 128w, h/8, w/8)."""
-
-    def __init__(self, width: float) -> None:
-        super().__init__()
-        self.channels = scaled(128, width)
-        self.conv1 = conv(3, self.channels, 9)
-        self.conv2 = conv(self.channels, self.channels, 9)
-        self.conv3 = conv(self.channels, self.channels, 9)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Image evidence on the grid of the heat maps."""
-        x = pool(self.conv1(images).relu())
-        x = pool(self.conv2(x).relu())
-        return pool(self.conv3(x).relu())
-
-
-class Features(Trunk):
-    """Trunk and one 5x5 convolution: images (B, 3, h, w) to (B, 32w, h/8, w/8)."""
-
-    def __init__(self, width: float) -> None:
-        super().__init__(width)
-        trunk, self.channels = self.channels, scaled(32, width)
-        self.conv4 = conv(trunk, self.channels, 5)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Compact image features."""
-        return self.conv4(super().forward(images)).relu()
-
-
-class Stage1(Features):
-    """First prediction, from local image evidence alone: images to beliefs (B, K+1, h/8, w/8).
-
-    CPM section 3.2.1. Its own trunk, not shared with any later stage.
-    """
-
-    def __init__(self, beliefs: int, width: float) -> None:
-        super().__init__(width)
-        hidden = scaled(512, width)
-        self.conv5 = conv(self.channels, hidden, 9)
-        self.conv6 = conv(hidden, hidden, 1)
-        self.conv7 = conv(hidden, beliefs, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Belief maps; linear, no squashing."""
-        x = self.conv5(super().forward(images)).relu()
-        x = self.conv6(F.dropout(x, 0.5, self.training)).relu()
-        return self.conv7(F.dropout(x, 0.5, self.training))
-
-
-class Head(nn.Sequential):
-    """Large-field convolutions from a stacked input (B, C, H, W) to beliefs (B, K+1, H, W)."""
-
-    def __init__(self, in_channels: int, beliefs: int, width: float) -> None:
-        hidden = scaled(128, width)
-        super().__init__(
-            OrderedDict(
-                conv1=conv(in_channels, hidden, 11),
-                relu1=nn.ReLU(),
-                conv2=conv(hidden, hidden, 11),
-                relu2=nn.ReLU(),
-                conv3=conv(hidden, hidden, 11),
-                relu3=nn.ReLU(),
-                conv4=conv(hidden, hidden, 1),
-                relu4=nn.ReLU(),
-                conv5=conv(hidden, beliefs, 1),
-            )
-        )
-
-
-def stack(*maps: Tensor) -> Tensor:
-    """Concatenate along channels: image features, previous beliefs, centre map."""
-    return torch.cat(maps, dim=-3)

@@ -33,10 +33,6 @@ class Cost:
     legacy_gflops: float
     activations: int
 
-    def __str__(self) -> str:
-        """Both numbers in the units that papers use."""
-        return f"{self.params / 1e6:.2f} M parameters, {self.gmacs:.2f} GMAC"
-
 
 def cost(model: nn.Module, *inputs: Tensor) -> Cost:
     """Count parameters and multiply-adds of convolutions and matrix products.

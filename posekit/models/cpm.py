@@ -3,7 +3,7 @@
 Every stage predicts one belief map per joint and one for the background. The first sees a
 small window of the image; each later one sees the image features and the beliefs of the stage
 before it, so that sure joints help the doubtful ones. A loss at every stage keeps the gradient
-alive (section 3.3).
+alive (section 3.3; `heatmap_loss` in train/losses.py).
 
 The network is the released caffe one: poolings round up, the beliefs are linear, dropout acts
 in the first stage. Names map one to one to caffe's layers:
@@ -14,27 +14,104 @@ in the first stage. Names map one to one to caffe's layers:
     Mconv1..5_stage{2..6}               stage{2..6}.head.conv1..5
 """
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ._blocks import (
-    Head,
-    Stage1,
-    Trunk,
-    check_inputs,
-    conv,
-    init_weights,
-    pool_centre,
-    scaled,
-    stack,
-)
+from ._blocks import STRIDE, check_inputs, conv, init_weights, scaled, stack
 from ._registry import Description, register
 
 LATER_STAGES = range(2, 7)
 
 
+def pool(features: Tensor) -> Tensor:
+    """Halve the map as caffe does: window 3, stride 2, the last one may hang over the edge."""
+    return F.max_pool2d(features, 3, 2, ceil_mode=True)
+
+
+def pool_centre(centre: Tensor) -> Tensor:
+    """Bring the centre map (B, 1, h, w) to the grid of the heat maps (B, 1, h/8, w/8)."""
+    return F.avg_pool2d(centre, 9, STRIDE, ceil_mode=True)
+
+
+class Trunk(nn.Module):
+    """Three 9x9 convolutions with poolings: images (B, 3, h, w) to (B, 128w, h/8, w/8)."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        self.channels = scaled(128, width)
+        self.conv1 = conv(3, self.channels, 9)
+        self.conv2 = conv(self.channels, self.channels, 9)
+        self.conv3 = conv(self.channels, self.channels, 9)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Image evidence on the grid of the heat maps."""
+        x = pool(self.conv1(images).relu())
+        x = pool(self.conv2(x).relu())
+        return pool(self.conv3(x).relu())
+
+
+class Features(Trunk):
+    """Trunk and one 5x5 convolution: images (B, 3, h, w) to (B, 32w, h/8, w/8)."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__(width)
+        trunk, self.channels = self.channels, scaled(32, width)
+        self.conv4 = conv(trunk, self.channels, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compact image features."""
+        return self.conv4(super().forward(images)).relu()
+
+
+class Stage1(Features):
+    """First prediction, from local image evidence alone: images to beliefs (B, K+1, h/8, w/8).
+
+    Section 3.2.1. Its own trunk, not shared with any later stage.
+    """
+
+    def __init__(self, beliefs: int, width: float) -> None:
+        super().__init__(width)
+        hidden = scaled(512, width)
+        self.conv5 = conv(self.channels, hidden, 9)
+        self.conv6 = conv(hidden, hidden, 1)
+        self.conv7 = conv(hidden, beliefs, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Belief maps; linear, no squashing."""
+        x = self.conv5(super().forward(images)).relu()
+        x = self.conv6(F.dropout(x, 0.5, self.training)).relu()
+        return self.conv7(F.dropout(x, 0.5, self.training))
+
+
+class Head(nn.Sequential):
+    """Large-field convolutions from a stacked input (B, C, H, W) to beliefs (B, K+1, H, W)."""
+
+    def __init__(self, in_channels: int, beliefs: int, width: float) -> None:
+        hidden = scaled(128, width)
+        super().__init__(
+            OrderedDict(
+                conv1=conv(in_channels, hidden, 11),
+                relu1=nn.ReLU(),
+                conv2=conv(hidden, hidden, 11),
+                relu2=nn.ReLU(),
+                conv3=conv(hidden, hidden, 11),
+                relu3=nn.ReLU(),
+                conv4=conv(hidden, hidden, 1),
+                relu4=nn.ReLU(),
+                conv5=conv(hidden, beliefs, 1),
+            )
+        )
+
+
 class Refinement(nn.Module):
-    """A stage after the first: looks at the image and at what the stage before it believed."""
+    """A stage after the first: looks at the image and at what the stage before it believed.
+
+    Section 3.2.2 and Eq. 3: the predictor g_t (`head`) makes the beliefs b_t from the image
+    features x' (`features`) and from context in b_t-1, which is all that its windows cover.
+    """
 
     def __init__(self, trunk_channels: int, beliefs: int, width: float) -> None:
         super().__init__()
@@ -43,7 +120,7 @@ class Refinement(nn.Module):
         self.head = Head(channels + beliefs + 1, beliefs, width)
 
     def forward(self, evidence: Tensor, beliefs: Tensor, centre: Tensor) -> Tensor:
-        """Refined beliefs (B, K+1, H, W), section 3.2.2."""
+        """Refined beliefs (B, K+1, H, W)."""
         return self.head(stack(self.features(evidence).relu(), beliefs, centre))
 
 
@@ -73,10 +150,10 @@ class CPM(nn.Module):
             PosekitError: if the shapes do not fit.
         """
         check_inputs(images, centre, frames=False)
-        beliefs = [self.stage1(images)]  # section 3.2.1
+        beliefs = [self.stage1(images)]
         evidence = self.trunk(images)
         centre = pool_centre(centre)
-        for stage in LATER_STAGES:  # section 3.2.2
+        for stage in LATER_STAGES:
             refine = self.get_submodule(f"stage{stage}")
             beliefs.append(refine(evidence, beliefs[-1], centre))
         return torch.stack(beliefs, dim=1)

@@ -46,11 +46,11 @@ class Residual(nn.Module):
 
 
 def residual(in_channels: int, out_channels: int) -> nn.Sequential:
-    """One residual, under the name of a list of one."""
+    """One residual in a list of one, as the checkpoints name it."""
     return nn.Sequential(Residual(in_channels, out_channels))
 
 
-class Fold(nn.Module):
+class Hourglass(nn.Module):
     """One hourglass: the same size in and out, (B, C, H, W) with H and W multiples of 16."""
 
     def __init__(self, channels: int) -> None:
@@ -85,7 +85,7 @@ class StackedHourglass(nn.Module):
         self.layer1 = residual(c // 4, c // 2)
         self.layer2 = residual(c // 2, c)
         self.layer3 = residual(c, c)
-        self.hg = nn.ModuleList(Fold(c) for _ in range(stacks))
+        self.hg = nn.ModuleList(Hourglass(c) for _ in range(stacks))
         self.res = nn.ModuleList(residual(c, c) for _ in range(stacks))
         self.fc = nn.ModuleList(_linear(c) for _ in range(stacks))
         self.score = nn.ModuleList(nn.Conv2d(c, num_keypoints, 1) for _ in range(stacks))
@@ -106,8 +106,8 @@ class StackedHourglass(nn.Module):
         x = self.layer1(self.bn1(self.conv1(images)).relu_())
         x = self.layer3(self.layer2(F.max_pool2d(x, 2)))
         heatmaps = []
-        for i, fold in enumerate(self.hg):
-            y = self.fc[i](self.res[i](fold(x)))
+        for i, hourglass in enumerate(self.hg):
+            y = self.fc[i](self.res[i](hourglass(x)))
             heatmaps.append(self.score[i](y))
             if i < len(self.fc_):
                 x = x + self.fc_[i](y) + self.score_[i](heatmaps[-1])

@@ -5,18 +5,158 @@ at a time, run in parallel, and after every few blocks each branch receives the 
 others (section 3). The heat maps come from the finest branch alone.
 """
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
 
+import torch
 from torch import Tensor, nn
 
-from ._blocks_topdown import BasicBlock, Bottleneck, init_normal, scaled, top_down
-from ._high_resolution import Exchange, HighResolutionFrame
+from ._blocks_topdown import (
+    BasicBlock,
+    Bottleneck,
+    check_images,
+    conv,
+    conv_bn,
+    conv_bn_relu,
+    init_normal,
+    scaled,
+    top_down,
+)
 from ._registry import register
 
 MODULES = (1, 4, 3)  # exchanges in stages 2, 3 and 4
 BLOCKS = 4  # residual blocks of a branch between two exchanges
 PAPER = "HRNet, Sun et al., CVPR 2019, arXiv 1902.09212"
+
+Down = Callable[[int, int, bool], nn.Module]
+
+
+class HighResolutionFrame(nn.Module):
+    """A stem at a quarter of the size, then stages 2 to 4, each with one more, coarser branch.
+
+    Section 3, parallel multi-resolution subnetworks. LDCRN and LSDNet fill this frame with
+    branches of their own.
+    """
+
+    def add_stem(self, width: float) -> int:
+        """Two strided convolutions; returns their number of channels."""
+        channels = scaled(64, width)
+        self.conv1 = conv(3, channels, 3, 2)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = conv(channels, channels, 3, 2)
+        self.bn2 = nn.BatchNorm2d(channels)
+        return channels
+
+    def add_stages(
+        self,
+        in_channels: int,
+        channels: Sequence[int],
+        modules: Sequence[int],
+        exchange: Callable[[int, int, Sequence[int]], nn.Module],
+    ) -> None:
+        """Stages 2, 3 and 4 and the transitions before them.
+
+        Args:
+            in_channels: of the features that enter stage 2.
+            channels: of the four branches.
+            modules: number of exchange modules in each stage.
+            exchange: builds module m of stage s, `exchange(s, m, channels)`.
+        """
+        before = [in_channels]
+        for stage, count in zip((2, 3, 4), modules, strict=True):
+            after = channels[:stage]
+            self.add_module(f"transition{stage - 1}", _transition(before, after))
+            parts = [exchange(stage, module, after) for module in range(count)]
+            self.add_module(f"stage{stage}", nn.Sequential(*parts))
+            before = after
+
+    def stem(self, images: Tensor) -> Tensor:
+        """(B, C, h/4, w/4) features of images (B, 3, h, w), h and w multiples of 32."""
+        check_images(images, 32)
+        x = self.bn1(self.conv1(images)).relu_()
+        return self.bn2(self.conv2(x)).relu_()
+
+    def stages(self, x: Tensor) -> list[list[Tensor]]:
+        """What stages 2, 3 and 4 return, each a list of features, finest first."""
+        outputs = [[x]]
+        for stage in (2, 3, 4):
+            before = [*outputs[-1], outputs[-1][-1]]  # the new branch starts from the coarsest
+            layers = self.get_submodule(f"transition{stage - 1}")
+            features = [
+                x if layer is None else layer(x) for layer, x in zip(layers, before, strict=True)
+            ]
+            outputs.append(self.get_submodule(f"stage{stage}")(features))
+        return outputs[1:]
+
+
+def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:
+    """Adapt the branches; the new one starts from the coarsest. None lets a branch pass."""
+    layers = nn.ModuleList()
+    for i, channels in enumerate(after):
+        if i >= len(before):
+            layers.append(nn.Sequential(conv_bn_relu(before[-1], channels, stride=2)))
+        else:
+            same = before[i] == channels
+            layers.append(None if same else conv_bn_relu(before[i], channels))
+    return layers
+
+
+class Exchange(nn.Module):
+    """Parallel branches, then every resolution receives all others.
+
+    Section 3, repeated multi-scale fusion: Y_k is the sum over i of a(X_i, k), where a brings the
+    features X_i to resolution k by strided 3x3 convolutions or by upsampling.
+
+    Args:
+        channels: of each branch, finest first; each has half the resolution of the one before.
+        branch: builds what a branch does, from its number of channels.
+        rows: how many of the finest resolutions to return; None for all.
+        down: one step of half the resolution, `down(in_channels, out_channels, last)`.
+        activation: of the sums.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        branch: Callable[[int], nn.Module],
+        rows: int | None = None,
+        down: Down | None = None,
+        activation: Callable[[Tensor], Tensor] = torch.relu_,
+    ) -> None:
+        super().__init__()
+        down = down or _dense_down
+        self.branches = nn.ModuleList(branch(c) for c in channels)
+        self.fuse_layers = nn.ModuleList(
+            nn.ModuleList(_path(channels, j, i, down) for j in range(len(channels)))
+            for i in range(rows or len(channels))
+        )
+        self.activation = activation
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Takes and returns a list of (B, C_i, H/2^i, W/2^i)."""
+        features = [branch(x) for branch, x in zip(self.branches, features, strict=True)]
+        return [self.activation(_gather(row, features)) for row in self.fuse_layers]
+
+
+def _gather(row: nn.ModuleList, features: list[Tensor]) -> Tensor:
+    """Sum of all features, each brought to one resolution."""
+    paths = zip(row, features, strict=True)
+    return reduce(torch.add, (x if path is None else path(x) for path, x in paths))
+
+
+def _path(channels: Sequence[int], source: int, target: int, down: Down) -> nn.Module | None:
+    """The way from one resolution to another; None from a resolution to itself."""
+    c, out = channels[source], channels[target]
+    if source == target:
+        return None
+    if source > target:
+        return conv_bn(c, out, 1).append(nn.Upsample(scale_factor=2 ** (source - target)))
+    steps = [down(c, c, False) for _ in range(target - source - 1)]
+    return nn.Sequential(*steps, down(c, out, True))
+
+
+def _dense_down(in_channels: int, out_channels: int, last: bool) -> nn.Module:
+    return (conv_bn if last else conv_bn_relu)(in_channels, out_channels, 3, 2)
 
 
 class HRNet(HighResolutionFrame):

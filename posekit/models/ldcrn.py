@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._blocks_topdown import conv, init_normal, scaled, top_down
-from ._high_resolution import Exchange, HighResolutionFrame
 from ._registry import register
+from .hrnet import Exchange, HighResolutionFrame
 
 MODULES = (1, 2, 2)  # exchanges in stages 2, 3 and 4
 LAYERS = 4  # of a dense block

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ._blocks_topdown import conv, conv_bn, top_down
 from ._registry import register
-from ._resnet import BLOCKS, ResNetFrame
 from .lpn import PAPER, STRIDES
+from .simplebaseline import BLOCKS, ResNetFrame
 
 
 class ContextBlock(nn.Module):

@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import PosekitError
-from ._blocks import Features, Head, Stage1, check_inputs, conv, init_weights, pool_centre, stack
+from ._blocks import STRIDE, check_inputs, conv, init_weights, stack
 from ._registry import Description, register
+from .cpm import Features, Head, Stage1, pool_centre
 
 GATE_BIAS = (1.4, 0.2, 0.0, 1.0)  # input, output, candidate, forget
 
@@ -35,8 +35,8 @@ class State(NamedTuple):
 
     Attributes:
         belief: (B, K+1, H, W), b_t.
-        hidden: (B, C, H, W), h_t.
-        cell: (B, C, H, W), C_t.
+        hidden: (B, N, H, W), h_t.
+        cell: (B, N, H, W), C_t.
     """
 
     belief: Tensor
@@ -73,22 +73,27 @@ class LPM(nn.Module):
             PosekitError: if the shapes do not fit.
         """
         check_inputs(frames, centre, frames=True)
-        initial = self.stage1(frames[:, 0])
-        beliefs, state = [initial], None
-        for evidence in self._evidence(frames, centre).unbind(1):
-            state = self._recur(evidence, initial, state)
+        features = self.features(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        centre = pool_centre(centre)
+        beliefs, state = [self.stage1(frames[:, 0])], None
+        for features_t in features.unbind(1):
+            state = self._recur(features_t, beliefs[-1], centre, state)
             beliefs.append(state.belief)
         return torch.stack(beliefs, dim=1)
 
     def step(
-        self, frame: Tensor, centre: Tensor, state: State | None = None
+        self,
+        frame: Tensor,
+        centre: Tensor,
+        state: State | tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, State]:
         """Predict the next frame of a stream.
 
         Args:
             frame: (B, 3, h, w) normalised RGB, h and w multiples of 8.
             centre: (B, 1, h, w), a Gaussian at the person's centre.
-            state: what the frame before returned, None for the first frame.
+            state: what the frame before returned, or a tuple of its three parts; None for the
+                first frame.
 
         Returns:
             The belief (B, K+1, h/8, w/8) and the state for the next frame.
@@ -97,64 +102,64 @@ class LPM(nn.Module):
             PosekitError: if the shapes do not fit, or not those of the frame before.
         """
         check_inputs(frame, centre, frames=False)
-        evidence = self._evidence(frame[:, None], centre)[:, 0]
-        if state is not None and state.cell.shape[-2:] != evidence.shape[-2:]:
-            raise PosekitError(
-                f"step: the state has cells {tuple(state.cell.shape[-2:])}, this frame "
-                f"{tuple(evidence.shape[-2:])}; keep the size or start again with state=None."
-            )
-        initial = self.stage1(frame) if state is None else None
-        state = self._recur(evidence, initial, state)
+        if state is None:
+            belief = self.stage1(frame)
+        else:
+            self._check_state(state, frame)
+            state = State(*state)
+            belief = state.belief
+        state = self._recur(self.features(frame), belief, pool_centre(centre), state)
         return state.belief, state
 
-    def _evidence(self, frames: Tensor, centre: Tensor) -> Tensor:
-        """What image features and centre map add to the gates, (B, T, 4C, H, W).
+    def _check_state(self, state: tuple[Tensor, ...], frame: Tensor) -> None:
+        """Refuse a state of another batch or size, which would be broadcast."""
+        batch, (height, width) = len(frame), (pixels // STRIDE for pixels in frame.shape[-2:])
+        beliefs, channels = self.head.conv5.out_channels, self.gates_h.in_channels
+        expected = [(batch, n, height, width) for n in (beliefs, channels, channels)]
+        found = [tuple(part.shape) for part in state]
+        if found != expected:
+            raise PosekitError(
+                f"step: the state has the shapes {found}, this frame needs {expected} (belief, "
+                "hidden, cell); keep batch and size or start again with state=None."
+            )
 
-        It does not depend on time: all frames in one pass, the belief's part follows per frame.
+    def _recur(
+        self, features: Tensor, belief: Tensor, centre: Tensor, state: State | None
+    ) -> State:
+        """One step of the convolutional LSTM, and the prediction from its hidden state.
+
+        Args:
+            features: (B, N - K - 2, H, W) of this frame.
+            belief: (B, K+1, H, W) of the frame before, or the initial one.
+            centre: (B, 1, H, W).
+            state: of the frame before; None in the first, which has no hidden state to look at.
         """
-        batch, time = frames.shape[:2]
-        features = self.features(frames.flatten(0, 1))
-        centre = pool_centre(centre).repeat_interleave(time, dim=0)
-        n = features.shape[1]
-        weight = torch.cat([self.gates_x.weight[:, :n], self.gates_x.weight[:, -1:]], dim=1)
-        bias = self.gates_x.bias + self.gate_bias
-        gates = F.conv2d(stack(features, centre), weight, bias, padding=1)
-        return gates.unflatten(0, (batch, time))
-
-    def _recur(self, evidence: Tensor, initial: Tensor | None, state: State | None) -> State:
-        """One step of the LSTM and its prediction, section 3."""
-        n = self.features.channels
-        weight = self.gates_x.weight[:, n:-1]  # of the beliefs
-        if state is None:  # nothing to forget, and no hidden state to look at
-            known = 3 * evidence.shape[1] // 4
-            gates = evidence[:, :known] + F.conv2d(initial, weight[:known], padding=1)
-            hidden, cell = remember(gates, None)
+        gates = self.gates_x(stack(features, belief, centre)) + self.gate_bias[:, None, None]
+        if state is None:
+            h, C = remember(gates, None)
         else:
-            weight = torch.cat([weight, self.gates_h.weight], dim=1)
-            past = stack(state.belief, state.hidden)
-            gates = evidence + F.conv2d(past, weight, self.gates_h.bias, padding=1)
-            hidden, cell = remember(gates, state.cell)
-        return State(self.head(hidden), hidden, cell)
+            h, C = remember(gates + self.gates_h(state.hidden), state.cell)
+        return State(self.head(h), h, C)
 
 
-def remember(gates: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Apply the gates of the LSTM.
+def remember(gates: Tensor, C: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Apply the gates of the convolutional LSTM, named as in the paper.
 
     Args:
-        gates: (B, 4C, H, W) before their non-linearities: input, output, candidate and forget;
-            without forget, (B, 3C, H, W), if there is no cell yet.
-        cell: (B, C, H, W), the memory so far.
+        gates: (B, 4N, H, W) before their non-linearities: input, output, candidate and forget.
+        C: (B, N, H, W), the cell so far; None in the first frame, which has nothing to forget.
 
     Returns:
-        The hidden state and the new cell, both (B, C, H, W).
+        The hidden state and the new cell, both (B, N, H, W).
     """
-    if cell is None:
-        i, o, g = gates.chunk(3, dim=1)
-        cell = i.sigmoid() * g.tanh()
-    else:
-        i, o, g, f = gates.chunk(4, dim=1)
-        cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
-    return o.sigmoid() * cell.tanh(), cell
+    i, o, g, f = gates.chunk(4, dim=1)
+    i = i.sigmoid()
+    o = o.sigmoid()
+    g = g.tanh()
+    f = f.sigmoid()
+    C = i * g if C is None else f * C + i * g
+    h = o * C.tanh()
+    return h, C
 
 
 @register(

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from ..errors import PosekitError
 from ._blocks_topdown import conv, conv_bn, init_normal, top_down
 from ._registry import Description, register
-from ._resnet import BLOCKS, ResNetFrame
+from .simplebaseline import BLOCKS, ResNetFrame
 
 STRIDES = (1, 2, 2, 1)
 PAPER = "LPN, Zhang et al., 2019, arXiv 1911.10346"
 
 
-def describe(depth: int) -> Description:
+def _description(depth: int) -> Description:
     """What the network of the paper, for COCO, eats and returns."""
     return top_down(f"lpn_{depth}", PAPER, "BGR")
 
@@ -118,7 +118,7 @@ class LPN(ResNetFrame):
             raise PosekitError(f"create_model: attention={attention!r} must be 'gc', 'se' or None.")
         # The published weights for MPII, and they alone, were trained on RGB images.
         colour = "RGB" if num_keypoints == 16 else "BGR"
-        self.description = replace(describe(depth), colour=colour)
+        self.description = replace(_description(depth), colour=colour)
         block = partial(LightBottleneck, attention=ATTENTIONS[attention])
         self.add_layers(depth, num_keypoints, width, STRIDES, block, _upsampling)
         init_normal(self)
@@ -140,4 +140,4 @@ def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 for _depth in BLOCKS:
-    register(describe(_depth))(partial(LPN, _depth))
+    register(_description(_depth))(partial(LPN, _depth))

@@ -25,8 +25,8 @@ from torch.nn import functional as F
 
 from ..errors import PosekitError
 from ._blocks_topdown import conv, conv_bn, init_normal, scaled, top_down, upsample
-from ._high_resolution import Exchange, HighResolutionFrame
 from ._registry import register
+from .hrnet import Exchange, HighResolutionFrame
 
 MODULES = (1, 4, 3)  # exchanges in stages 2, 3 and 4
 BLOCKS = 4  # blocks of a branch between two exchanges
@@ -89,7 +89,8 @@ class LightBlock(nn.Module):
 class StochasticBlock(nn.Module):
     """Inverted residual f that survives a training pass with probability p, sample by sample.
 
-    Training: relu6(x + b f(x)), b = 1 with probability p, else 0. Evaluation: relu6(x + p f(x)).
+    Huang et al. 2016 with relu6 for relu: in training relu6(b f(x) + x), b = 1 with probability p,
+    else 0 (Eq. 2); in evaluation relu6(p f(x) + x) (Eq. 5).
     """
 
     def __init__(self, channels: int, survival: float) -> None:
@@ -219,7 +220,9 @@ class LSDNet(HighResolutionFrame):
 
 
 def survival_probabilities(survival: str, p_last: float) -> list[float]:
-    """Probability to keep each of the blocks in a row, 1 - l/L (1 - p_last) if linear.
+    """Probability to keep each of the L blocks in a row.
+
+    "linear" is Huang et al. 2016, Eq. 4: p_l = 1 - l/L (1 - p_last), l = 1..L.
 
     Raises:
         PosekitError: for an unknown rule, or a p_last that is no probability.

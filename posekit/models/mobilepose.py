@@ -88,6 +88,25 @@ class CaffeNames(nn.Module):
             x = self._at(f"{name}{n}", stage)(x).relu()
         return self._at(f"{name}5", stage)(x)
 
+    def _add_gates(self, stage: int, channels: int) -> None:
+        """The LSTM's four gates, two convolutions and a normalisation each."""
+        for gate in GATES:
+            self._add(stage, **{f"{gate}_x": conv(channels, channels, 3)})
+            self._add(stage, **{f"{gate}_h": conv(channels, channels, 3)})
+            self._add(stage, **{gate: nn.BatchNorm2d(channels)})
+
+    def _remember(
+        self, stage: int, x: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One LSTM step: new hidden state and cell, (B, C, H, W) each."""
+
+        def gate(name: str) -> Tensor:
+            total = self._at(f"{name}_x", stage)(x) + self._at(f"{name}_h", stage)(hidden)
+            return self._at(name, stage)(total.sigmoid())
+
+        cell = gate("i") * gate("g") + gate("f") * cell
+        return gate("o") * cell.tanh(), cell
+
 
 class CPMMobilePose(CaffeNames):
     """The repository's CPM: six stages, frame by frame, the last stage only."""
@@ -138,7 +157,7 @@ class LPMMobilePose(CaffeNames):
         self._add_stage1(beliefs, width)
         self._add_trunk(6, width)
         self._add_head(6, "Mres", beliefs, width)
-        add_gates(self, 6, scaled(32, width) + beliefs + 1)
+        self._add_gates(6, scaled(32, width) + beliefs + 1)
 
     def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
         """Predict every frame of a clip.
@@ -164,7 +183,7 @@ class LPMMobilePose(CaffeNames):
             x = stack(evidence, beliefs[-1], centre)
             if cell is None:
                 hidden = cell = 0 * x  # zeros_like would fix the batch of an exported graph
-            hidden, cell = remember(self, 6, x, hidden, cell)
+            hidden, cell = self._remember(6, x, hidden, cell)
             beliefs.append(self._head(6, "Mres", hidden).relu())
         return torch.stack(beliefs, dim=1)
 
@@ -182,7 +201,7 @@ class LPMMobilePoseUnshared(CaffeNames):
         self._add_head(2, "Mconv", beliefs, width)
         for stage in range(3, 7):
             self._add_trunk(stage, width)
-            add_gates(self, stage, channels)
+            self._add_gates(stage, channels)
             self._add_head(stage, "Mres", beliefs, width)
 
     def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
@@ -216,32 +235,10 @@ class LPMMobilePoseUnshared(CaffeNames):
                 cell = g * i
                 hidden = o * cell.tanh()
             else:
-                hidden, cell = remember(self, stage, x, hidden, cell)
+                hidden, cell = self._remember(stage, x, hidden, cell)
             head = "Mconv" if stage == 2 else "Mres"
             beliefs.append(self._head(stage, head, hidden).relu())
         return torch.stack(beliefs, dim=1)
-
-
-def add_gates(net: nn.Module, stage: int, channels: int) -> None:
-    """Give a network the LSTM's four gates, two convolutions and a normalisation each."""
-    for gate in GATES:
-        net.add_module(f"{gate}_x_stage{stage}", conv(channels, channels, 3))
-        net.add_module(f"{gate}_h_stage{stage}", conv(channels, channels, 3))
-        net.add_module(f"{gate}_stage{stage}", nn.BatchNorm2d(channels))
-
-
-def remember(
-    net: nn.Module, stage: int, x: Tensor, hidden: Tensor, cell: Tensor
-) -> tuple[Tensor, Tensor]:
-    """One LSTM step with the gates of a stage: new hidden state and cell, (B, C, H, W) each."""
-
-    def gate(name: str) -> Tensor:
-        from_x = getattr(net, f"{name}_x_stage{stage}")(x)
-        from_hidden = getattr(net, f"{name}_h_stage{stage}")(hidden)
-        return getattr(net, f"{name}_stage{stage}")((from_x + from_hidden).sigmoid())
-
-    cell = gate("i") * gate("g") + gate("f") * cell
-    return gate("o") * cell.tanh(), cell
 
 
 def _check_grid(frames: Tensor) -> None:

@@ -25,6 +25,31 @@ def test_every_frame_is_scored_once_and_clips_stay_in_their_sequence(counts, fra
     assert ((steps == 1) | (steps == 0)).all()
 
 
+def windows_one_by_one(sequence, frames):
+    """`windows` as its docstring says it, sequence by sequence and frame by frame."""
+    rows, scored = [], []
+    for name in dict.fromkeys(sequence.tolist()):
+        (own,) = np.nonzero(sequence == name)
+        for number in range(0, len(own), frames):
+            start = min(number, max(0, len(own) - frames))
+            places = range(start, start + frames)
+            rows.append([own[min(place, len(own) - 1)] for place in places])
+            shown = [place >= number for place in places]
+            last = [place == start + frames - 1 or place + 1 < len(own) for place in places]
+            scored.append([a and b for a, b in zip(shown, last, strict=True)])
+    return np.array(rows), np.array(scored)
+
+
+@given(lengths, st.integers(1, 7))
+def test_windows_are_those_of_the_plain_loop(counts, frames):
+    sequence = np.repeat(np.arange(len(counts)) * 3, counts)
+    for found, expected in zip(
+        windows(sequence, frames), windows_one_by_one(sequence, frames), strict=True
+    ):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_tail_clip_is_moved_back_and_stills_are_repeated():
     rows, scored = windows(np.array([7] * 7 + [9]), 5)
     assert rows.tolist() == [[0, 1, 2, 3, 4], [2, 3, 4, 5, 6], [7] * 5]

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from posekit.errors import PosekitError
 from posekit.models import cost, create_model
-from posekit.models.lpm import GATE_BIAS, remember
+from posekit.models.lpm import GATE_BIAS, State, remember
 
 
 @torch.no_grad()
@@ -24,23 +24,22 @@ def test_one_step_of_the_memory(golden, hashed, first):
     record = golden("lstm_step")
     names, channels = record["names_in_k_order"], record["hidden"]
 
-    def conv_weights(part, gates):
+    def conv_weights(part):
         shape = (channels, channels, 3, 3)
-        weight = [hashed(names.index(f"{g}_{part}.weight"), 144).reshape(shape) for g in gates]
-        bias = [hashed(names.index(f"{g}_{part}.bias"), channels) for g in gates]
+        weight = [hashed(names.index(f"{g}_{part}.weight"), 144).reshape(shape) for g in "iogf"]
+        bias = [hashed(names.index(f"{g}_{part}.bias"), channels) for g in "iogf"]
         return (6 / 36) ** 0.5 * torch.cat(weight), 0.01 * torch.cat(bias)
 
     i = torch.arange(48, dtype=torch.float64).reshape(record["input_shape"])
     x, hidden, cell = (0.31 * i).sin(), 0.7 * (0.23 * i).cos(), 0.9 * (0.41 * i + 1).sin()
-    order = "iog" if first else "iogf"
     bias = [
         start + 0.05 * hashed(names.index(f"scale_bias_{gate}"), channels)
-        for gate, start in zip(order, GATE_BIAS, strict=False)
+        for gate, start in zip("iogf", GATE_BIAS, strict=True)
     ]
-    gates = F.conv2d(x, *conv_weights("x", order), padding=1)
+    gates = F.conv2d(x, *conv_weights("x"), padding=1)
     gates = gates + torch.cat(bias)[:, None, None]
     if not first:
-        gates = gates + F.conv2d(hidden, *conv_weights("h", order), padding=1)
+        gates = gates + F.conv2d(hidden, *conv_weights("h"), padding=1)
     expected = record["paper_first_frame" if first else "paper"]
     for name, got in zip("hc", remember(gates, None if first else cell), strict=True):
         want = torch.tensor(expected[name], dtype=torch.float64)
@@ -49,13 +48,13 @@ def test_one_step_of_the_memory(golden, hashed, first):
 
 def test_cost(blank):
     model = blank("lpm")
-    # The paper's first frame has no forget gate. Ours is computed for all frames at once and
-    # dropped there: 33 inputs, 48 outputs, 3x3, per cell.
+    # The paper's first frame has no forget gate; ours computes it there too and does not use it:
+    # 48 inputs, 48 outputs, 3x3, per cell.
     for size, gmacs in {256: 202.51, 368: 418.47}.items():
         frames = torch.empty(1, 5, 3, size, size, device="meta")
         counted = cost(model, frames, frames[:, 0, :1])
         assert counted.params == 12_067_870
-        spare = 33 * 48 * 9 * (size // 8) ** 2 / 1e9
+        spare = 48 * 48 * 9 * (size // 8) ** 2 / 1e9
         assert counted.gmacs - spare == pytest.approx(gmacs, abs=0.005)
 
 
@@ -100,8 +99,32 @@ def test_a_loss_on_the_last_frame_reaches_every_parameter():
     assert all(p.grad.abs().sum() > 0 for p in model.parameters())
 
 
-def test_a_stream_keeps_its_size():
+@torch.no_grad()
+def test_a_state_may_be_a_plain_tuple():
+    torch.manual_seed(0)
     model = create_model("lpm", width=0.1).eval()
-    _, state = model.step(torch.zeros(1, 3, 32, 32), torch.zeros(1, 1, 32, 32))
+    frame, centre = torch.rand(1, 3, 32, 32), torch.rand(1, 1, 32, 32)
+    _, state = model.step(frame, centre)
+    named, plain = model.step(frame, centre, state), model.step(frame, centre, tuple(state))
+    assert torch.equal(named[0], plain[0])
+    assert all(torch.equal(a, b) for a, b in zip(named[1], plain[1], strict=True))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: State(*(part[:1] for part in state)),  # another batch, would broadcast
+        lambda state: State(*(part[..., :1] for part in state)),  # another size
+        lambda state: state._replace(belief=state.belief[:1]),
+        lambda state: state._replace(hidden=state.hidden[:, :1]),
+        lambda state: state._replace(cell=state.cell[..., :1, :]),
+        lambda state: state[:2],
+    ],
+)
+def test_a_state_of_other_frames_is_refused(change):
+    model = create_model("lpm", width=0.1).eval()
+    frame, centre = torch.zeros(2, 3, 32, 32), torch.zeros(2, 1, 32, 32)
+    _, state = model.step(frame, centre)
     with pytest.raises(PosekitError, match="start again with state=None"):
-        model.step(torch.zeros(1, 3, 40, 32), torch.zeros(1, 1, 40, 32), state)
+        model.step(frame, centre, change(state))

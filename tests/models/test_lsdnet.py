@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from posekit.errors import PosekitError
 from posekit.models import create_model
-from posekit.models._high_resolution import Exchange
+from posekit.models.hrnet import Exchange
 from posekit.models.lsdnet import (
     CoordinateAttention,
     LightBlock,

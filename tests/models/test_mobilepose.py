@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from torch import nn
 
 from posekit.errors import PosekitError
 from posekit.models import create_model
-from posekit.models.mobilepose import add_gates, remember
+from posekit.models.mobilepose import CaffeNames
 
 RECORDS = {
     "cpm_mobilepose": "reference_cpm",
@@ -31,8 +30,8 @@ def test_reference_network(golden, blank, fill_reference, clip, same_maps, name)
 @torch.no_grad()
 def test_one_step_of_the_memory(golden, hashed):
     record = golden("lstm_step")
-    net = nn.Module()
-    add_gates(net, 6, record["hidden"])
+    net = CaffeNames()
+    net._add_gates(6, record["hidden"])
     for k, name in enumerate(record["names_in_k_order"]):
         if name.startswith("scale"):
             continue
@@ -47,7 +46,7 @@ def test_one_step_of_the_memory(golden, hashed):
         target.copy_(value)
     i = torch.arange(48, dtype=torch.float64).reshape(record["input_shape"])
     x, hidden, cell = (0.31 * i).sin(), 0.7 * (0.23 * i).cos(), 0.9 * (0.41 * i + 1).sin()
-    hidden, cell = remember(net.eval(), 6, x.float(), hidden.float(), cell.float())
+    hidden, cell = net.eval()._remember(6, x.float(), hidden.float(), cell.float())
     for name, got in {"h": hidden, "c": cell}.items():
         want = torch.tensor(record["reference"][name])
         torch.testing.assert_close(got.flatten(), want, rtol=0, atol=1e-6)
