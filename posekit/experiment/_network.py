@@ -104,20 +104,20 @@ def recipe_of_network(
 
     Args:
         name: of the registry.
-        dataset: whose recipe; None, or one that the paper has none for, takes the usual one.
+        dataset: whose recipe; None, or one that there is none for, takes the usual one.
         changes: values in place of the recipe's.
     """
-    stem = module_of(name)
+    stem, folder = module_of(name), project_root() / "params"
     usual = "PennAction" if describe(name).centre_map else "COCO"
-    folder = project_root() / "params"
-    variants = sorted(folder.glob(f"*/{usual}-{stem}.yaml"), reverse=True)
-    papers = [stem] if stem in RECIPES else [file.parent.name for file in variants]
-    paper = (papers or ["lpm" if usual == "PennAction" else "simplebaseline"])[0]
-    if dataset is None or not (folder / paper / f"{dataset}.yaml").is_file():
-        dataset = usual
-    variant = folder / paper / f"{dataset}-{stem}.yaml"
-    file = variant.name if stem not in RECIPES and variant.is_file() else f"{dataset}.yaml"
-    kind, values = RECIPES[paper], read_recipe(paper, file)
+    if stem in RECIPES:
+        paper, variant = stem, ""
+    else:  # it has a variant of another paper's recipe, under its name
+        paper = max(file.parent.name for file in folder.glob(f"*/{usual}-{stem}.yaml"))
+        variant = f"-{stem}"
+    choices = [(dataset, variant), (dataset, ""), (usual, variant)]
+    files = [(given, folder / paper / f"{given}{kind}.yaml") for given, kind in choices if given]
+    dataset, file = next((given, file) for given, file in files if file.is_file())
+    kind, values = RECIPES[paper], read_recipe(paper, file.name)
     values |= {"paper": paper, "dataset": dataset, "network": name, **(changes or {})}
     return kind.model_validate({k: v for k, v in values.items() if k in kind.model_fields})
 
