@@ -59,7 +59,7 @@ def final_beliefs(
         scaled = _zoom(images, scale)
         for mirrored in (False, True) if flip_test else (False,):
             maps = task.beliefs(scaled.flip(-1) if mirrored else scaled).float()
-            total = total + _zoom(task.unmirror(maps) if mirrored else maps, 1 / scale)
+            total = total + _zoom(task.flip_back(maps) if mirrored else maps, 1 / scale)
     return total / (len(scales) * (2 if flip_test else 1))
 
 
@@ -123,7 +123,7 @@ def mean_pose(train: Clips, test: Clips) -> np.ndarray:
     return test.to_image(np.broadcast_to(mean, test.keypoints.shape))
 
 
-def official(
+def official_score(
     clips: Clips, found: Predictions, root: Path | None = None, soft_nms: bool = False
 ) -> Score:
     """Score predictions under the data set's own protocol.
@@ -184,22 +184,22 @@ def _average_precision(
             f"; over the {len(set(images.tolist()))} images with a detection AP is {some:.4f}"
         )
     else:
-        numbers |= {"mean OKS": quick(clips, keypoints) / 100}
+        numbers |= {"mean OKS": validation_score(clips, keypoints) / 100}
         sentence += "; mean OKS is over all annotated people, each against the pose in their box"
     metric = f"AP, {'detected' if detected else 'ground-truth'} boxes"
     return Score(numbers["AP"], numbers, metric, sentence, len(people))
 
 
-def quick(clips: Clips, keypoints: np.ndarray) -> float:
+def validation_score(clips: Clips, keypoints: np.ndarray) -> float:
     """A score for choosing the best epoch, percent: the official PCK, or mean OKS on COCO."""
     people = clips.people
     if people.dataset != "COCO":
-        return official(clips, Predictions(keypoints, np.ones(keypoints.shape[:2]))).mean
+        return official_score(clips, Predictions(keypoints, np.ones(keypoints.shape[:2]))).mean
     area = people.reference**2
     return 100 * oks.mean_oks(keypoints, people.keypoints, people.visible, area)
 
 
-def lenient(clips: Clips, keypoints: np.ndarray) -> Score:
+def mobilepose_score(clips: Clips, keypoints: np.ndarray) -> Score:
     """Score under MobilePose-master's own definition, to stand beside its published table.
 
     Args:

@@ -10,7 +10,7 @@ from torch import nn
 
 from . import viz
 from .data.clips import loader
-from .evaluate import Predictions, predict, quick
+from .evaluate import Predictions, predict, validation_score
 from .experiment import Experiment
 from .models.lsdnet import StochasticBlock
 
@@ -68,7 +68,7 @@ def dropping(experiment: Experiment, draws: int = 2) -> "pd.DataFrame":
     rows = []
     for way, found in ways.items():
         moved = np.linalg.norm(clips.to_crop(found.keypoints) - base, axis=-1)
-        score = quick(clips, found.keypoints)
+        score = validation_score(clips, found.keypoints)
         rows.append({"when testing": way, "val score": score, "moved, crop px": moved.mean()})
     table = pd.DataFrame(rows).round(2)
     experiment.tables[f"Blocks left out, validation part of {experiment.run.label}"] = table

@@ -105,7 +105,7 @@ class Clocked:
         self.notes.append((self.name, torch.get_num_threads(), self.model.training))
         return torch.zeros(1, 1, 2, 4, 4)
 
-    def unmirror(self, beliefs):
+    def flip_back(self, beliefs):
         return beliefs
 
     def decode(self, beliefs, image_size):

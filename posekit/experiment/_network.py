@@ -158,5 +158,5 @@ def first_loss(experiment: Experiment) -> str:
     batch = batch_of(source, np.arange(count), experiment.machine)
     task.model.eval()
     outputs = task.outputs(batch["images"])
-    drawn, silent = (task.compare(o, batch) for o in (outputs, torch.zeros_like(outputs)))
+    drawn, silent = (task.loss(o, batch) for o in (outputs, torch.zeros_like(outputs)))
     return f"loss before training {drawn:.4g}; of empty maps {silent:.4g}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.clips import loader
-from ..evaluate import Predictions, lenient, mean_pose, official, predict
+from ..evaluate import Predictions, mean_pose, mobilepose_score, official_score, predict
 from ..knobs import Recipe
 from ..recipes import published
 from ..report import build_index, headline, shown, write_report
@@ -32,9 +32,9 @@ def evaluate(experiment: Experiment) -> "pd.DataFrame":
         found = experiment.predictions
         experiment.predictions = replace(found, keypoints=found.keypoints - bias)
     soft = getattr(recipe, "soft_nms", False)
-    score = official(experiment.test, experiment.predictions, experiment.root, soft)
+    score = official_score(experiment.test, experiment.predictions, experiment.root, soft)
     never_looks = _as_predictions(mean_pose(experiment.train, experiment.test))
-    baseline = official(experiment.test, never_looks, experiment.root, soft)
+    baseline = official_score(experiment.test, never_looks, experiment.root, soft)
     known = _published(recipe)
     table = comparison(score, baseline, known, run.label, run.is_sample)
     flips = "with" if recipe.flip_test else "without"
@@ -71,8 +71,8 @@ def _as_predictions(keypoints: np.ndarray) -> Predictions:
 def evaluate_leniently(experiment: Experiment) -> "pd.DataFrame":
     """The same predictions under MobilePose-master's own metric, beside its published table."""
     recipe, test, run = experiment.recipe, experiment.test, experiment.run
-    score = lenient(test, experiment.predictions.keypoints)
-    baseline = lenient(test, mean_pose(experiment.train, test))
+    score = mobilepose_score(test, experiment.predictions.keypoints)
+    baseline = mobilepose_score(test, mean_pose(experiment.train, test))
     known = _published(recipe)
     table = comparison(score, baseline, known, run.label, run.is_sample)
     experiment.tables[f"{score.metric} (lenient), {run.label}"] = table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import metrics, viz
 from ..data.clips import loader
 from ..errors import PosekitError
-from ..evaluate import predict, quick
+from ..evaluate import predict, validation_score
 from ..knobs import NOTED, Recipe
 from ..train import distributed
 from ..train.loop import Log
@@ -38,7 +38,7 @@ def train(experiment: Experiment) -> "pd.DataFrame":
 
     def validate() -> float:
         found = predict(experiment.task, held_out, machine)
-        return quick(experiment.val, found.keypoints)
+        return validation_score(experiment.val, found.keypoints)
 
     def report(record: dict[str, Any]) -> None:
         if distributed.first():

@@ -12,7 +12,7 @@ from ..parts import PARTS
 from ..regions import cover as paint
 from ..regions import disc
 from ..results import png
-from .measure import believe, hide
+from .measure import heatmaps_of, occlude
 from .setup import CLEAN, Cover, Study
 from .tables import suffering
 
@@ -58,7 +58,7 @@ def _crop(study: Study, network: int, row: int, cover: Cover) -> np.ndarray:
     if cover is CLEAN:
         return crop
     joints = clips.to_crop(people.keypoints)[row][None]
-    return hide(crop[None], joints, people.visible[row][None], cover, people.skeleton)[0][0]
+    return occlude(crop[None], joints, people.visible[row][None], cover, people.skeleton)[0][0]
 
 
 def who_suffers(study: Study, joints: bool = False) -> "Image":
@@ -159,7 +159,7 @@ def glimpse(
     else:
         cover = CLEAN if target == "nothing" else Cover(target, effect, size)
         crop = _crop(study, network, row, cover)
-    maps = believe(estimator, crop[None, None])[0]
+    maps = heatmaps_of(estimator, crop[None, None])[0]
     joints = estimator.task.decode(maps[None], clips.image_size)[0][0, 0].cpu().numpy()
     maps = maps[0].float().cpu().numpy()
     shown = viz.overlay(crop, maps.max(0), max(1e-6, float(maps.max())))

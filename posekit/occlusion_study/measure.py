@@ -84,10 +84,10 @@ def _look(
             covered = pictures
             if cover is not CLEAN:
                 here = truth[rows.ravel()], clips.people.visible[rows.ravel()]
-                covered, some = hide(pictures, *here, cover, study.people.skeleton)
+                covered, some = occlude(pictures, *here, cover, study.people.skeleton)
                 touched[cover][rows[scored]] = some.reshape(rows.shape)[scored]
             with study.machine.autocast():
-                beliefs = believe(estimator, covered.reshape(*rows.shape, *covered.shape[1:]))
+                beliefs = heatmaps_of(estimator, covered.reshape(*rows.shape, *covered.shape[1:]))
             joints = estimator.task.decode(beliefs, clips.image_size)[0]
             found[cover][rows[scored]] = joints.cpu().numpy()[scored]
     return found, touched
@@ -98,7 +98,7 @@ def _batches(clips: Clips, size: int) -> Iterator[list[dict[str, np.ndarray]]]:
         yield [clips[0, clip] for clip in range(first, min(first + size, len(clips)))]
 
 
-def hide(
+def occlude(
     pictures: np.ndarray,
     keypoints: np.ndarray,
     visible: np.ndarray,
@@ -111,7 +111,7 @@ def hide(
     return attack(pictures, keypoints, visible, target, cover.effect, skeleton, cover.size)
 
 
-def believe(estimator: Estimator, pictures: np.ndarray) -> torch.Tensor:
+def heatmaps_of(estimator: Estimator, pictures: np.ndarray) -> torch.Tensor:
     """Heat maps (B, T, K, H, W) of pictures (B, T, h, w, 3) uint8."""
     images = torch.from_numpy(np.ascontiguousarray(pictures)).to(estimator.device)
     images = images.permute(0, 1, 4, 2, 3).contiguous()

@@ -138,7 +138,7 @@ def fit(
             set_lr(optimiser, factor)
             with machine.autocast():
                 batch = machine.put(batch)
-                loss = task.compare(task.outputs(batch["images"]), batch)
+                loss = task.loss(task.outputs(batch["images"]), batch)
             optimiser.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
             distributed.average_gradients(model)

@@ -48,7 +48,7 @@ class PoseMachineTask:
         centre = codecs.centre_map(tuple(images.shape[-2:]), self.centre_sigma, frames)
         return self.model(frames, centre.expand(len(frames), -1, -1, -1))
 
-    def paint(
+    def targets(
         self,
         keypoints: Tensor,
         visible: Tensor,
@@ -74,11 +74,11 @@ class PoseMachineTask:
             visible = torch.cat([visible, torch.ones_like(visible[..., :1])], -1)
         return maps, visible.float()
 
-    def compare(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """The training loss: every stage is held against its frame's targets."""
         size = tuple(batch["images"].shape[-2:])
         cells = tuple(outputs.shape[-2:])
-        maps, weights = self.paint(batch["keypoints"], batch["visible"], size, cells)
+        maps, weights = self.targets(batch["keypoints"], batch["visible"], size, cells)
         if self.model.description.kind == "image":
             maps, weights = maps.flatten(0, 1)[:, None], weights.flatten(0, 1)[:, None]
         n_stages, n_frames = outputs.shape[1], maps.shape[1]
@@ -95,7 +95,7 @@ class PoseMachineTask:
             final = stages[:, -n_frames:]
         return final[:, :, :-1] if self.model.description.background else final
 
-    def unmirror(self, beliefs: Tensor) -> Tensor:
+    def flip_back(self, beliefs: Tensor) -> Tensor:
         """Beliefs about mirrored crops, turned back and with sides swapped."""
         return beliefs.flip(-1)[:, :, self.flip]
 

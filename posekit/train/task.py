@@ -19,7 +19,7 @@ class Task(Protocol):
         """Run the network on uint8 crops (B, T, 3, h, w)."""
         ...
 
-    def paint(
+    def targets(
         self,
         keypoints: Tensor,
         visible: Tensor,
@@ -29,7 +29,7 @@ class Task(Protocol):
         """Perfect maps (B, T, C, H, W) and their weights (B, T, C)."""
         ...
 
-    def compare(self, outputs: Tensor | list[Tensor], batch: dict[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Tensor | list[Tensor], batch: dict[str, Tensor]) -> Tensor:
         """The training loss of outputs for a batch."""
         ...
 
@@ -37,7 +37,7 @@ class Task(Protocol):
         """The final map of every joint in every frame, (B, T, K, H, W)."""
         ...
 
-    def unmirror(self, beliefs: Tensor) -> Tensor:
+    def flip_back(self, beliefs: Tensor) -> Tensor:
         """Beliefs about mirrored crops, turned back."""
         ...
 

@@ -39,7 +39,7 @@ class TopDownTask:
         self.model = model
         self.flip = skeleton.flip
         self.sigma = sigma
-        self.loss = {"mse": joints_mse, "ohkm": ohkm}[loss]
+        self.criterion = {"mse": joints_mse, "ohkm": ohkm}[loss]
         self.decoder = decoder
         self.shift = shift
         self.faithful = faithful
@@ -48,7 +48,7 @@ class TopDownTask:
         """Run the network on uint8 crops (B, 1, 3, h, w): maps (B, K, H, W), or one per stack."""
         return self.model(normalised(images[:, 0], self.model))
 
-    def paint(
+    def targets(
         self,
         keypoints: Tensor,
         visible: Tensor,
@@ -60,18 +60,18 @@ class TopDownTask:
             keypoints, visible, image_size, map_size, self.sigma, self.faithful
         )
 
-    def compare(self, outputs: Tensor | list[Tensor], batch: dict[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Tensor | list[Tensor], batch: dict[str, Tensor]) -> Tensor:
         """The training loss, summed over the stacks where there are several."""
         stacks = [outputs] if torch.is_tensor(outputs) else outputs
         size, cells = tuple(batch["images"].shape[-2:]), tuple(stacks[0].shape[-2:])
-        maps, weights = self.paint(batch["keypoints"], batch["visible"], size, cells)
-        return sum(self.loss(stack.float(), maps[:, 0], weights[:, 0]) for stack in stacks)
+        maps, weights = self.targets(batch["keypoints"], batch["visible"], size, cells)
+        return sum(self.criterion(stack.float(), maps[:, 0], weights[:, 0]) for stack in stacks)
 
     def beliefs(self, images: Tensor) -> Tensor:
         """The maps of the network in evaluation mode, (B, 1, K, H, W)."""
         return self.outputs(images)[:, None]
 
-    def unmirror(self, beliefs: Tensor) -> Tensor:
+    def flip_back(self, beliefs: Tensor) -> Tensor:
         """Maps of mirrored crops, turned back, with sides swapped and perhaps shifted."""
         maps = beliefs.flip(-1)[:, :, self.flip]
         return codecs.shift_right(maps) if self.shift else maps

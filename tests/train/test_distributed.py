@@ -31,7 +31,7 @@ task = PoseMachineTask(model, 4.0, 8.0, "sum")
 def gradients(share):
     model.zero_grad()
     batch = next(iter(loader(clips, 4, True, 0, False, share)))
-    task.compare(task.outputs(batch["images"]), batch).backward()
+    task.loss(task.outputs(batch["images"]), batch).backward()
     return len(batch["rows"])
 
 with distributed.joined():

@@ -8,7 +8,7 @@ from posekit import data
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
-from posekit.evaluate import Predictions, final_beliefs, mean_pose, official, quick
+from posekit.evaluate import Predictions, final_beliefs, mean_pose, official_score, validation_score
 from posekit.experiment._data import splits
 from posekit.models import create_model
 from posekit.places import find_data
@@ -52,18 +52,18 @@ def test_every_stack_is_supervised():
     }
     model.train()
     stacks = task.outputs(batch["images"])
-    maps, weights = task.paint(batch["keypoints"], batch["visible"], (64, 64), (16, 16))
+    maps, weights = task.targets(batch["keypoints"], batch["visible"], (64, 64), (16, 16))
     by_hand = sum(joints_mse(stack, maps[:, 0], weights[:, 0]) for stack in stacks)
-    assert len(stacks) == 2 and torch.allclose(task.compare(stacks, batch), by_hand)
+    assert len(stacks) == 2 and torch.allclose(task.loss(stacks, batch), by_hand)
 
 
 def test_flip_test_shifts_by_one_cell_where_it_is_told():
     task = TopDownTask(create_model("hrnet_w32", 17, width=0.125), COCO, 2.0)
     maps = torch.rand(1, 1, 17, 8, 6)
-    back = task.unmirror(maps)
+    back = task.flip_back(maps)
     assert torch.equal(back[..., 1:], maps.flip(-1)[:, :, COCO.flip][..., :-1])
     task.shift = False
-    assert torch.equal(task.unmirror(task.unmirror(maps)), maps)
+    assert torch.equal(task.flip_back(task.flip_back(maps)), maps)
 
 
 class Oracle(TopDownTask):
@@ -78,7 +78,7 @@ class Oracle(TopDownTask):
         self.shown += len(images)
         keypoints = torch.tensor(np.stack([self.source[0, c]["keypoints"] for c in chosen]))
         seen = torch.ones(keypoints.shape[:-1], dtype=torch.bool)
-        return self.paint(keypoints, seen, (128, 96), (32, 24))[0]
+        return self.targets(keypoints, seen, (128, 96), (32, 24))[0]
 
 
 def test_perfect_maps_score_high_and_the_mean_pose_does_not(root):
@@ -92,11 +92,14 @@ def test_perfect_maps_score_high_and_the_mean_pose_does_not(root):
     )
     found = Predictions(source.to_image(found), np.ones(found.shape[:2]))
     exact = Predictions(source.keypoints, np.ones(source.visible.shape))
-    assert official(source, exact, root).mean == pytest.approx(1.0)
-    assert official(source, exact, root).values["mean OKS"] == pytest.approx(1.0)
-    assert official(source, found, root).mean > 0.8  # rounding to cells costs the rest
-    assert quick(source, exact.keypoints) == pytest.approx(100)
-    assert quick(source, mean_pose(source, source)) < quick(source, found.keypoints) - 20
+    assert official_score(source, exact, root).mean == pytest.approx(1.0)
+    assert official_score(source, exact, root).values["mean OKS"] == pytest.approx(1.0)
+    assert official_score(source, found, root).mean > 0.8  # rounding to cells costs the rest
+    assert validation_score(source, exact.keypoints) == pytest.approx(100)
+    assert (
+        validation_score(source, mean_pose(source, source))
+        < validation_score(source, found.keypoints) - 20
+    )
 
 
 def test_detected_boxes_are_a_row_of_their_own(root):
@@ -104,7 +107,7 @@ def test_detected_boxes_are_a_row_of_their_own(root):
     guess = Predictions(
         source.to_image(np.full(source.keypoints.shape, 48.0)), source.visible + 1.0
     )
-    score = official(source, guess, root)
+    score = official_score(source, guess, root)
     assert score.metric == "AP, detected boxes" and "with a detection" in score.protocol
     assert set(score.values) == {
         "AP",
@@ -143,7 +146,7 @@ def test_a_folder_with_pictures_of_one_split_is_scored_with_its_labels(root, tmp
     for people in splits(recipe, tmp_path, "real").values():
         source = Clips(people, COCO, 1, Framing((128, 96), 1.25, half_pixel=False, fill=0))
         exact = Predictions(source.keypoints, np.ones(source.visible.shape))
-        assert official(source, exact, tmp_path).mean == pytest.approx(1.0)
+        assert official_score(source, exact, tmp_path).mean == pytest.approx(1.0)
 
 
 def test_val2017_alone_is_enough_to_score(root, tmp_path):
@@ -167,6 +170,6 @@ def test_images_without_pictures_are_left_out_of_the_score(root, tmp_path):
         (folder / "images/val2017" / picture.name).symlink_to(picture)
     people = data.load("COCO", "test", tmp_path, source="real", allow_partial=True)
     source = Clips(people, COCO, 1, Framing((128, 96), 1.25, half_pixel=False, fill=0))
-    score = official(source, Predictions(source.keypoints, source.visible + 1.0), tmp_path)
+    score = official_score(source, Predictions(source.keypoints, source.visible + 1.0), tmp_path)
     assert score.mean == pytest.approx(1.0)
     assert f"over {len(pictures[::2])} of {len(pictures)} images" in score.protocol

@@ -49,7 +49,7 @@ def test_configuration_takes_a_step(path, tasks):
     same = np.array_equal(batch["images"], np.stack([s["images"] for s in plain]))
     assert same == (run.recipe.occlusion == "none")
     task.model.train()
-    loss = task.compare(task.outputs(batch["images"]), batch)
+    loss = task.loss(task.outputs(batch["images"]), batch)
     loss.backward()
     grads = [p.grad for p in task.model.parameters() if p.grad is not None]
     assert torch.isfinite(loss) and any(g.abs().sum() > 0 for g in grads)
