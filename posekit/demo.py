@@ -1,9 +1,8 @@
 """The steps of notebooks/demo.ipynb: poses on a picture, a folder or a video of any length."""
 
 import datetime as dt
-import time
+import math
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from .errors import PosekitError
 from .estimator import Estimator, Look, Wanted, open_estimator, untrained
 from .geometry import union_box
 from .parameters import check
-from .people import Boxes, GivenBoxes, People, WholeFrame, choose_boxes
+from .people import Boxes, BoxFile, GivenBoxes, People, choose_boxes
 from .places import smoke
 from .show import (
     LARGEST_PANEL,
@@ -38,9 +37,10 @@ from .show import (
     write_picture,
 )
 from .traces import Confidence, Jitter, KeypointFiles, whole_file
-from .tracker import Tracker, enough
+from .tracker import Eye
 from .train.loop import choose_machine
 from .video import Few, Footage, Frame, Mp4, open_footage, progress
+from .weights import RUN_WEIGHTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,13 +73,15 @@ def start(namespace: dict[str, Any]) -> Demo:
         raise PosekitError("beside needs a network beside which it is shown: set network as well")
     wanted = SimpleNamespace(device=wishes.device, precision="fp32", workers=0)
     device = choose_machine(wanted).device
-    if wishes.input is None:
+    if sample := wishes.input is None:
         footage, boxes = _sample_clip(small=smoke() or not (wishes.network or _latest_runs()))
-        if wishes.boxes != "auto":
-            boxes = choose_boxes(wishes.boxes, device)
-        return Demo(wishes, footage, boxes, True, device)
-    footage = open_footage(wishes.input, wishes.sequence)
-    return Demo(wishes, footage, choose_boxes(wishes.boxes, device), False, device)
+    else:
+        footage, boxes = open_footage(wishes.input, wishes.sequence), None
+    if boxes is None or wishes.boxes != "auto":
+        boxes = choose_boxes(wishes.boxes, device)
+    if isinstance(boxes, BoxFile):
+        footage = boxes.numbered(footage)
+    return Demo(wishes, footage, boxes, sample, device)
 
 
 def _sample_clip(small: bool) -> tuple[Footage, Boxes]:
@@ -111,7 +113,7 @@ def networks(demo: Demo) -> str:
         if names.count(estimator.name) > 1:
             estimator.name += f"-{place + 1}"
     demo.estimators = found
-    demo.sureness = [Confidence(e.skeleton, wishes.threshold) for e in found]
+    demo.confidences = [Confidence(e.skeleton, wishes.threshold) for e in found]
     demo.maps = [Few(2 * MAPS) for _ in found]
     demo.strip = Few(wishes.gif_frames)
     lines = [
@@ -136,17 +138,12 @@ def networks(demo: Demo) -> str:
 
 def _latest_runs() -> list[str]:
     """The newest finished runs of lpm and cpm, as far as there are any."""
-    runs = results.all_runs()
-    found = []
-    for name in ("lpm", "cpm"):
-        fitting = [
-            str(folder)
-            for folder, record in runs
-            if (record.get("model"), record.get("status")) == (name, "finished")
-            and (folder / "weights.safetensors").is_file()
-        ]
-        found += fitting[:1]
-    return found
+    newest = {
+        str(record.get("model")): str(folder)
+        for folder, record in reversed(results.all_runs())
+        if record.get("status") == "finished" and (folder / RUN_WEIGHTS).is_file()
+    }
+    return [newest[name] for name in ("lpm", "cpm") if name in newest]
 
 
 def watch(demo: Demo) -> "pd.DataFrame":
@@ -161,15 +158,14 @@ def watch(demo: Demo) -> "pd.DataFrame":
     import pandas as pd
 
     footage, wishes, found = demo.footage, demo.wishes, demo.estimators
-    total = min(footage.count or wishes.max_frames or 0, wishes.max_frames or 10**12) or None
-    demo.shaking = Jitter([e.skeleton for e in found])
-    seconds, frames, eye = np.zeros(len(found)), 0, _Eye(demo)
+    total = min((n for n in (footage.count, wishes.max_frames) if n), default=None)
+    demo.jitter = Jitter([e.skeleton for e in found])
+    seconds, frames, eye = np.zeros(len(found)), 0, Eye(demo)
     with ExitStack() as stack:
         outputs = [_keypoint_files(stack, demo, e) for e in found]
-        video = Mp4(demo.folder / "poses.mp4", footage.fps) if footage.moving else None
-        if video:
-            stack.push(lambda kind, *_: video.close(keep=kind is None))
+        video = _video(stack, demo) if footage.moving else None
         for frame in progress(footage.frames(wishes.max_frames), total):
+            eye = eye if footage.moving else Eye(demo)
             people, looks, spent = eye.see(frame)
             frames, seconds = frames + 1, seconds + spent
             for output, look in zip(outputs, looks, strict=True):
@@ -186,9 +182,12 @@ def watch(demo: Demo) -> "pd.DataFrame":
                 video.add(drawn(demo, frame, people, looks, PANEL))
             else:
                 write_picture(demo, frame, drawn(demo, frame, people, looks, LARGEST_PANEL))
-        for output in outputs:
+        for estimator, output in zip(found, outputs, strict=True):
             output.end()
-    people = [confidence.count for confidence in demo.sureness]
+            if output.lost:
+                lost = f"{output.lost:,} joints are no finite numbers, 0 in the json"
+                footage.notes.append(f"{estimator.name}: {lost}: has the network diverged?")
+    people = [confidence.count for confidence in demo.confidences]
     demo.pace = pd.DataFrame(
         {
             "network": [e.name for e in found],
@@ -196,7 +195,7 @@ def watch(demo: Demo) -> "pd.DataFrame":
             "people": people,
             "seconds": seconds.round(2),
             "ms a frame": (1000 * seconds / frames).round(1),
-            "mean score": [round(float(np.mean(c.mean)), 3) for c in demo.sureness],
+            "mean score": [round(float(np.mean(c.mean)), 3) for c in demo.confidences],
         }
     )
     save_record(demo, frames=frames, people=people, seconds=seconds.round(3).tolist())
@@ -209,64 +208,13 @@ def _keypoint_files(stack: ExitStack, demo: Demo, estimator: Estimator) -> Keypo
     return KeypointFiles(*opened, estimator.skeleton)
 
 
-class _Eye:
-    """Looks at frame after frame with all networks; remembers the people of the last one only."""
-
-    def __init__(self, demo: Demo) -> None:
-        self.demo = demo
-        self._start()
-
-    def _start(self) -> None:
-        demo = self.demo
-        self._tracker = Tracker(demo.boxes, demo.wishes.follow)
-        self._memories: list[dict[int, Any]] = [{} for _ in demo.estimators]
-        self._searching = demo.wishes.follow and isinstance(demo.boxes, WholeFrame)
-
-    def see(self, frame: Frame) -> tuple[People, list[Look], np.ndarray]:
-        """The people of a frame, what each network finds, and the seconds (N,) that it took.
-
-        Where the whole frame is the box, the network looks at parts of it and then closer at the
-        best one, until it is sure of somebody.
-        """
-        demo, tracker = self.demo, self._tracker
-        if not demo.footage.moving:
-            self._start()
-            tracker = self._tracker
-        people = tracker.place(frame)
-        if self._searching:
-            for memory in self._memories:
-                memory.clear()  # it belongs to another window
-            windows = demo.boxes.windows(frame)
-            scores = demo.estimators[0].look(frame.picture, windows).scores
-            people = tracker.people = replace(people, boxes=windows[[scores.mean(-1).argmax()]])
-        looks, spent = self._look(frame, people)
-        if self._searching:
-            closer = tracker.moved(looks[0].keypoints, self._sure(looks[0]), at_once=True)
-            again, more = self._look(frame, closer)
-            spent += more
-            if again[0].scores.mean() > looks[0].scores.mean():
-                people, looks = closer, again
-            self._searching = not enough(self._sure(looks[0])).any()
-        tracker.people = people
-        for memory, look in zip(self._memories, looks, strict=True):
-            memory.clear()
-            memory.update(zip(people.numbers.tolist(), look.memory, strict=False))
-        if demo.footage.moving and demo.wishes.follow:
-            tracker.people = tracker.moved(looks[0].keypoints, self._sure(looks[0]))
-        return people, looks, spent
-
-    def _sure(self, look: Look) -> np.ndarray:
-        return look.scores >= self.demo.wishes.threshold
-
-    def _look(self, frame: Frame, people: People) -> tuple[list[Look], np.ndarray]:
-        looks, spent = [], []
-        for estimator, memory in zip(self.demo.estimators, self._memories, strict=True):
-            began = time.perf_counter()
-            known = [memory.get(number) for number in people.numbers.tolist()]
-            state = known if streams(self.demo, estimator) else None
-            looks.append(estimator.look(frame.picture, people.boxes, state))
-            spent.append(time.perf_counter() - began)
-        return looks, np.array(spent)
+def _video(stack: ExitStack, demo: Demo) -> Mp4:
+    fps = demo.footage.fps
+    video = Mp4(demo.folder / "poses.mp4", fps)
+    stack.push(lambda kind, *_: video.close(keep=kind is None))
+    if not math.isclose(video.fps, fps, rel_tol=0.001):
+        demo.footage.notes.append(f"poses.mp4 shows {video.fps:g} frames a second, not {fps:g}")
+    return video
 
 
 def _keep(demo: Demo, frame: Frame, people: People, looks: list[Look]) -> None:
@@ -276,14 +224,14 @@ def _keep(demo: Demo, frame: Frame, people: People, looks: list[Look]) -> None:
     if demo.footage.moving:
         demo.strip.add(lambda: small(SMALL_PANEL))
     shown = MAPS if demo.footage.count == 1 else 1
-    for kept, confidence, look in zip(demo.maps, demo.sureness, looks, strict=True):
+    for kept, confidence, look in zip(demo.maps, demo.confidences, looks, strict=True):
         confidence.add(look.scores)
         for row, number in enumerate(people.numbers[:shown].tolist()):
             name = f"person {number}" if demo.footage.count == 1 else f"{frame.number}"
             kept.add(partial(lambda *item: item, name, look.crops[row], look.maps[row]))
     if demo.footage.moving:
         sure = [look.scores >= demo.wishes.threshold for look in looks]
-        demo.shaking.add(people.numbers, [look.keypoints for look in looks], sure, people.sizes)
+        demo.jitter.add(people.numbers, [look.keypoints for look in looks], sure, people.sizes)
 
 
 def finish(demo: Demo) -> str:

@@ -16,9 +16,9 @@ from .estimator import Estimator, Look
 from .knobs import Pixels
 from .parameters import Parameters
 from .people import Boxes, People
-from .results import png, write_text
+from .results import png, write_bytes, write_text
 from .traces import Confidence, Jitter
-from .video import Few, Footage, Frame, gif, side_by_side
+from .video import Few, Footage, Frame, readable, side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PANEL, SMALL_PANEL, LARGEST_PANEL = 720, 320, 1600  # longer side in video, GIF, pictures; pixels
 SHEET, MAPS = 8, 4  # frames in the figure of poses, people in that of heat maps
 _ENLARGE = 4.0  # at most
+_SHORTEST, _LONGEST_TOGETHER = 0.02, 655.0  # seconds of a GIF's picture, of all of them
+_LONGEST_NAME = 200  # bytes of a picture's name in the folder pictures/
 
 
 class Wishes(Parameters):
@@ -58,6 +60,7 @@ class Demo:
         footage: what is looked at.
         boxes: where the people are looked for.
         sample: the footage is generated.
+        device: where the networks compute.
         estimators: one network or two.
         folder: of the results.
         pace: how fast the networks were, a table.
@@ -66,8 +69,8 @@ class Demo:
         sheet: a few drawn frames, with their names.
         strip: the frames of the GIF.
         maps: of each network, name, crop and heat maps of a few people.
-        sureness: of each network, the scores of its joints.
-        shaking: the jitter of all networks over the same joints.
+        confidences: of each network, the scores of its joints.
+        jitter: the jitter of all networks over the same joints.
     """
 
     wishes: Wishes
@@ -83,13 +86,13 @@ class Demo:
     sheet: Few[tuple[str, np.ndarray]] = field(default_factory=lambda: Few(2 * SHEET))
     strip: Few[np.ndarray] = field(default_factory=lambda: Few(2))
     maps: list[Few[tuple[str, np.ndarray, np.ndarray]]] = field(default_factory=list)
-    sureness: list[Confidence] = field(default_factory=list)
-    shaking: Jitter | None = None
+    confidences: list[Confidence] = field(default_factory=list)
+    jitter: Jitter | None = None
 
     @property
     def label(self) -> str:
         """The footage as titles name it."""
-        name = self.footage.path.name
+        name = readable(self.footage.path.name)
         return f"PennAction {name} (generated sample)" if self.sample else name
 
     def text(self) -> str:
@@ -103,17 +106,16 @@ class Demo:
             f"people: {self.boxes.about}{', followed' * (wishes.follow and footage.moving)}",
             f"network: {network or 'the latest finished runs of lpm and cpm, else untrained ones'}",
         ]
-        return "\n".join([*lines, f"joints below {wishes.threshold:g} are not drawn"])
+        lines.append(f"joints below {wishes.threshold:g} are not drawn")
+        return "\n".join([*lines, *(f"note: {note}" for note in footage.notes)])
 
     def picture(self, name: str, content: bytes, caption: str) -> "Image":
         """Save an encoded picture (PNG or GIF) and return it for display."""
         from IPython.display import Image
 
         path = self.folder / "figures" / name
-        partial = path.with_name(f".{name}.partial")
         path.parent.mkdir(exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_bytes(path, content)
         caption += " Generated sample data." * self.sample
         self.figures[name] = caption
         return Image(data=content, format=path.suffix[1:], alt=caption)
@@ -165,14 +167,16 @@ def drawn(demo: Demo, frame: Frame, people: People, looks: list[Look], side: int
 
 
 def write_picture(demo: Demo, frame: Frame, picture: np.ndarray) -> None:
-    """Save a drawn picture in the folder pictures/ of the results."""
-    folder = demo.folder / "pictures"
+    """Save a drawn picture in the folder pictures/ of the results as NAME.jpg.
+
+    Every name gets the ending, also a.jpg, so that a.png and a.png.jpg stay apart.
+    """
+    folder, name = demo.folder / "pictures", frame.name
+    if len(name.encode()) > _LONGEST_NAME:
+        name = f"{name.encode()[:_LONGEST_NAME].decode(errors='ignore')}-{frame.number}"
     folder.mkdir(exist_ok=True)
-    name = frame.name if frame.name.lower().endswith(".jpg") else f"{frame.name}.jpg"
     _, content = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    partial = folder / f".{name}.partial"
-    partial.write_bytes(content.tobytes())
-    partial.replace(folder / name)
+    write_bytes(folder / f"{name}.jpg", content.tobytes())
 
 
 def poses(demo: Demo) -> "Image":
@@ -189,8 +193,11 @@ def animation(demo: Demo) -> "Image | str":
     if not demo.footage.moving:
         return "loose pictures: there is nothing to animate"
     step, kept = demo.strip.step, len(demo.strip.items)
-    content = gif(demo.strip.items, step / demo.footage.fps)
+    seconds = step / demo.footage.fps
+    shown = min(max(seconds, _SHORTEST), _LONGEST_TOGETHER / kept)
     every = "all frames" if step == 1 else f"every {step}th frame, {kept} in all"
+    every += f", at {seconds / shown:.2g} times its speed" * (shown != seconds)
+    content = viz.gif(demo.strip.items, shown)
     return demo.picture("2-video.gif", content, f"The video with its skeletons, {every}.")
 
 
@@ -218,7 +225,7 @@ def confidences(demo: Demo) -> "pd.DataFrame":
 
     tables = [
         confidence.table().assign(network=estimator.name)
-        for estimator, confidence in zip(demo.estimators, demo.sureness, strict=True)
+        for estimator, confidence in zip(demo.estimators, demo.confidences, strict=True)
     ]
     table = pd.concat(tables, ignore_index=True)
     return table[["network", *table.columns.drop("network")]]
@@ -228,7 +235,7 @@ def jitter(demo: Demo) -> "pd.DataFrame | str":
     """How much the joints of each network shake from frame to frame."""
     if not demo.footage.moving:
         return "loose pictures: nothing moves"
-    return demo.shaking.table([estimator.name for estimator in demo.estimators])
+    return demo.jitter.table([estimator.name for estimator in demo.estimators])
 
 
 def save_record(demo: Demo, **fields: Any) -> None:

@@ -34,7 +34,11 @@ class KeypointFiles:
     """Keypoints of frame after frame, as COCO results (json) and as one line a joint (csv).
 
     The json holds COCO's 17 joints in its order, also of networks with others: joints they lack are
-    zero. The csv holds the network's own joints.
+    zero, and so are those that are no finite numbers, which json cannot hold. The csv holds the
+    network's own joints.
+
+    Attributes:
+        lost: joints that were no finite numbers.
 
     Args:
         results: file of the json.
@@ -44,7 +48,7 @@ class KeypointFiles:
 
     def __init__(self, results: IO[str], table: IO[str], joints: Skeleton) -> None:
         self._results, self._table, self._joints = results, table, joints
-        self._between = "["
+        self._between, self.lost = "[", 0
         table.write("frame,image,person,joint,x,y,score\n")
 
     def add(
@@ -68,9 +72,10 @@ class KeypointFiles:
         """
         if not len(numbers):
             return
-        everything = np.ones(scores.shape, bool)
-        points, known = convert(keypoints, everything, self._joints, COCO)
-        values = convert(np.repeat(scores[..., None], 2, -1), everything, self._joints, COCO)[0]
+        finite = np.isfinite(keypoints).all(-1) & np.isfinite(scores)
+        self.lost += int((~finite).sum())
+        points, known = convert(keypoints, finite, self._joints, COCO)
+        values = convert(np.repeat(scores[..., None], 2, -1), finite, self._joints, COCO)[0]
         heights = np.where(known, values[..., 0], 0)
         records = results_from_arrays(
             np.full(len(numbers), frame),
@@ -79,7 +84,7 @@ class KeypointFiles:
             oks.rescore(heights, people),
         )
         for record in records:
-            self._results.write(f"{self._between}\n{json.dumps(record)}")
+            self._results.write(f"{self._between}\n{json.dumps(record, allow_nan=False)}")
             self._between = ","
         title = f'"{image.replace(chr(34), chr(34) * 2)}"'
         for number, points, heights in zip(numbers, keypoints, scores, strict=True):

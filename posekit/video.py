@@ -1,12 +1,12 @@
 """Frames in and out: pictures, folders and videos of any length, one frame in memory at a time."""
 
 import contextlib
-import io
 import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -15,9 +15,11 @@ import numpy as np
 
 from .data._columns import is_whole
 from .errors import PosekitError
+from .train.progress import clock
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-_FOLDER_FPS = 10.0  # of a folder that is shown as a video
+_FOLDER_FPS, _VIDEO_FPS = 10.0, 25.0  # of a folder shown as a video, of a video that tells none
+_SLOWEST, _FASTEST = 0.01, 600.0  # frames a second of an MP4
 _TITLE_ROOM = 22  # pixels of text below a panel
 Item = TypeVar("Item")
 
@@ -27,8 +29,9 @@ class Frame:
     """One picture of the footage.
 
     Attributes:
-        number: counted from 1; of a folder of pictures that are all named by numbers, the number.
-        name: for titles and files.
+        number: counted from 1; of pictures that are all named by numbers, the number; of those that
+            a file of boxes lists, their image_id.
+        name: for titles and files, in letters that both can show.
         picture: (h, w, 3) uint8 RGB, upright.
     """
 
@@ -52,7 +55,8 @@ class Footage:
         count: how many frames there are, None where the file does not say.
         fps: frames a second.
         source: opens the frames anew each time.
-        notes: remarks gathered while reading.
+        files: the pictures, in the order in which they are shown; none of a video file.
+        notes: remarks for the reader, more of them after reading.
     """
 
     path: Path
@@ -60,6 +64,7 @@ class Footage:
     count: int | None
     fps: float
     source: Callable[[], Iterator[Frame]]
+    files: Sequence[Path] = ()
     notes: list[str] = field(default_factory=list)
 
     def frames(self, limit: int | None = None) -> Iterator[Frame]:
@@ -79,9 +84,13 @@ class Footage:
             yield frame
         if not read:
             raise PosekitError(f"{self.path}: no frame can be read: copy or encode the file again")
-        wanted = min(self.count or read, limit or read)
+        wanted = min(self.count or read, limit or self.count or read)
         if read < wanted:
             self.notes.append(f"the file promises {self.count} frames, {read} could be read")
+
+    def numbered(self, numbers: Sequence[int]) -> "Footage":
+        """The same pictures under other numbers."""
+        return replace(self, source=partial(_pictures, self.files, numbers))
 
 
 def open_footage(path: str | os.PathLike, sequence: bool = False) -> Footage:
@@ -89,38 +98,64 @@ def open_footage(path: str | os.PathLike, sequence: bool = False) -> Footage:
 
     Args:
         path: what to look at.
-        sequence: the pictures of a folder are the frames of one video, in the order of their names.
+        sequence: the pictures of a folder are the frames of one video. Pictures come in the order
+            of their numbers if numbers name them all, otherwise of their names.
 
     Raises:
         PosekitError: there is nothing, or nothing that can be read.
     """
     path = Path(os.path.expanduser(path))
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES and p.is_file())
-        if not files:
-            raise PosekitError(f"{path}: no picture ({', '.join(PICTURES)}) in this folder")
-        return _pictures(path, files, sequence)
-    if not path.is_file():
-        raise PosekitError(f"{path}: there is no such picture, folder or video")
-    if path.suffix.lower() in PICTURES:
-        return _pictures(path, [path], False)
+    try:
+        if path.is_dir():
+            files = sorted(p for p in path.iterdir() if _is_picture(p) and p.is_file())
+            if not files:
+                raise PosekitError(f"{path}: no picture ({', '.join(PICTURES)}) in this folder")
+            return _album(path, files, sequence)
+        if not path.is_file():
+            raise PosekitError(f"{path}: there is no such picture, folder or video")
+        path.open("rb").close()
+    except OSError as error:
+        raise PosekitError(
+            f"{path} cannot be opened ({error.strerror}): name something that you may read"
+        ) from error
+    if _is_picture(path):
+        return _album(path, [path], False)
     with _capture(path) as capture:
         count, fps = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
     known = np.isfinite(count) and 0 < count < 1e9
-    fps = fps if np.isfinite(fps) and 1 <= fps <= 240 else 25.0
-    return Footage(path, True, int(count) if known else None, fps, lambda: _video(path))
+    notes = []
+    if not (np.isfinite(fps) and fps > 0):
+        fps = _VIDEO_FPS
+        notes.append(f"the file does not tell its frames a second: {fps:g} are assumed")
+    count = int(count) if known else None
+    return Footage(path, True, count, fps, lambda: _video(path), notes=notes)
 
 
-def _pictures(path: Path, files: Sequence[Path], moving: bool) -> Footage:
-    numbered = len(files) > 1 or files[0].stem.isdecimal()
-    numbered = numbered and len({int(f.stem) for f in files if f.stem.isdecimal()}) == len(files)
-    numbers = [int(f.stem) if numbered else n for n, f in enumerate(files, 1)]
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES
 
-    def frames() -> Iterator[Frame]:
-        for number, file in zip(numbers, files, strict=True):
-            yield Frame(number, file.name, read_picture(file))
 
-    return Footage(path, moving, len(files), _FOLDER_FPS, frames)
+def _album(path: Path, files: Sequence[Path], moving: bool) -> Footage:
+    if numbers := sorted(numbers_of(files)):
+        files = sorted(files, key=lambda file: int(file.stem))
+    source = partial(_pictures, files, numbers or range(1, len(files) + 1))
+    return Footage(path, moving, len(files), _FOLDER_FPS, source, files)
+
+
+def numbers_of(files: Sequence[Path]) -> list[int]:
+    """The numbers that name pictures; none where not all are named so, or two by the same."""
+    numbers = [int(file.stem) for file in files if file.stem.isdecimal()]
+    return numbers if len(set(numbers)) == len(files) else []
+
+
+def _pictures(files: Sequence[Path], numbers: Sequence[int]) -> Iterator[Frame]:
+    for number, file in zip(numbers, files, strict=True):
+        yield Frame(number, readable(file.name), read_picture(file))
+
+
+def readable(name: str) -> str:
+    """A file's name with codes in place of the bytes that are no UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -141,7 +176,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 @contextlib.contextmanager
 def _capture(path: Path) -> Iterator[cv2.VideoCapture]:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    capture = cv2.VideoCapture(os.fsencode(path), cv2.CAP_FFMPEG)  # as text, odd names crash it
     try:
         if not capture.isOpened():
             raise PosekitError(
@@ -160,7 +195,7 @@ def _video(path: Path) -> Iterator[Frame]:
             if not there:
                 return
             picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-            yield Frame(number, f"{path.stem} frame {number}", picture)
+            yield Frame(number, f"{readable(path.stem)} frame {number}", picture)
 
 
 class Few(Generic[Item]):
@@ -207,12 +242,12 @@ class Mp4:
 
     Args:
         path: the file.
-        fps: frames a second.
+        fps: frames a second; the format takes 0.01 to 600, with few decimals.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
         self.path = path
-        self.fps = fps
+        self.fps = round(min(max(fps, _SLOWEST), _FASTEST), 3 if fps < 60 else 2)
         self._partial = path.with_name(f".{path.stem}.partial.mp4")
         self._writer: cv2.VideoWriter | None = None
 
@@ -241,17 +276,6 @@ class Mp4:
             self._partial.unlink(missing_ok=True)
 
 
-def gif(pictures: Sequence[np.ndarray], seconds: float) -> bytes:
-    """Pictures as an animated GIF, each shown for so many seconds."""
-    from PIL import Image
-
-    first, *others = (Image.fromarray(picture) for picture in pictures)
-    buffer = io.BytesIO()
-    milliseconds = max(20, round(1000 * seconds))  # browsers slow down anything faster
-    first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
-    return buffer.getvalue()
-
-
 def progress(frames: Iterable[Frame], total: int | None, pause: float = 10.0) -> Iterator[Frame]:
     """Pass frames on; print now and then how many are done and how long the others will take."""
     started = said = time.monotonic()
@@ -263,8 +287,3 @@ def progress(frames: Iterable[Frame], total: int | None, pause: float = 10.0) ->
         said, rate = now, done / (now - started)
         left = f" of {total:,}, {clock((total - done) / rate)} left" if total else ""
         print(f"frame {done:,}{left}, {rate:.1f} frames/s", flush=True)
-
-
-def clock(seconds: float) -> str:
-    """A time such as 3m05s."""
-    return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"

@@ -50,7 +50,7 @@ def _grid(rows: int, columns: int, cell: float, title: str) -> tuple[Figure, np.
     axes = figure.subplots(rows, columns, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     return figure, axes
 
 
@@ -103,12 +103,12 @@ def picture_grid(
     width = 11.0 / columns
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(11, rows * (width * h / w + 0.3) + 0.4), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     for ax in (axes := figure.subplots(rows, columns, squeeze=False)).flat:
         ax.set_axis_off()
     for ax, image, label in zip(axes.flat, images, labels, strict=False):
         _picture(ax, image)
-        ax.set_title(label, fontsize=8)
+        ax.set_title(label, fontsize=8, parse_math=False)
     return figure
 
 
@@ -118,7 +118,7 @@ def overlay(image: np.ndarray, heatmap: np.ndarray, top: float = 1.0) -> np.ndar
 
     h, w = image.shape[:2]
     large = cv2.resize(heatmap.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
-    strength = np.clip(large / top, 0, 1)[..., None]
+    strength = np.nan_to_num(large / top).clip(0, 1)[..., None]
     grey = image.mean(-1, keepdims=True) * 0.6
     colours = colormaps["inferno"](strength[..., 0])[..., :3] * 255
     return (grey * (1 - strength) + colours * strength).astype(np.uint8)
@@ -195,7 +195,7 @@ def paint_skeleton(
     """
     from matplotlib.colors import to_rgb
 
-    points = np.round(keypoints).clip(-9999, 9999).astype(int)
+    points = np.nan_to_num(keypoints).round().clip(-9999, 9999).astype(int)
     for (a, b), names in zip(skeleton.limb_indices, skeleton.limbs, strict=True):
         if seen[a] and seen[b]:
             colour = [round(255 * c) for c in to_rgb(_side_colour(*names))]
@@ -266,32 +266,32 @@ def skeleton_gif(
     keypoints: np.ndarray,
     skeleton: Skeleton,
     label: str = "",
-    size: int = 320,
-    seconds_per_frame: float = 0.2,
 ) -> bytes:
-    """A clip with its skeleton as an animated GIF.
+    """A clip with its skeleton as an animated GIF, 320 pixels long, five frames a second.
 
     Args:
         frames: T pictures.
         keypoints: (T, K, 2).
         skeleton: the joints.
         label: text in the lower left corner.
-        size: longer side of the GIF, pixels.
-        seconds_per_frame: speed.
     """
-    from PIL import Image
-
     pictures = []
     for frame, points in zip(frames, keypoints, strict=True):
-        scale = size / max(frame.shape[:2])
+        scale = 320 / max(frame.shape[:2])
         picture = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         paint_skeleton(picture, (points + 0.5) * scale - 0.5, np.ones(len(points), bool), skeleton)
         place = (6, picture.shape[0] - 8)
         cv2.putText(picture, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
-        pictures.append(Image.fromarray(picture))
+        pictures.append(picture)
+    return gif(pictures, 0.2)
+
+
+def gif(pictures: Sequence[np.ndarray], seconds: float) -> bytes:
+    """Pictures as an animated GIF, each shown for so many seconds."""
+    from PIL import Image
+
+    first, *others = (Image.fromarray(picture) for picture in pictures)
     buffer = io.BytesIO()
-    duration = int(1000 * seconds_per_frame)
-    pictures[0].save(
-        buffer, "GIF", save_all=True, append_images=pictures[1:], duration=duration, loop=0
-    )
+    milliseconds = round(1000 * seconds)
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
     return buffer.getvalue()

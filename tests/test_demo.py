@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 import posekit
-from posekit import demo, people, results
+from posekit import demo, people, results, viz
 from posekit.data import load
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
@@ -24,7 +24,7 @@ from posekit.recipes import bind
 from posekit.show import Wishes, drawn
 from posekit.skeletons import COCO, POSE_MACHINE
 from posekit.traces import Jitter, KeypointFiles, whole_file
-from posekit.tracker import Tracker
+from posekit.tracker import Eye, Tracker
 from posekit.train.top_down import TopDownTask
 from posekit.video import Few, Footage, Frame, Mp4, open_footage
 from posekit.weights import save_weights
@@ -149,6 +149,182 @@ def test_pictures_keep_their_numbers_and_given_boxes(tmp_path, spots):
     assert run(input=str(folder), sequence=True, network="spot").footage.moving
 
 
+def folder_of(path: Path, **spots: int) -> Path:
+    """Pictures NAME.png with the red spot at (x, 40)."""
+    path.mkdir()
+    for name, x in spots.items():
+        cv2.imwrite(str(path / f"{name}.png"), scene(x, 40)[..., ::-1])
+    return path
+
+
+def written(path: Path, content: object) -> str:
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return str(path)
+
+
+def box(image: int, x: int) -> dict:
+    """A record with a box about the spots of `scene(x, 40)`."""
+    return {"image_id": image, "bbox": [x - 15, 25, 60, 75], "category_id": 1, "score": 0.5}
+
+
+def noses(job: demo.Demo) -> dict[tuple[str, int], float]:
+    """Picture and its number -> x."""
+    table = pd.read_csv(next(job.folder.glob("keypoints-*.csv"))).query("joint == 'nose'")
+    return {(row.image, row.frame): row.x for row in table.itertuples()}
+
+
+def test_boxes_go_to_the_pictures_that_their_file_names(tmp_path, spots):
+    folder = folder_of(tmp_path / "some", a=30, b=60, c=120)
+    images = [{"id": 70, "file_name": "val/b.png"}, {"id": 3, "file_name": r"val\c.png"}]
+    truth = {"images": images, "annotations": [box(70, 60), box(3, 120), box(1, 30), box(71, 30)]}
+    boxes = written(tmp_path / "boxes.json", truth)
+    for sequence in (False, True):
+        job = run(input=str(folder), sequence=sequence, network="spot", boxes=boxes)
+        found = noses(job)
+        assert list(found) == [("b.png", 70), ("c.png", 3)], "a.png is not listed"
+        assert list(found.values()) == pytest.approx([60, 120], abs=3)
+        numbers = pd.read_csv(job.folder / "keypoints-spot.csv").person
+        assert set(numbers) == ({1, 2} if sequence else {1}), "loose pictures know no other"
+        assert "pictures that boxes.json does not list: 1 of 3" in job.text()
+        results = json.loads((job.folder / "keypoints-spot.json").read_text(encoding="utf-8"))
+        assert [r["image_id"] for r in results] == [70, 3]
+    known = {"input": str(folder), "network": "spot", "boxes": boxes}
+    for image in ({"id": 4, "file_name": "test/b.png"}, {"id": 70, "file_name": "c.png"}):
+        written(tmp_path / "boxes.json", {**truth, "images": [images[0], image]})
+        assert "two images by the name or the id of one picture" in refusal(**known)
+    written(tmp_path / "boxes.json", {**truth, "images": [{"id": "b", "file_name": "b.png"}]})
+    assert "boxes.json: image 0 has id='b', not a whole number" in refusal(**known)
+
+
+def test_boxes_that_name_no_picture_are_refused(tmp_path, spots):
+    names, numbers = folder_of(tmp_path / "a", b=30, c=60), folder_of(tmp_path / "b", **{"9": 30})
+    boxes = written(tmp_path / "boxes.json", [box(9, 30), box(2, 60)])
+    for path in (names, names / "b.png"):
+        assert "boxes.json does not tell which of its images is b.png" in refusal(
+            input=str(path), network="spot", boxes=boxes
+        )
+    assert list(noses(run(input=str(numbers), network="spot", boxes=boxes))) == [("9.png", 9)]
+    written(tmp_path / "boxes.json", [box(9, 60), box(9, 60)])
+    one = run(input=str(names / "c.png"), network="spot", boxes=boxes)
+    assert noses(one) == {("c.png", 9): pytest.approx(60, abs=3)}
+    assert "does not tell" in refusal(input=str(names), network="spot", boxes=boxes)
+
+
+def test_pictures_come_in_the_order_of_their_numbers(tmp_path):
+    folder = folder_of(tmp_path / "some", **{str(n): n for n in range(1, 13)})
+    for sequence in (False, True):
+        frames = list(open_footage(folder, sequence).frames())
+        assert [(f.number, f.name) for f in frames] == [(n, f"{n}.png") for n in range(1, 13)]
+    folder_of(tmp_path / "more", b10=1, b9=1, **{"11": 1})
+    assert [f.name for f in open_footage(tmp_path / "more").frames()] == [
+        "11.png",
+        "b10.png",
+        "b9.png",
+    ]
+
+
+@pytest.mark.parametrize(("limit", "said"), [(None, True), (6, True), (4, False), (3, False)])
+def test_frames_that_a_video_lacks_are_noted(limit, said):
+    frames = [Frame(n, f"{n}", scene(50, 40)) for n in range(4)]
+    footage = Footage(Path("torn.mp4"), True, 10, 25.0, lambda: iter(frames))
+    assert len(list(footage.frames(limit))) == min(4, limit or 4)
+    assert footage.notes == ["the file promises 10 frames, 4 could be read"] * said
+    unknown = Footage(Path("torn.mp4"), True, None, 25.0, lambda: iter(frames))
+    assert len(list(unknown.frames(limit))) and not unknown.notes
+
+
+@pytest.mark.parametrize(
+    ("rate", "kept", "shown", "speed"),
+    [
+        (0.5, 0.5, 0.5, ""),
+        (23.976, 23.976, 23.976, ""),
+        (240.123, 240.12, 240.123, ", at 0.21 times its speed"),
+        (480, 480, 480, ", at 0.1 times its speed"),
+        (5000, 600, 5000, ", at 0.01 times its speed"),
+        (0.001, 0.01, 0.001, ", at 4.6 times its speed"),
+    ],
+)
+def test_rates_are_kept_and_writers_told_what_they_can_do(
+    tmp_path, spots, monkeypatch, rate, kept, shown, speed
+):
+    frames = [Frame(n, f"{n}", scene(50 + n, 40)) for n in range(1, 4)]
+    footage = Footage(tmp_path / "a.mp4", True, 3, rate, lambda: iter(frames))
+    monkeypatch.setattr(demo, "open_footage", lambda *_: footage)
+    job = run(input="a.mp4", network="spot")
+    assert f"frames of a video at {shown:g} a second" in job.text()
+    assert open_footage(job.folder / "poses.mp4").fps == pytest.approx(kept, abs=1e-3)
+    note = f"poses.mp4 shows {kept:g} frames a second, not {rate:g}"
+    assert footage.notes == [note] * (kept in (600, 0.01))
+    assert job.figures["2-video.gif"] == f"The video with its skeletons, all frames{speed}."
+
+
+def test_a_rate_that_is_missing_is_called_assumed(video, monkeypatch):
+    class Silent:
+        isOpened, release = (lambda self: True), (lambda self: None)  # noqa: N815
+
+        def get(self, what):
+            return float("nan") if what == cv2.CAP_PROP_FPS else 24.0
+
+    assert not open_footage(video).notes
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Silent())
+    footage = open_footage(video)
+    assert (footage.fps, footage.count) == (25, 24)
+    assert footage.notes == ["the file does not tell its frames a second: 25 are assumed"]
+
+
+def test_a_diverged_network_leaves_whole_files(video, monkeypatch):
+    def broken(name, wanted):
+        made = spot(name)
+        made.task.model.register_forward_hook(lambda model, images, maps: maps * torch.nan)
+        return made
+
+    monkeypatch.setattr(demo, "open_estimator", broken)
+    for wishes in ({}, {"boxes": "10 10 90 110"}):
+        job = run(input=str(video), network="spot", max_frames=4, **wishes)
+        text = (job.folder / "keypoints-spot.json").read_text(encoding="utf-8")
+        found = json.loads(text, parse_constant=pytest.fail)
+        assert len(found) == 4 and not any(found[0]["keypoints"]) and found[0]["score"] == 0
+        assert job.footage.notes == [
+            "spot: 68 joints are no finite numbers, 0 in the json: has the network diverged?"
+        ]
+        assert pd.read_csv(job.folder / "keypoints-spot.csv").score.isna().all()
+    viz.paint_skeleton(scene(9, 9), np.full((17, 2), np.nan), np.zeros(17, bool), COCO)
+
+
+def test_odd_names_of_pictures(tmp_path, spots):
+    folder = tmp_path / os.fsdecode(b"some \xff")
+    names = ["a.png", "a.png.jpg", "$x_$.png", "ä" * 125 + ".png", "ä" * 124 + "b.png"]
+    names += [os.fsdecode(b"b\xff.png"), os.fsdecode(b"b\xfe.png")]
+    folder.mkdir()
+    for n, name in enumerate(sorted(names)):
+        (folder / name).write_bytes(cv2.imencode(Path(name).suffix, scene(30 + 9 * n, 40))[1])
+    job = run(input=str(folder), network="spot")
+    assert "some \\udcff: 7 pictures" in job.text()
+    pictures = sorted(path.name for path in (job.folder / "pictures").iterdir())
+    assert len(pictures) == len(noses(job)) == 7
+    assert pictures[:3] == ["$x_$.png.jpg", "a.png.jpg", "a.png.jpg.jpg"]
+
+
+def test_videos_of_odd_names(tmp_path, video):
+    odd = video.rename(tmp_path / os.fsdecode(b"\xff.mp4"))
+    assert next(open_footage(odd).frames()).name == "\\udcff frame 1"
+
+
+def test_what_may_not_be_read_is_refused(tmp_path, video, monkeypatch):
+    folder = folder_of(tmp_path / "some", a=30)
+    assert "cannot be opened (File name too long)" in refusal(input="a" * 300)
+
+    def closed(*_):
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("open", "iterdir", "is_dir"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, closed)
+            for path in [folder] if name == "iterdir" else [folder / "a.png", video]:
+                with pytest.raises(PosekitError, match=rf"{path} cannot be .*Permission denied"):
+                    open_footage(path)
+
+
 def test_nothing_given_shows_the_sample_and_says_that_networks_are_untrained():
     job = demo.start({})
     assert "generated sample" in job.text()
@@ -233,7 +409,7 @@ def test_memory_does_not_grow_with_the_video(spots, monkeypatch):
     assert most <= 3, "frames held at a time"
     kept = [job.sheet, job.strip, *job.maps]
     assert max(len(few.items) for few in kept) <= 16 and len(job.strip.items) >= 5
-    assert len(job.shaking._window) == 3 and len(job.shaking._window[0].keypoints) == 1
+    assert len(job.jitter._window) == 3 and len(job.jitter._window[0].keypoints) == 1
     assert pd.read_csv(job.folder / "keypoints-spot.csv").frame.nunique() == 120
 
 
@@ -335,10 +511,10 @@ def test_people_keep_their_numbers_and_their_boxes_move():
     points[0, 0] = [120, 110]
     seen = np.ones((1, 17), bool)
     for _ in range(90):
-        tracker.people = tracker.moved(points, seen)
+        tracker.people = tracker.moved(tracker.people, points, seen)
     assert np.allclose(tracker.place(frame).boxes, [[98, 66, 122, 114]], atol=0.1)
     for _ in range(30):
-        tracker.people = tracker.moved(points, ~seen)
+        tracker.people = tracker.moved(tracker.people, points, ~seen)
     assert np.allclose(tracker.people.boxes, source.boxes, atol=0.1), "lost: back to the start"
 
 
@@ -493,6 +669,19 @@ def test_the_whole_frame_is_searched_in_parts():
     windows = WholeFrame().windows(Frame(1, "a", scene(1, 1)))
     assert windows[0].tolist() == [0, 0, 160, 120]
     assert windows[1:].tolist() == [[0, 0, 90, 120], [35, 0, 125, 120], [70, 0, 160, 120]]
+
+
+def test_the_search_ends_when_somebody_is_found(monkeypatch):
+    counted, look = [], Estimator.look
+    monkeypatch.setattr(Estimator, "look", lambda *a: counted.append(1) or look(*a))
+    footage = Footage(Path("a.mp4"), True, None, 25.0, lambda: iter(()))
+    eye = Eye(demo.Demo(Wishes(), footage, WholeFrame(), False, CPU, [spot()]))
+    total = []
+    for picture in (np.zeros((*SIZE, 3), np.uint8), scene(50, 40), scene(54, 40)):
+        people, looks, _ = eye.see(Frame(1, "a", picture))
+        total.append(len(counted))
+    assert total == [3, 6, 7], "parts, the best one, closer; then one look a frame"
+    assert np.allclose(looks[0].keypoints[0, 0], [54, 40], atol=3)
 
 
 def test_real_network_on_real_pictures(tmp_path):

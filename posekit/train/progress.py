@@ -35,12 +35,13 @@ def epoch_lines(epochs: int, metric: str) -> Callable[[dict[str, Any]], None]:
         print(
             f"{stage}epoch {epoch:>{len(str(epochs))}}/{epochs}  loss {record['loss']:.4g}{score}  "
             f"lr {record['lr']:.2e}  {record['clips_per_second']:g} clips/s  "
-            f"{record['memory_mb']:.0f} MB  {_minutes(left)} left",
+            f"{record['memory_mb']:.0f} MB  {clock(left)} left",
             flush=True,
         )
 
     return show
 
 
-def _minutes(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time such as 3m05s."""
     return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
