@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import data, results
+from .box_file import BoxFile
 from .data.sample import ensure_sample
 from .errors import PosekitError
 from .estimator import Estimator, Look, Wanted, open_estimator, untrained
+from .eye import Eye
 from .geometry import union_box
 from .parameters import check
-from .people import Boxes, BoxFile, GivenBoxes, People, choose_boxes
+from .people import Boxes, GivenBoxes, People, choose_boxes
 from .places import smoke
 from .show import (
     LARGEST_PANEL,
@@ -37,7 +39,6 @@ from .show import (
     write_picture,
 )
 from .traces import Confidence, Jitter, KeypointFiles, whole_file
-from .tracker import Eye
 from .train.loop import choose_machine
 from .video import Few, Footage, Frame, Mp4, open_footage, progress
 from .weights import RUN_WEIGHTS

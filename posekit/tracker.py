@@ -1,15 +1,11 @@
-"""People from frame to frame: who is who, boxes that move with the poses, looks into them."""
+"""People from frame to frame: who is who, and boxes that move with the poses."""
 
-import time
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from .estimator import Look
 from .geometry import keypoint_box
-from .people import Boxes, People, WholeFrame
-from .show import Demo, streams
+from .people import Boxes, People
 from .video import Frame
 
 _SAME_PERSON = 0.3  # overlap of a box with that of the frame before
@@ -104,68 +100,3 @@ def box_overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     shared = (high - low).clip(0).prod(-1)
     area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(-1) for x in (a, b))
     return shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-9)
-
-
-class Eye:
-    """Looks at a picture, or at the frames of one video, with all networks.
-
-    It remembers the people of the last frame only. Where the whole frame is the box, it searches
-    until the first network is sure of somebody.
-    """
-
-    def __init__(self, demo: Demo) -> None:
-        self.demo = demo
-        self._tracker = Tracker(demo.boxes, demo.wishes.follow)
-        self._memories: list[dict[int, Any]] = [{} for _ in demo.estimators]
-        self._searching = demo.wishes.follow and isinstance(demo.boxes, WholeFrame)
-
-    def see(self, frame: Frame) -> tuple[People, list[Look], np.ndarray]:
-        """The people of a frame, what each network finds, and the seconds (N,) that it took."""
-        people = self._tracker.place(frame)
-        if self._searching:
-            people, looks, spent = self._search(frame, people)
-        else:
-            looks, spent = self._look(frame, people)
-        self._remember(people, looks)
-        return people, looks, spent
-
-    def _search(self, frame: Frame, people: People) -> tuple[People, list[Look], np.ndarray]:
-        """Look at parts of the frame, and then closer at the best one."""
-        for memory in self._memories:
-            memory.clear()  # it belongs to another window
-        windows = self.demo.boxes.windows(frame)
-        scores = self.demo.estimators[0].look(frame.picture, windows).scores
-        people = replace(people, boxes=windows[[scores.mean(-1).argmax()]])
-        looks, spent = self._look(frame, people)
-        closer = self._moved(people, looks, at_once=True)
-        again, more = self._look(frame, closer)
-        if again[0].scores.mean() > looks[0].scores.mean():
-            people, looks = closer, again
-        self._searching = not enough(self._sure(looks)).any()
-        return people, looks, spent + more
-
-    def _look(self, frame: Frame, people: People) -> tuple[list[Look], np.ndarray]:
-        """What each network makes of the people, and the seconds (N,) that it took."""
-        looks, spent = [], []
-        for estimator, memory in zip(self.demo.estimators, self._memories, strict=True):
-            began = time.perf_counter()
-            known = [memory.get(number) for number in people.numbers.tolist()]
-            state = known if streams(self.demo, estimator) else None
-            looks.append(estimator.look(frame.picture, people.boxes, state))
-            spent.append(time.perf_counter() - began)
-        return looks, np.array(spent)
-
-    def _remember(self, people: People, looks: list[Look]) -> None:
-        """Keep what the next frame starts from."""
-        for memory, look in zip(self._memories, looks, strict=True):
-            memory.clear()
-            memory.update(zip(people.numbers.tolist(), look.memory, strict=False))
-        self._tracker.people = self._moved(people, looks) if self.demo.wishes.follow else people
-
-    def _moved(self, people: People, looks: list[Look], at_once: bool = False) -> People:
-        """The people with their boxes moved towards what the first network found."""
-        return self._tracker.moved(people, looks[0].keypoints, self._sure(looks), at_once)
-
-    def _sure(self, looks: list[Look]) -> np.ndarray:
-        """Which joints (P, K) the first network is sure of."""
-        return looks[0].scores >= self.demo.wishes.threshold

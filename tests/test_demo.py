@@ -13,18 +13,20 @@ from torch.nn import functional as F
 
 import posekit
 from posekit import demo, people, results, viz
+from posekit.box_file import BoxFile
 from posekit.data import load
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
 from posekit.errors import PosekitError
 from posekit.estimator import Estimator, Wanted, open_estimator, untrained
+from posekit.eye import Eye
 from posekit.models import Description, create_model
-from posekit.people import BoxFile, GivenBoxes, WholeFrame
+from posekit.people import GivenBoxes, WholeFrame
 from posekit.recipes import bind
 from posekit.show import Wishes, drawn
 from posekit.skeletons import COCO, POSE_MACHINE
 from posekit.traces import Jitter, KeypointFiles, whole_file
-from posekit.tracker import Eye, Tracker
+from posekit.tracker import Tracker
 from posekit.train.top_down import TopDownTask
 from posekit.video import Few, Footage, Frame, Mp4, open_footage
 from posekit.weights import save_weights

@@ -12,7 +12,7 @@ FLOORS = (
     "errors places skeletons parts regions geometry parameters knobs recipes codecs metrics oks "
     "models data average_precision occlusion train evaluate weights tables results viz report "
     "preparation conversion experiment estimator evaluation occlusion_study efficiency "
-    "stochastic_depth video people tracker traces show demo notebook __main__"
+    "stochastic_depth video box_file people tracker traces show eye demo notebook __main__"
 ).split()
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 # Heavy, or in need of a CUDA build of torch: imported where they are used.
