@@ -142,5 +142,4 @@ class BoxFile:
         boxes = np.array([box.sides for box in found], float).reshape(-1, 4)
         scores = np.array([box.score for box in found], float)
         boxes, kept = clean_boxes(boxes, np.broadcast_to(frame.size, (len(boxes), 2)))
-        boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], -1)
         return boxes[kept], scores[kept]

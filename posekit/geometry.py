@@ -55,12 +55,12 @@ def clean_boxes(boxes: np.ndarray, image_sizes: np.ndarray) -> tuple[np.ndarray,
         image_sizes: (N, 2) as (h, w).
 
     Returns:
-        boxes (N, 4) as x y w h and (N,) bool, False where nothing is left inside the image. The
-        references also drop people whose annotated area is 0.
+        boxes (N, 4) as x1 y1 x2 y2, x2 = min(w - 1, x + width - 1), and (N,) bool, False where
+        nothing is left inside the image. The references also drop people whose annotated area is 0.
     """
     low = np.maximum(boxes[:, :2], 0)
     high = np.minimum(low + np.maximum(boxes[:, 2:] - 1, 0), image_sizes[:, ::-1] - 1)
-    return np.concatenate([low, high - low], -1), (high >= low).all(-1)
+    return np.concatenate([low, high], -1), (high >= low).all(-1)
 
 
 def half_body_box(

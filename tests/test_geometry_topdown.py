@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from posekit import geometry
 from posekit.skeletons import COCO
@@ -108,7 +110,7 @@ def test_coco_records():
     people.sort(key=lambda a: a["image_id"])
     sizes = np.array([images[a["image_id"]] for a in people])
     boxes, keep = geometry.clean_boxes(np.array([a["bbox"] for a in people]), sizes)
-    centres, sizes = geometry.aspect_box(corners(boxes[keep]), 0.75)
+    centres, sizes = geometry.aspect_box(boxes[keep], 0.75)
     expected = data["coco_records_aspect_0_75"]
     assert len(expected) == len(centres)
     np.testing.assert_allclose(centres, [r["center"] for r in expected], rtol=1e-5)
@@ -119,7 +121,24 @@ def test_boxes_outside_the_image_are_dropped():
     boxes = np.array([[700.0, 10, 50, 50], [-30, 0, 10, 10], [600, 400, 100, 100]])
     cleaned, keep = geometry.clean_boxes(boxes, np.array([[480, 640]] * 3))
     assert keep.tolist() == [False, True, True]  # left of the image: kept, from x = 0 as in COCO
-    np.testing.assert_allclose(cleaned[1:], [[0, 0, 9, 9], [600, 400, 39, 79]])
+    np.testing.assert_allclose(cleaned[1:], [[0, 0, 9, 9], [600, 400, 639, 479]])
+
+
+@given(
+    st.tuples(*[st.floats(-50, 90)] * 2, *[st.floats(1, 150)] * 2),
+    st.tuples(st.integers(1, 64), st.integers(1, 64)),
+)
+def test_cutting_boxes(box, size):
+    """Inside the picture whatever comes in, nothing changes when it is done again."""
+    size = np.array([size], float)
+    cut, inside = geometry.clean_boxes(np.array([box]), size[:, ::-1])
+    low, high = cut[:, :2], cut[:, 2:]
+    if inside.all():
+        assert (low >= 0).all() and (high <= size - 1).all() and (low >= box[:2]).all()
+        again, _ = geometry.clean_boxes(np.concatenate([low, high - low + 1], 1), size[:, ::-1])
+        np.testing.assert_allclose(again, cut, atol=1e-9)
+    else:
+        assert (np.array(box[:2]) > size - 1).any()
 
 
 class Coin:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PosekitError
+from ..geometry import clean_boxes
 from ..skeletons import COCO
 from ._cache import cached
 from ._columns import Annotations, Folder
@@ -188,10 +189,9 @@ def _read_truth(path: Path) -> dict[str, np.ndarray]:
             "keypoints: copy the file again"
         )
     place = _position(ids, image)
-    boxes = _cut(numbers("bbox", (4,)), sizes[place])
+    boxes, inside = clean_boxes(numbers("bbox", (4,)), sizes[place])
     area = numbers("area")
-    sides = boxes[:, 2:] - boxes[:, :2]
-    inside = (sides >= 0).all(-1) & (sides > 0).any(-1)  # a box of one pixel has no scale
+    inside &= (boxes[:, 2:] > boxes[:, :2]).any(-1)  # a box of one pixel has no scale
     single = (numbers("category_id") == PERSON) & (numbers("iscrowd") == 0)
     rows = np.flatnonzero(single & (flag > 0).any(-1) & (area > 0) & inside)
     rows = rows[np.argsort(place[rows], kind="stable")]
@@ -241,9 +241,9 @@ def _sections(path: Path) -> dict[str, list[dict]]:
 
 
 def _image_sizes(path: Path, images: list[dict]) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (M,) and sizes (M, 2) w h of the images, each once, in file order."""
+    """Ids (M,) and sizes (M, 2) as (h, w) of the images, each once, in file order."""
     ids = _ids(path, images, "id", "image")
-    sizes = np.stack([column(path, images, side, (), "image") for side in ("width", "height")], -1)
+    sizes = np.stack([column(path, images, side, (), "image") for side in ("height", "width")], -1)
     _, first, which = np.unique(ids, return_index=True, return_inverse=True)
     if (clash := (sizes != sizes[first[which]]).any(-1)).any():
         raise PosekitError(
@@ -269,12 +269,6 @@ def _position(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Where each wanted id, all of them known, stands in ids."""
     order = np.argsort(ids)
     return order[np.searchsorted(ids, wanted, sorter=order)]
-
-
-def _cut(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Boxes x y w h, cut to pictures of the sizes (N, 2) w h, as x1 y1 x2 y2."""
-    low = np.maximum(boxes[:, :2], 0)
-    return np.concatenate([low, np.minimum(sizes - 1, low + np.maximum(boxes[:, 2:] - 1, 0))], 1)
 
 
 def _read_found(path: Path) -> dict[str, np.ndarray]:

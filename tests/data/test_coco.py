@@ -4,8 +4,6 @@ import os
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from posekit.data import check, coco, load
 from posekit.errors import PosekitError
@@ -87,23 +85,6 @@ def test_people_with_keypoints_image_by_image(folder):
     assert check("COCO", folder.parent) == []
     assert load("COCO", "train", folder.parent).image[0].startswith("images/train2017/")
     assert coco.annotation_file(folder.parent, "test").name == "person_keypoints_val2017.json"
-
-
-@given(
-    st.tuples(*[st.floats(-50, 90)] * 2, *[st.floats(1, 150)] * 2),
-    st.tuples(st.integers(1, 64), st.integers(1, 64)),
-)
-def test_cutting_boxes(box, size):
-    """Inside the picture whatever comes in, nothing changes when it is done again."""
-    size = np.array([size], float)
-    cut = coco._cut(np.array([box]), size)
-    low, high = cut[:, :2], cut[:, 2:]
-    if (high >= low).all():
-        assert (low >= 0).all() and (high <= size - 1).all() and (low >= box[:2]).all()
-        again = coco._cut(np.concatenate([low, high - low + 1], 1), size)
-        np.testing.assert_allclose(again, cut, atol=1e-9)
-    else:
-        assert (np.array(box[:2]) > size - 1).any()
 
 
 def test_repeated_images_count_once_and_must_agree(folder):
