@@ -228,7 +228,6 @@ def load(conversion: Conversion) -> str:
     report = load_weights(model, files if len(files) > 1 else files[0])
     conversion.model, conversion.report = model.eval(), report
     numbers = sum(p.numel() for p in model.parameters())
-    strange = [n for n, v in model.state_dict().items() if not v.isfinite().all()]
     lines = [
         f"matched    {report.matched} of {len(model.state_dict())} tensors of the network",
         f"converted  {', '.join(report.converted) or 'nothing'}",
@@ -236,7 +235,7 @@ def load(conversion: Conversion) -> str:
         f"the network has {numbers:,} parameters, {model.description.num_keypoints} joints "
         f"({conversion.skeleton or 'unknown: set skeleton'})",
     ]
-    if strange:
+    if strange := report.not_finite:
         lines.append(f"NOT FINITE: {len(strange)} tensors, {', '.join(strange[:4])}")
     return "\n".join(lines)
 

@@ -9,15 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
 from ..models import list_models
 from . import lsdnet
 from .caffe import convert
-from .files import RUN_WEIGHTS, Stored, few, read_file, read_metadata, save_weights, unwrap
+from .checkpoints import Stored, unwrap
+from .files import RUN_WEIGHTS, read_file, read_metadata, save_weights
+from .paths import expanded
+from .plain import check_plain, check_room, not_finite
 from .whose import OPTIONAL, Owner, owner_of
+from .words import few
 
 __all__ = ["RUN_WEIGHTS", "LoadReport", "load_weights", "read_metadata", "save_weights"]
 
@@ -31,17 +34,22 @@ class LoadReport:
         matched: number of tensors put into the network, all it has.
         ignored: entries of the source that are not the network's, such as the optimizer.
         converted: what was changed on the way, such as a prefix or the order of the joints.
+        not_finite: tensors of the network that now hold NaN or infinite numbers.
     """
 
     source: str
     matched: int
     ignored: tuple[str, ...] = ()
     converted: tuple[str, ...] = ()
+    not_finite: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One sentence."""
         rest = f"; not used: {', '.join(self.ignored)}" if self.ignored else ""
         how = f" ({', '.join(self.converted)})" if self.converted else ""
+        if self.not_finite:
+            count, names = len(self.not_finite), few(list(self.not_finite))
+            rest += f"; NOT FINITE: {count} tensors hold NaN or infinite numbers ({names})"
         return f"loaded all {self.matched} tensors from {self.source}{how}{rest}"
 
 
@@ -53,15 +61,17 @@ def load_weights(
     Args:
         model: the network, made by `create_model`.
         source: a state dict, a file (.safetensors .pth .pt .pth.tar .caffemodel) or a run folder.
-            Training checkpoints are unwrapped and the prefix of data-parallel training is removed.
+            Training checkpoints are unwrapped and prefixes of parallel training are removed.
             A list of .caffemodel files adds up to one network.
 
     Raises:
-        PosekitError: if the file cannot be read or is not this network's.
+        PosekitError: the source cannot be read or is not this network's, or the network is without
+            memory.
     """
-    where, stored = _stored(model, source)
-    tensors, converted = stored.tensors, stored.steps
     own = model.state_dict()
+    where, stored = _stored(model, own, source)
+    tensors, converted = stored.tensors, stored.steps
+    check_plain(tensors, where)
     if lsdnet.is_release(own, tensors):
         converted = (*converted, *lsdnet.worth(own).steps())
     tensors = lsdnet.complete(own, tensors)
@@ -70,54 +80,53 @@ def load_weights(
         tensors |= {name: own[name] for name in counts}
         converted = (*converted, f"{len(counts)} step counts of batch norms added")
     problems = _differences(own, tensors)
+    name = model.description.name if hasattr(model, "description") else type(model).__name__
     if problems:
-        name = model.description.name if hasattr(model, "description") else type(model).__name__
         raise PosekitError(
             f"{where} does not fit {name}: {'; '.join(problems)}. "
             + _whose(name, stored.made_for, tensors)
         )
-    if odd := [name for name, tensor in tensors.items() if not _is_plain(tensor)]:
-        raise PosekitError(
-            f"{where}: {few(odd)}: sparse, empty, quantised or complex; only plain tensors of "
-            "real numbers can be loaded"
-        )
+    check_room(own, name)
     model.load_state_dict(tensors)
-    return LoadReport(where, len(own), stored.ignored, converted)
+    strange = not_finite(model.state_dict())
+    return LoadReport(where, len(own), stored.ignored, converted, strange)
 
 
-def _stored(
-    model: nn.Module, source: str | os.PathLike | Mapping | Sequence[str | os.PathLike]
-) -> tuple[str, Stored]:
+def _stored(model: nn.Module, own: Mapping[str, Tensor], source: object) -> tuple[str, Stored]:
     """What to call the source of `load_weights`, and the tensors in it."""
     if isinstance(source, Mapping):
-        return "state dict", unwrap(source, "state dict")
+        return "state dict", unwrap(source, "state dict", own)
     if files := _caffe_files(source):
         tensors, steps, unknown = convert(model, files)
         return " and ".join(map(str, files)), Stored(
             tensors, tuple(unknown), steps, model.description.name
         )
-    path = Path(source)
-    path = path / RUN_WEIGHTS if path.is_dir() else path
-    return str(path), read_file(path)
+    path = expanded(source)
+    path = path / RUN_WEIGHTS if os.path.isdir(path) else path
+    return str(path), read_file(path, own)
 
 
-def _caffe_files(source: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
-    """The source as caffemodel files; nothing if it is something else."""
+def _caffe_files(source: object) -> list[Path]:
+    """The source as caffemodel files; nothing if it is one file or folder of another kind.
+
+    Raises:
+        PosekitError: it is no path, nor a list of caffemodel files.
+    """
     alone = isinstance(source, str | os.PathLike)
-    files = [Path(part) for part in ([source] if alone else source)]
-    caffe = [path for path in files if path.name.lower().endswith(".caffemodel")]
-    if not alone and (caffe != files or not files):
-        given = few([path.name for path in files]) or "nothing"
+    parts = [source] if alone else source
+    if isinstance(parts, bytes) or not isinstance(parts, Sequence):
         raise PosekitError(
-            f"load_weights: only .caffemodel files may be given as a list, here are {given}; "
-            "give the name of another file alone."
+            f"load_weights: the source is of type {type(source).__name__}; give a state dict, the "
+            "path of a file or run folder, or a list of .caffemodel files."
+        )
+    paths = [part for part in parts if isinstance(part, str | os.PathLike)]
+    caffe = [expanded(path) for path in paths if str(path).lower().endswith(".caffemodel")]
+    if not alone and (len(caffe) < len(parts) or not parts):
+        raise PosekitError(
+            "load_weights: only .caffemodel files may be given as a list, here are "
+            f"{few([str(path) for path in paths]) or 'none'}; give another file alone."
         )
     return caffe
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    special = tensor.is_meta or tensor.is_quantized or tensor.is_complex()
-    return tensor.layout is torch.strided and not special
 
 
 def _differences(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
@@ -137,7 +146,7 @@ def _differences(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
 
 def _whose(name: str, made_for: str | None, tensors: Mapping[str, Tensor]) -> str:
     """Advice for the reader whose weights are not those of the network `name`."""
-    owner = owner_of(tensors, keypoints=(17, 14))
+    owner = owner_of(tensors)
     if made_for in list_models() and made_for not in owner.namesakes:
         owner = Owner(made_for)
     if owner.name is None:

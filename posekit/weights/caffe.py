@@ -5,7 +5,7 @@ stages that share their weights store each copy again.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import PosekitError
 from ..skeletons import POSE_MACHINE
 from .caffemodel import read_caffemodel
+from .words import few, short
 
 # Order of the channels that the released networks return.
 CAFFE_JOINTS = (
@@ -28,6 +29,14 @@ GATES = "iogf"  # blocks of channels in LPM's gates, see posekit.models.lpm
 _LAYER = re.compile(r"(conv|Mconv|Mres)([1-7])_stage([1-6])|([iogf])(_[xh])?_stage([2-6])")
 _KINDS = ("weight", "bias")
 FAMILIES = ("cpm", "lpm")
+# Parameters that hold a block of channels per gate: what a gate's block is called.
+_BLOCKS = {
+    "gates_x.weight": "{}_x",
+    "gates_x.bias": "{}_x bias",
+    "gates_h.weight": "{}_h",
+    "gates_h.bias": "{}_h bias",
+    "gate_bias": "{} bias",
+}
 
 
 class Place(NamedTuple):
@@ -35,6 +44,22 @@ class Place(NamedTuple):
 
     name: str
     gate: int | None = None
+
+
+class Read(NamedTuple):
+    """What files hold, under our names, still for BGR pictures and Caffe's joints.
+
+    Attributes:
+        state: the weights; zero where the files have none.
+        places: those that the files fill.
+        copies: number of shared copies that were found equal.
+        ignored: layers of the files that the network does not have.
+    """
+
+    state: dict[str, Tensor]
+    places: frozenset[Place]
+    copies: int
+    ignored: tuple[str, ...]
 
 
 class Converted(NamedTuple):
@@ -69,26 +94,21 @@ def convert(model: nn.Module, paths: Sequence[Path]) -> Converted:
             f"{where}: a caffemodel holds the 14 joints of CPM or LPM: load it into "
             "create_model('cpm') or create_model('lpm')"
         )
-    state, copies, ignored = caffe_state(model, paths)
-    _check_whole(model, state, where)
-    steps = [f"{copies} shared copies equal", "BGR to RGB", "joints in posekit's order"]
-    return Converted(in_our_order(state), tuple(steps), ignored)
+    read = caffe_state(model, paths)
+    _check_whole(model, read.places, where)
+    steps = (f"{read.copies} shared copies equal", "BGR to RGB", "joints in posekit's order")
+    return Converted(in_our_order(read.state), steps, read.ignored)
 
 
-def caffe_state(
-    model: nn.Module, paths: Sequence[Path]
-) -> tuple[dict[str, Tensor], int, tuple[str, ...]]:
-    """Blobs under our names, still for BGR pictures and Caffe's joints; NaN where nothing was.
-
-    Returns:
-        The weights, the number of shared copies that were found equal, and layers left aside.
+def caffe_state(model: nn.Module, paths: Sequence[Path]) -> Read:
+    """Blobs of the files, each in its place.
 
     Raises:
         PosekitError: a blob is of the wrong shape, or shared copies differ.
     """
     family = model.description.name
     own = {name: value.shape for name, value in model.state_dict().items()}
-    state = {name: torch.full(shape, float("nan")) for name, shape in own.items()}
+    state = {name: torch.zeros(shape) for name, shape in own.items()}
     filled: dict[Place, str] = {}
     copies, ignored = 0, []
     for path in paths:
@@ -97,11 +117,11 @@ def caffe_state(
             raise PosekitError(f"{path}: holds {found}, not {family}: create_model({found!r})")
         for layer, blobs in layers.items():
             if blobs and _LAYER.fullmatch(layer) is None:
-                ignored.append(layer)
+                ignored.append(short(layer))
                 continue
             for number, blob in enumerate(blobs):
                 what = f"{path}: layer {layer}, blob {number}"
-                place = _place(family, layer, number)
+                place = _place(what, family, layer, number)
                 if place is None:
                     _check_ones(what, blob)
                     continue
@@ -110,21 +130,21 @@ def caffe_state(
                 if place not in filled:
                     part[...] = values
                     filled[place] = what
-                elif np.array_equal(part, values):
+                elif np.array_equal(part, values, equal_nan=True):
                     copies += 1
                 else:
                     raise PosekitError(
                         f"{what} differs from {filled[place].rpartition(': ')[2]}, which shares "
                         "its weights: the file is damaged or of another network"
                     )
-    return state, copies, tuple(ignored)
+    return Read(state, frozenset(filled), copies, tuple(ignored))
 
 
-def _place(family: str, layer: str, blob: int) -> Place | None:
+def _place(what: str, family: str, layer: str, blob: int) -> Place | None:
     """Where a blob belongs; None for the factors of a Scale layer, which are all 1."""
     name, number, stage, gate, input_kind, _ = _LAYER.fullmatch(layer).groups()
     if blob >= len(_KINDS):
-        raise PosekitError(f"layer {layer} has a third blob, which no layer of CPM or LPM has")
+        raise PosekitError(f"{what}: no layer of CPM or LPM has a third one; get the released file")
     kind = _KINDS[blob]
     if gate and input_kind:
         return Place(f"gates{input_kind}.{kind}", GATES.index(gate))
@@ -174,25 +194,18 @@ def family_of(path: Path, layers: dict[str, list[np.ndarray]]) -> str:
     if any(re.fullmatch(r"Mconv[1-5]_stage[3-6]", name) for name in names):
         return "cpm"
     raise PosekitError(
-        f"{path}: is neither CPM nor LPM; its layers are {', '.join(names[:4])}, ..."
+        f"{path}: is neither CPM nor LPM, its layers are {few(names)}; get the released file"
     )
 
 
-def _check_whole(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
-    """Refuse to leave anything random."""
-    blocks = {
-        "gates_x.weight": "{}_x",
-        "gates_x.bias": "{}_x bias",
-        "gates_h.weight": "{}_h",
-        "gates_h.bias": "{}_h bias",
-        "gate_bias": "{} bias",
-    }
+def _check_whole(model: nn.Module, places: Collection[Place], where: str) -> None:
+    """Refuse to leave anything unfilled."""
     lacking = []
-    for name, value in state.items():
-        if name in blocks:
-            parts = zip(GATES, value.chunk(len(GATES)), strict=True)
-            lacking += [blocks[name].format(g) for g, part in parts if part.isnan().any()]
-        elif value.isnan().any():
+    for name in model.state_dict():
+        if name in _BLOCKS:
+            empty = [gate for i, gate in enumerate(GATES) if Place(name, i) not in places]
+            lacking += [_BLOCKS[name].format(gate) for gate in empty]
+        elif Place(name) not in places:
             lacking.append(name)
     if not lacking:
         return

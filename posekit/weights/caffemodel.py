@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PosekitError
+from .paths import regular_file
 
 # Field numbers of caffe.proto.
 _LAYER, _LAYER_V1 = 100, 2  # in NetParameter
@@ -21,6 +22,7 @@ _LEGACY_DIMS, _DATA, _SHAPE, _DOUBLES = (1, 2, 3, 4), 5, 7, 8  # in BlobProto
 _DIM = 1  # in BlobShape
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # wire types; groups are never used
 # The largest published file has 212 blobs in 106 layers of a few hundred.
+_LARGEST = 2**30  # bytes, five times its size
 _MOST_LAYERS, _MOST_BLOBS, _MOST_DIMS, _LONGEST_NAME = 4096, 16, 32, 256
 
 
@@ -30,12 +32,12 @@ def read_caffemodel(path: Path) -> dict[str, list[np.ndarray]]:
     Raises:
         PosekitError: the file cannot be read, or is damaged or no caffemodel.
     """
+    path = regular_file(path, largest=_LARGEST)
     try:
-        content = memoryview(path.read_bytes())
-    except OSError as error:
-        raise PosekitError(f"{path}: {error.strerror or error}.") from error
-    try:
-        layers = parse_caffemodel(content)
+        layers = parse_caffemodel(memoryview(path.read_bytes()))
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "it does not fit into memory"
+        raise PosekitError(f"{path}: cannot be read: {reason}; get another copy.") from error
     except ValueError as error:
         raise PosekitError(
             f"{path}: is no whole caffemodel ({error}); the download may have been cut off."

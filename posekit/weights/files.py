@@ -3,24 +3,23 @@
 import os
 import re
 import tempfile
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import PosekitError
+from .archives import check_torch_file
+from .checkpoints import Stored, unwrap
+from .paths import regular_file
+from .words import short
 
 RUN_WEIGHTS = "weights.safetensors"  # the file's name in a run folder
 TORCH_ENDINGS = (".pth", ".pt", ".pth.tar", ".tar")
-# Entries of a training checkpoint under which published files keep the network.
-_WRAPPERS = ("state_dict", "best_state_dict", "model_state", "model")
-_PREFIXES = ("module.", "_orig_mod.")  # left by data parallel and compiled training
-_SHOWN, _LONGEST = 4, 120  # names in a message, letters of a name
 _LONGEST_REASON = 160
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -49,31 +48,17 @@ _STAND_INS = [
 ]
 
 
-class Stored(NamedTuple):
-    """What a file or a training checkpoint holds.
-
-    Attributes:
-        tensors: of the network, under their own names.
-        ignored: other entries, such as the optimizer.
-        steps: what was undone, such as a prefix.
-        made_for: the network that the file says it is for, None where it says nothing.
-    """
-
-    tensors: dict[str, Tensor]
-    ignored: tuple[str, ...] = ()
-    steps: tuple[str, ...] = ()
-    made_for: str | None = None
-
-
-def read_file(path: str | os.PathLike) -> Stored:
+def read_file(path: str | os.PathLike, own: Collection[str] = ()) -> Stored:
     """Tensors in a .safetensors or torch file.
+
+    Args:
+        path: the file.
+        own: names of the tensors of the network that they are for, if it is known.
 
     Raises:
         PosekitError: if the file cannot be read or holds none.
     """
-    path, made_for = Path(path), None
-    if not path.is_file():
-        raise PosekitError(f"{path}: no such weight file.")
+    path, made_for = regular_file(path), None
     name = path.name.lower()
     if name.endswith(".caffemodel.h5"):
         raise PosekitError(
@@ -90,33 +75,18 @@ def read_file(path: str | os.PathLike) -> Stored:
                 content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
                 made_for = (file.metadata() or {}).get("model")
         else:
-            _refuse_packed(path)
+            check_torch_file(path)
             with torch.serialization.safe_globals(_STAND_INS):
                 content = torch.load(path, weights_only=True, map_location="cpu")
-    except PosekitError:
-        raise
     except Exception as error:  # readers of broken files raise whatever they stumble upon
         raise PosekitError(
             f"{path}: cannot be read as weights; the file is incomplete, of another kind, or holds "
-            f"Python objects, which are refused because they can run code ({reason_of(error)})."
+            "Python objects, which are refused because they can run code or fill the memory "
+            f"({reason_of(error)}): get the original, or store its state_dict alone."
         ) from error
     if not isinstance(content, Mapping):
         raise PosekitError(f"{path}: holds a {type(content).__name__}, not a table of weights.")
-    return unwrap(content, str(path))._replace(made_for=made_for)
-
-
-def _refuse_packed(path: Path) -> None:
-    """Refuse an archive that unpacks to more than its own size; torch packs nothing."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-    if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
-        raise PosekitError(
-            f"{path}: cannot be read as weights; it is a compressed archive, which could fill the "
-            "memory; get the original, as torch.save writes it."
-        )
+    return unwrap(content, str(path), own)._replace(made_for=made_for)
 
 
 def reason_of(error: Exception) -> str:
@@ -126,44 +96,7 @@ def reason_of(error: Exception) -> str:
         lines = text.partition("Check the documentation")[0].strip().splitlines()
         text = lines[-1].rpartition("WeightsUnpickler error:")[2].strip()
     line = text.partition("\n")[0].partition(" Please use")[0]
-    return _short(line, _LONGEST_REASON).rstrip(".") or type(error).__name__
-
-
-def unwrap(content: Mapping, where: str) -> Stored:
-    """The network in a state dict, or in a training checkpoint that has one among its entries.
-
-    Raises:
-        PosekitError: if there are no tensors; `where` names the source.
-    """
-    ignored, steps = [], {}
-    wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-    if wrapper is not None:
-        ignored = [_label(key) for key in content if key != wrapper]
-        content = content[wrapper]
-        steps[f"taken from the entry {wrapper}"] = None
-    tensors = {}
-    for name, value in content.items():
-        if not isinstance(value, Tensor) or not isinstance(name, str):
-            ignored.append(_label(name))
-            continue
-        while name.startswith(_PREFIXES):
-            prefix, _, name = name.partition(".")
-            steps[f"prefix {prefix}. removed"] = None
-        tensors[name] = value
-    if not tensors:
-        raise PosekitError(f"{where}: holds no weights, only {few(ignored) or 'nothing'}.")
-    return Stored(tensors, tuple(dict.fromkeys(ignored)), tuple(steps))
-
-
-def _label(key: Any) -> str:
-    """A key in words; one that is no text may be endless when written out."""
-    return _short(key) if isinstance(key, str) else f"a key of type {type(key).__name__}"
-
-
-def _short(text: str, longest: int = _LONGEST) -> str:
-    """The start of a text that may be long, without unprintable letters."""
-    shown = "".join(letter for letter in text[:longest] if letter.isprintable())
-    return shown + "..." * (len(text) > longest)
+    return short(line, _LONGEST_REASON).rstrip(".") or type(error).__name__
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
@@ -172,6 +105,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
     Raises:
         PosekitError: if the file cannot be read.
     """
+    path = regular_file(path)
     try:
         with safe_open(path, "pt", device="cpu") as file:
             return file.metadata() or {}
@@ -205,9 +139,3 @@ def save_weights(
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PosekitError(f"cannot write {path}: {reason}.") from error
-
-
-def few(names: list[str]) -> str:
-    """The first of many names."""
-    shown = [_short(name) for name in names[:_SHOWN]]
-    return ", ".join(shown) + (", ..." if len(names) > _SHOWN else "")

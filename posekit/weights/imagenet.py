@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from .files import few, read_file
+from .files import read_file
+from .plain import check_plain, check_room
 from .whose import OPTIONAL
+from .words import few
 
 # The sub-modules that the papers fill from the file (PRETRAINED_LAYERS in HRNet's recipes).
 RESNET = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
@@ -72,8 +74,10 @@ def init_backbone(model: nn.Module, path: str | os.PathLike | None = None) -> Ba
         )
     stem, parts = BACKBONES[name]
     path = _cached(stem) if path is None else Path(path)
-    given = read_file(path).tensors
     own = model.state_dict()
+    given = read_file(path, own).tensors
+    check_plain(given, str(path))
+    check_room(own, name)
     wanted = [key for key in own if key.partition(".")[0] in parts]
     _refuse_misfits({key: own[key] for key in wanted}, given, f"{path} and the backbone of {name}")
     loaded = [key for key in wanted if key in given]

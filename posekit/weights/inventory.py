@@ -1,5 +1,6 @@
 """Which weight files there are, what each one is, and whether it loads."""
 
+import os
 from pathlib import Path
 
 from torch import Tensor
@@ -11,7 +12,9 @@ from .caffe import convert as convert_caffe
 from .caffe import family_of
 from .caffemodel import read_caffemodel
 from .files import RUN_WEIGHTS, TORCH_ENDINGS, read_file, read_metadata
+from .plain import check_plain
 from .whose import owner_of
+from .words import short
 
 ENDINGS = (".safetensors", ".caffemodel", ".onnx", *TORCH_ENDINGS)
 
@@ -22,14 +25,14 @@ def weight_files(folder: Path | None = None) -> list[Path]:
     Raises:
         PosekitError: there is no such folder.
     """
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not os.path.isdir(folder):
         raise PosekitError(f"{folder}: there is no such folder of weights")
     found = [
         path
         for root in (project_root() / "data" / "weights", folder)
-        if root is not None and root.is_dir()
+        if root is not None and os.path.isdir(root)
         for path in root.rglob("*")
-        if path.name.lower().endswith(ENDINGS) and path.is_file()
+        if path.name.lower().endswith(ENDINGS) and not os.path.isdir(path)
     ]
     return sorted(set(found)) + sorted(reports_root().glob(f"*/{RUN_WEIGHTS}"))
 
@@ -43,7 +46,9 @@ def identify(path: Path) -> str:
         if name.endswith(".caffemodel"):
             return _caffe(path)
         noted = read_metadata(path) if name.endswith(".safetensors") else {}
-        return _tensors(read_file(path).tensors, noted)
+        tensors = read_file(path).tensors
+        check_plain(tensors, str(path))
+        return _tensors(tensors, noted)
     except PosekitError as error:
         return f"does not load: {str(error).removeprefix(f'{path}: ')}"
 
@@ -54,7 +59,7 @@ def _onnx(path: Path) -> str:
     network = load_onnx(path)
     about, size = network.description, network.input_size
     shape = f"{size[0]} x {size[1]} pixels" if size else "any size"
-    whose = about.name if network.told else "network without description"
+    whose = short(about.name) if network.told else "network without description"
     joints = f"{about.num_keypoints} maps ({about.skeleton or 'unknown joints'})"
     return f"{whose} as ONNX, {joints}, {shape}: loads"
 
@@ -93,7 +98,7 @@ def _tensors(tensors: dict[str, Tensor], noted: dict[str, str]) -> str:
     if owner.num_keypoints:
         told = [f", {n} {v}" for n, v in owner.options.items()]
         told += [f", width {width:g}"] if width not in (None, 1.0) else []
-        told += [f", run {noted['run']}"] if "run" in noted else []
+        told += [f", run {short(noted['run'])}"] if "run" in noted else []
         release = " of the released code" if owner.release else ""
         return f"{owner.name}{release}, {owner.num_keypoints} joints{''.join(told)}: loads"
     if owner.namesakes:

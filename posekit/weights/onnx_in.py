@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..errors import PosekitError
 from ..models import Description
 from ..skeletons import SKELETONS
+from .paths import expanded, regular_file
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -134,7 +135,7 @@ def load_onnx(path: str | os.PathLike, **known: Any) -> OnnxNetwork:
     Raises:
         PosekitError: the file cannot be read, or is no heat-map network.
     """
-    network = OnnxNetwork(Path(os.path.expanduser(path)))
+    network = OnnxNetwork(expanded(path))
     given = {name: value for name, value in known.items() if value is not None}
     about = replace(network.description, **given)
     _check_description(network.path, about)
@@ -152,8 +153,7 @@ def open_session(path: Path) -> "onnxruntime.InferenceSession":
         import onnxruntime
     except ImportError as error:
         raise PosekitError(f"{path}: an ONNX file {_NEEDS}") from error
-    if not path.is_file():
-        raise PosekitError(f"{path}: no such ONNX file.")
+    path = regular_file(path, "ONNX file")
     try:
         return onnxruntime.InferenceSession(
             str(path), _options(), providers=["CPUExecutionProvider"]

@@ -11,11 +11,9 @@ memory; one graph for both would compute that stage for every frame and throw it
 """
 
 import contextlib
-import io
 import json
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,14 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from ..models.lpm import LPM, State
+from ..models import Description
 from ..skeletons import SKELETONS
+from .onnx_graphs import CLIP_FRAMES, OPSET, graphs, write_graph
 from .onnx_in import METADATA, open_session
+from .paths import expanded
+from .plain import check_room
 
-OPSET = 20
-CLIP_FRAMES = 5  # of the clip networks that have no step
 TOLERANCE = 1e-4  # largest difference, relative to the largest output
-STATE = ("belief", "hidden", "cell")
 _BY_JOINTS = {17: "coco", 16: "mpii"}
 
 
@@ -59,28 +57,6 @@ class ExportReport:
         )
 
 
-class _First(nn.Module):
-    """LPM's first frame."""
-
-    def __init__(self, model: LPM) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, frame: Tensor, centre: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.step(frame, centre)[1])
-
-
-class _Next(nn.Module):
-    """LPM's later frames."""
-
-    def __init__(self, model: LPM) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, frame: Tensor, centre: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.step(frame, centre, State(*state))[1])
-
-
 def export_onnx(
     model: nn.Module,
     path: str | os.PathLike,
@@ -97,23 +73,23 @@ def export_onnx(
             MPII's for 16.
 
     Raises:
-        PosekitError: the file cannot be written, the network refuses the size, or onnxruntime and
-            the original differ by more than `TOLERANCE`; nothing is left behind then.
+        PosekitError: the file cannot be written, the joints are not the network's, it refuses the
+            size, its outputs are not finite, or onnxruntime and the original differ by more than
+            `TOLERANCE`; nothing is left behind then.
     """
-    path = Path(os.path.expanduser(path))
-    _check_request(model, path, input_size, skeleton)
-    about = model.description
-    name = skeleton or about.skeleton or _BY_JOINTS.get(about.num_keypoints)
-    about = replace(about, skeleton=name)
+    path = expanded(path)
+    _check_request(model, path, input_size)
+    name = _joints(path, model.description, skeleton)
+    about = replace(model.description, skeleton=name)
     try:
         with (
             tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder,
             _evaluating(model),
         ):
             drafts, worst, sizes = [], 0.0, {}
-            for target, graph, inputs, outputs in _graphs(model, path, input_size):
+            for target, graph, inputs, outputs in graphs(model, path, input_size):
                 drafts.append((Path(folder, target.name), target))
-                maps = _write(graph, drafts[-1][0], inputs, outputs)
+                maps = write_graph(graph, drafts[-1][0], inputs, outputs)
                 sizes |= {n: tuple(value.shape[1:]) for n, value in (inputs | maps).items()}
                 stride = input_size[0] / next(iter(maps.values())).shape[-2]
                 _annotate(drafts[-1][0], about, input_size, stride)
@@ -127,6 +103,7 @@ def export_onnx(
             files = [target for _, target in drafts]
             card.write_text(_card(model, files, input_size, name, sizes, stride, worst), "utf-8")
             drafts.append((card, path.with_suffix(".md")))
+            _check_free([target for _, target in drafts])
             for draft, target in drafts:
                 os.replace(draft, target)
     except OSError as error:
@@ -134,9 +111,7 @@ def export_onnx(
     return ExportReport(tuple(target for _, target in drafts), worst, OPSET)
 
 
-def _check_request(
-    model: nn.Module, path: Path, size: tuple[int, int], skeleton: str | None
-) -> None:
+def _check_request(model: nn.Module, path: Path, size: tuple[int, int]) -> None:
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -148,13 +123,36 @@ def _check_request(
         raise PosekitError(f"{path}: the file's name has to end in .onnx")
     if not hasattr(model, "description"):
         raise PosekitError(f"{path}: only networks made by posekit.create_model can be exported")
-    if skeleton is not None and skeleton not in SKELETONS:
-        raise PosekitError(f"skeleton={skeleton!r}: choose one of {', '.join(SKELETONS)}")
+    check_room(model.state_dict(), model.description.name)
     whole = isinstance(size, tuple | list) and all(type(n) is int and n > 0 for n in size)
     if not whole or len(size) != 2:
         raise PosekitError(
             f"{path}: input_size={size!r} must be (h, w), two whole numbers of pixels above 0"
         )
+
+
+def _joints(path: Path, about: Description, wanted: str | None) -> str | None:
+    """Name of the joints that a network returns: what is wished, if it is true, else the usual."""
+    joints = about.num_keypoints
+    own = about.skeleton if about.skeleton and len(SKELETONS[about.skeleton]) == joints else None
+    if wanted is None:
+        return own or _BY_JOINTS.get(joints)
+    if wanted not in SKELETONS:
+        raise PosekitError(f"{path}: skeleton={wanted!r}: choose one of {', '.join(SKELETONS)}")
+    if own not in (None, wanted):
+        raise PosekitError(f"{path}: skeleton={wanted!r}: {about.name} has {own}; leave it out")
+    if len(SKELETONS[wanted]) != joints:
+        raise PosekitError(
+            f"{path}: skeleton={wanted!r} has {len(SKELETONS[wanted])} joints, this {about.name} "
+            f"{joints}: choose another, or set num_keypoints in create_model"
+        )
+    return wanted
+
+
+def _check_free(targets: list[Path]) -> None:
+    """Refuse before anything is written if one of several files cannot be."""
+    if folders := [str(target) for target in targets if target.is_dir()]:
+        raise PosekitError(f"cannot write {', '.join(folders)}: a folder of that name is there.")
 
 
 @contextlib.contextmanager
@@ -169,57 +167,6 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         model.to(device)
         for module, was in training.items():
             module.training = was
-
-
-def _graphs(
-    model: nn.Module, path: Path, size: tuple[int, int]
-) -> Iterator[tuple[Path, nn.Module, dict[str, Tensor], tuple[str, ...]]]:
-    """What is written: file, graph, example inputs of batch 2, names of the outputs."""
-    random = torch.Generator().manual_seed(0)
-    about = model.description
-    images = torch.randn(2, 3, *size, generator=random)
-    centre = {"centre": torch.rand(2, 1, *size, generator=random)} if about.centre_map else {}
-    if not isinstance(model, LPM):
-        if about.kind == "clip":
-            frames = torch.randn(2, CLIP_FRAMES, 3, *size, generator=random)
-            yield path, model, {"frames": frames} | centre, ("beliefs",)
-            return
-        outputs = ("beliefs",) if about.centre_map else ("heatmaps",)
-        yield path, model, {"images": images} | centre, outputs
-        return
-    names = tuple(f"next_{name}" for name in STATE)
-    inputs = {"frame": images} | centre
-    yield path.with_stem(f"{path.stem}-first"), _First(model).eval(), inputs, names
-    with torch.no_grad():
-        state = dict(zip(STATE, model.step(**inputs)[1], strict=True))
-    yield path, _Next(model).eval(), inputs | state, names
-
-
-def _write(
-    graph: nn.Module, path: Path, inputs: dict[str, Tensor], outputs: tuple[str, ...]
-) -> dict[str, Tensor]:
-    """Export one graph; its outputs for the example inputs."""
-    free = {name: {0: "batch"} for name in (*inputs, *outputs)}
-    try:
-        # Its warnings and its print-out of the whole graph tell a user nothing.
-        with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            example = graph(*inputs.values())
-            torch.onnx.export(
-                graph,
-                tuple(inputs.values()),
-                str(path),
-                input_names=list(inputs),
-                output_names=list(outputs),
-                dynamic_axes=free,
-                opset_version=OPSET,
-                dynamo=False,  # ten times faster here than the newer exporter, same results
-            )
-    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        first = str(error).strip().partition("\n")[0][:200]
-        raise PosekitError(f"{path.name}: this network cannot be exported ({first})") from error
-    values = example if isinstance(example, tuple) else (example,)
-    return dict(zip(outputs, values, strict=True))
 
 
 def _annotate(path: Path, about: object, size: tuple[int, int], stride: float) -> None:
@@ -244,10 +191,13 @@ def _compare(graph: nn.Module, path: Path, inputs: dict[str, Tensor]) -> float:
         expected = expected if isinstance(expected, tuple) else (expected,)
         got = session.run(None, {name: value.numpy() for name, value in given.items()})
         for ours, theirs in zip(expected, got, strict=True):
-            gap = np.abs(ours.numpy() - theirs).max()
-            worst = max(
-                worst, float(gap / max(np.abs(ours.numpy()).max(), np.finfo(np.float32).tiny))
-            )
+            gap, largest = np.abs(ours.numpy() - theirs).max(), np.abs(ours.numpy()).max()
+            if not np.isfinite(gap):
+                raise PosekitError(
+                    f"{path.name}: the network or onnxruntime returns NaN or infinite numbers; "
+                    "check its weights"
+                )
+            worst = max(worst, float(gap / max(largest, np.finfo(np.float32).tiny)))
     return worst
 
 

@@ -11,7 +11,7 @@ import torch
 from posekit.errors import PosekitError
 from posekit.models import create_model
 from posekit.weights import load_weights
-from posekit.weights.caffe import ORDER, _check_whole, caffe_state, in_our_order
+from posekit.weights.caffe import ORDER, Place, _check_whole, caffe_state, in_our_order
 from posekit.weights.caffemodel import parse_caffemodel, read_caffemodel
 
 SLOW = pytest.mark.skipif("POSEKIT_SLOW" not in os.environ, reason="POSEKIT_SLOW=1 runs all files")
@@ -92,7 +92,7 @@ def test_every_net_fills_its_network(name, written, blank, fill_caffe, golden):
     family, nets = FILES[name]
     paths = [written(net) for net in nets]
     caffe = fill_caffe(blank(family), golden(f"caffe_{family}")["params"])
-    state, copies, ignored = caffe_state(caffe, paths)
+    state, _, copies, ignored = caffe_state(caffe, paths)
     assert ignored == ()
     rows = [row for net in nets for row in golden("caffe_layers")[net]]
     keys = [key for _, number, shape, key in rows if number or len(shape) > 1]  # no Scale factors
@@ -161,15 +161,27 @@ def test_a_part_of_a_network_is_refused(net, written):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("gates_x.bias", "g_x bias"), ("gates_h.bias", "f_h bias")]
+    ("place", "words"),
+    [
+        (Place("gates_x.bias", 3), "1 parts of lpm.*f_x bias"),
+        (Place("gate_bias", 1), "1 parts of lpm.*o bias"),
+        (Place("head.conv1.weight"), "1 parts of lpm.*head.conv1.weight"),
+    ],
 )
-def test_no_bias_of_a_gate_may_lack(name, words):
+def test_no_part_may_lack(place, words):
     model = create_model("lpm", width=0.05)
-    state = small_state(model)
-    _check_whole(model, state, "a.caffemodel")
-    state[name].fill_(float("nan"))
-    with pytest.raises(PosekitError, match=f"a.caffemodel: 4 parts of lpm.*{words}"):
-        _check_whole(model, state, "a.caffemodel")
+    places = {Place(name, gate) for name in model.state_dict() for gate in (None, *range(4))}
+    _check_whole(model, places, "a.caffemodel")
+    with pytest.raises(PosekitError, match=f"a.caffemodel: {words}"):
+        _check_whole(model, places - {place}, "a.caffemodel")
+
+
+def test_numbers_that_are_nan_are_no_missing_part(written, tmp_path):
+    model, layers = create_model("cpm"), read_caffemodel(written("cpm_leeds_deploy"))
+    layers = {name: [blob.copy() for blob in blobs] for name, blobs in layers.items()}
+    layers["Mconv1_stage3"][1][:] = np.nan
+    report = load_weights(model, write(tmp_path / "a.caffemodel", layers))
+    assert report.not_finite == ("stage3.head.conv1.bias",)
 
 
 def test_copies_that_differ_are_refused(tmp_path):
@@ -187,7 +199,9 @@ def test_copies_that_differ_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("layers", "name", "message"),
     [
-        ({"fc8": [np.zeros(3)]}, "lpm", "is neither CPM nor LPM; its layers are fc8"),
+        ({"fc8": [np.zeros(3)]}, "lpm", "is neither CPM nor LPM, its layers are fc8;"),
+        ({"\x1b[31mfc8\n": [np.zeros(3)]}, "lpm", r"its layers are \[31mfc8;"),
+        ({"g_stage2": [np.ones(48)] * 3}, "lpm", "a.caffemodel: layer g_stage2, blob 2: no layer"),
         ({"g_stage2": [np.ones(4)]}, "cpm", r"holds lpm, not cpm: create_model\('lpm'\)"),
         ({"Mconv1_stage4": [np.ones(4)]}, "lpm", "holds cpm, not lpm"),
         ({"g_stage2": [np.full(48, 2.0)]}, "lpm", "this one multiplies as well"),

@@ -1,8 +1,12 @@
 """Damaged weight files of every kind: loaded or refused, never anything else."""
 
+import io
+import itertools
 import struct
 import sys
+import time
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from hypothesis import strategies as st
 from posekit.errors import PosekitError
 from posekit.models import create_model
 from posekit.weights import load_weights, save_weights
+from posekit.weights.files import read_file
 
 BOUNDED = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -20,6 +25,7 @@ BOUNDED = settings(
 # Of traced memory: the readers' own tables and messages, then copies of the file.
 ROOM, COPIES = 4_000_000, 20
 RESIDENT = 150_000_000  # by how much the process may grow, for memory that is not traced
+SECONDS = 10  # for a hostile file of at most a few megabytes, on a busy machine
 Edit = tuple[int, int | None, bytes]  # place, bytes taken out (None: as many as come in), bytes
 
 
@@ -144,3 +150,124 @@ def test_damaged_files_load_or_are_refused(ending, contents, network, tmp_path):
     attempt()
     assert most_resident() - grown < RESIDENT
     assert refused and all(path.name in message for message in refused)
+
+
+# Pickles written instruction by instruction, as torch.save writes none.
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def number(value: int) -> bytes:
+    return b"\x8a\x0a" + value.to_bytes(10, "little", signed=True)
+
+
+def called(name: str, *arguments: bytes) -> bytes:
+    module, _, function = name.rpartition(".")
+    return f"c{module}\n{function}\n".encode() + b"(" + b"".join(arguments) + b"tR"
+
+
+def tensor(numbers: int, size: int, stride: int, key: str = "0") -> bytes:
+    """Floats in one dimension; with stride 0 they look more than they are."""
+    kept = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(key) + text("cpu")
+    sizes = number(0) + number(size) + b"\x85" + number(stride) + b"\x85"
+    kept += number(numbers) + b"tQ"
+    return called("torch._utils._rebuild_tensor_v2", kept, sizes, b"\x89", b"}")
+
+
+def doubled(empty: bytes, again: bytes) -> bytes:
+    """Something empty, and sixty times something that holds the one before it twice."""
+    return empty + b"q\0" + again * 60
+
+
+def value(content: bytes) -> bytes:
+    return text("a") + content + b"s"
+
+
+WIDE = tensor(16, 400_000_000, 0)
+TUPLES, LISTS = doubled(b")", b"h\0\x86q\0"), doubled(b"]", b"q\1]h\1ah\1aq\0")
+TO_DOUBLE = "torch._utils._rebuild_device_tensor_from_cpu_tensor"
+SPELLINGS = ("".join(letters) for letters in itertools.product(*["aA"] * 10))
+HEX = text("hex") + b"\x86R"
+COLLIDING = [number((2**61 - 1) * i) for i in range(50_000)]
+PAIRS = b"](" + b"".join(b"](" + n + b"Ne" for n in COLLIDING) + b"e"
+# What is done to an empty dict.
+HOSTILE = {
+    "a key that unfolds": TUPLES + b"Ns",
+    "a deep key": b")" + b"\x85" * 500_000 + b"Ns",
+    "colliding keys": b"(" + b"".join(n + b"N" for n in COLLIDING) + b"u",
+    "colliding names": value(called("collections.OrderedDict") + PAIRS + b"b"),
+    "a large buffer": value(called("builtins.bytearray", number(3 * 10**9))),
+    "a large buffer of Python 2": value(called("__builtin__.bytearray", number(3 * 10**9))),
+    "growing text": value(b"c_codecs\nencode\n" * 20 + text("ab" * 2000) + HEX * 20),
+    "text copied often": value(
+        (b"c_codecs\nencode\nq\0" + text("a" * 10**5) + b"q\1" + text("latin1") + b"q\2(")
+        + (b"h\0h\1h\2\x86R" * 50_000 + b"t")
+    ),
+    "a tensor made dense": value(
+        called(TO_DOUBLE, WIDE, b"ctorch\nfloat64\n", text("cpu"), b"\x89")
+    ),
+    "a tensor by its class": value(called("torch.FloatTensor", number(3 * 10**9))),
+    "a tensor gone through": value(called("builtins.set", WIDE)),
+    "a tensor as arguments": value(b"cbuiltins\nset\n" + WIDE + b"R"),
+    "a list copied often": value(
+        b"cbuiltins\nset\nq\0](" + b"K\0" * 10**5 + b"eq\1(" + b"h\0h\1\x85R" * 50_000 + b"t"
+    ),
+    "an endless message": value(
+        called("torch._utils._rebuild_parameter_with_state", WIDE, b"\x89}(", LISTS, b"NNt")
+    ),
+    "numbers under many names": value(
+        b"(" + b"".join(tensor(10**5, 10**5, 1, key) for key in SPELLINGS) + b"t"
+    ),
+}
+
+
+def as_archive(pickle: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/DATA.pkl", pickle)
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/data/0", bytes(64))
+        archive.writestr("archive/data/aaaaaaaaaa", bytes(4 * 10**5))
+    return file.getvalue()
+
+
+def as_old_file(pickle: bytes) -> bytes:
+    whole = io.BytesIO()
+    torch.save({}, whole, _use_new_zipfile_serialization=False)
+    return whole.getvalue().replace(b"}q\x00.", pickle[2:], 1)
+
+
+@pytest.mark.parametrize("written", [as_archive, as_old_file])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_little_that_grows_is_refused_unread(kind, written, tmp_path, monkeypatch):
+    path = tmp_path / "hostile.pth"
+    path.write_bytes(written(b"\x80\x02}" + HOSTILE[kind] + b"."))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    grown, start = most_resident(), time.perf_counter()
+    with pytest.raises(PosekitError, match="hostile.pth: cannot be read as weights"):
+        read_file(path)
+    assert time.perf_counter() - start < SECONDS and most_resident() - grown < RESIDENT
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda data, _: data + b"PK\5\6", "not at its end"),
+        (lambda data, _: data + data[-22:], "not at its end"),
+        (lambda data, table: data[:table] + bytes(46) + data[table:], "not at its end"),
+        (lambda data, _: data[:-2] + b"\1\0x", "not at its end"),
+        (lambda data, _: data, "compressed archive"),
+    ],
+    ids=["another end", "two ends", "another table", "a comment", "packed"],
+)
+def test_archives_that_readers_see_differently_are_refused_unread(
+    spoil, reason, tmp_path, monkeypatch
+):
+    path, packed = tmp_path / "a.pth", io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", value(b"N"))
+        archive.writestr("a/data/0", bytes(10**8))
+    path.write_bytes(spoil(packed.getvalue(), packed.getvalue().rindex(b"PK\1\2")))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(PosekitError, match=f"a.pth: cannot be read.*{reason}"):
+        read_file(path)

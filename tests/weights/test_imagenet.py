@@ -67,6 +67,18 @@ def test_a_file_that_does_not_fit_changes_nothing(tmp_path):
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
+def test_odd_tensors_and_networks_without_memory_are_refused(tmp_path):
+    path, state = tmp_path / "imagenet.pth", as_classifier(small())
+    torch.save(state, path)
+    with torch.device("meta"):
+        model = small()
+    with pytest.raises(PosekitError, match="pose_resnet_50 has no room for numbers"):
+        init_backbone(model, path)
+    torch.save(state | {"bn1.bias": torch.empty(8, dtype=torch.bits8)}, path)
+    with pytest.raises(PosekitError, match="imagenet.pth: bn1.bias: .*only plain tensors"):
+        init_backbone(small(), path)
+
+
 def test_networks_trained_from_scratch_are_refused():
     with pytest.raises(PosekitError, match="ldcrn is trained from scratch"):
         init_backbone(small("ldcrn"), "any.pth")

@@ -60,3 +60,29 @@ def test_every_kind_of_file_is_named(project):
     assert said["f.safetensors"].startswith("does not load: cannot be read")
     with pytest.raises(PosekitError, match="no such folder of weights"):
         inventory.weight_files(project / "absent")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda t: t.to(torch.complex64),
+        lambda t: torch.empty(t.shape, dtype=torch.bits8),
+        lambda t: t.to_sparse(),
+        lambda t: t.to("meta"),
+        lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+    ],
+    ids=["complex", "bits", "sparse", "meta", "quantised"],
+)
+def test_tensors_that_do_not_load_are_not_said_to(tmp_path, spoil):
+    state = create_model("hourglass_1", 16).state_dict()
+    torch.save(state, tmp_path / "a.pth")
+    assert inventory.identify(tmp_path / "a.pth") == "hourglass_1, 16 joints: loads"
+    torch.save(state | {"conv1.weight": spoil(state["conv1.weight"])}, tmp_path / "a.pth")
+    assert inventory.identify(tmp_path / "a.pth").startswith("does not load: ")
+
+
+def test_what_a_file_says_of_itself_is_printable(tmp_path):
+    about = {"run": "\x1b[31mrun\n" * 99}
+    save_weights(create_model("hourglass_1", 16), tmp_path / "a.safetensors", about)
+    said = inventory.identify(tmp_path / "a.safetensors")
+    assert said.isprintable() and len(said) < 200

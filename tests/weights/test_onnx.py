@@ -243,6 +243,7 @@ def test_one_step_of_a_video_network_is_no_image_network(tmp_path):
         ("a.pth", {}, "has to end in .onnx"),
         ("no/where.onnx", {}, "cannot write"),
         ("a.onnx", {"skeleton": "dog"}, "skeleton='dog'"),
+        ("a.onnx", {"skeleton": "lsp"}, "skeleton='lsp': cpm has pose_machine; leave it out"),
         ("a.onnx", {"input_size": (60, 64)}, "multiples of 8"),
         ("a.onnx", {"input_size": (-64, 64)}, r"input_size=\(-64, 64\) must be"),
         ("a.onnx", {"input_size": (64.0, 64)}, "two whole numbers"),
@@ -257,3 +258,38 @@ def test_impossible_exports_leave_nothing(tmp_path, path, options, message):
     with pytest.raises(PosekitError, match=message):
         posekit.export_onnx(model, tmp_path / path, **({"input_size": (64, 64)} | options))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "joints", "skeleton", "message"),
+    [
+        ("pose_resnet_50", 17, "mpii", "'mpii' has 16 joints, this pose_resnet_50 17"),
+        ("lpm", 16, "pose_machine", "'pose_machine' has 14 joints, this lpm 16"),
+    ],
+)
+def test_joints_that_are_not_the_networks_are_refused(tmp_path, name, joints, skeleton, message):
+    model = create_model(name, joints, width=0.05)
+    with pytest.raises(PosekitError, match=f"a.onnx: skeleton={message}"):
+        posekit.export_onnx(model, tmp_path / "a.onnx", (64, 64), skeleton)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_other_joints_than_its_papers_comes_back(tmp_path):
+    posekit.export_onnx(create_model("cpm", 16, width=0.05), tmp_path / "a.onnx", (64, 64))
+    assert load_onnx(tmp_path / "a.onnx").description.skeleton == "mpii"
+
+
+def test_numbers_that_are_not_finite_are_no_agreement(tmp_path):
+    model = create_model("pose_resnet_50", width=0.05)
+    model.final_layer.weight.data.fill_(float("nan"))
+    with pytest.raises(PosekitError, match="a.onnx: .*NaN or infinite numbers; check its weights"):
+        posekit.export_onnx(model, tmp_path / "a.onnx", (64, 64))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("taken", ["lpm.onnx", "lpm.md", "lpm-first.onnx"])
+def test_a_folder_in_the_way_leaves_nothing(tmp_path, taken):
+    (tmp_path / taken).mkdir()
+    with pytest.raises(PosekitError, match=f"cannot write .*{taken}: a folder"):
+        posekit.export_onnx(create_model("lpm", width=0.05), tmp_path / "lpm.onnx", (32, 32))
+    assert [path.name for path in tmp_path.iterdir()] == [taken]
