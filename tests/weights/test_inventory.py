@@ -62,6 +62,7 @@ def test_every_kind_of_file_is_named(project):
         inventory.weight_files(project / "absent")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, of kinds it means to drop
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -122,6 +122,7 @@ def test_partial_weights_change_nothing():
     assert all(torch.equal(before[key], value) for key, value in other.state_dict().items())
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, of kinds it means to drop or change
 @pytest.mark.parametrize(
     "spoil",
     [
