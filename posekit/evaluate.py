@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from . import metrics, oks
 from .average_precision import coco_keypoint_ap, results_from_arrays
-from .data import coco, lsp, mpii, penn_action
+from .data import Annotations, coco, lsp, mpii, penn_action
 from .data._files import load_records
 from .data.clips import Clips
 from .errors import PosekitError
@@ -166,28 +166,44 @@ def _average_precision(
     suppress = oks.soft_oks_nms if soft else oks.oks_nms
     kept = suppress(images, keypoints, scores, areas, OKS_NMS)
     results = results_from_arrays(*(c[kept] for c in (images, keypoints, heights, scores)))
-    split = coco.set_of(people)
-    truth = coco.annotation_file(root, split)
-    there, count = coco.pictured(root, split)
-    part = split != people.split or split != "test"  # of the pictures: a validation part, say
-    numbers = coco_keypoint_ap(truth, results, set((images if part else there).tolist()))
-    detected = not people.visible.any()
-    sentence = (
-        f"COCO keypoint AP with {'detected' if detected else 'ground-truth'} boxes, "
-        f"{len(kept)} of {len(people)} people left by OKS {'soft ' if soft else ''}NMS at {OKS_NMS}"
-    )
-    if not part and len(there) < count:
-        sentence += f"; over {len(there)} of {count} images, the others have no picture here"
-    if detected:
-        some = coco_keypoint_ap(truth, results, set(images.tolist()))["AP"]
-        sentence += (
-            f"; over the {len(set(images.tolist()))} images with a detection AP is {some:.4f}"
-        )
+    truth = coco.annotation_file(root, coco.set_of(people))
+    looked_at, remark = _images_to_score(people, images, root)
+    numbers = coco_keypoint_ap(truth, results, looked_at)
+    boxes = "ground-truth" if people.visible.any() else "detected"
+    sentences = [
+        f"COCO keypoint AP with {boxes} boxes, {len(kept)} of {len(people)} people left by OKS "
+        f"{'soft ' if soft else ''}NMS at {OKS_NMS}",
+        *remark,
+    ]
+    if boxes == "detected":
+        found = set(images.tolist())
+        some = coco_keypoint_ap(truth, results, found)["AP"]
+        sentences.append(f"over the {len(found)} images with a detection AP is {some:.4f}")
     else:
         numbers |= {"mean OKS": validation_score(clips, keypoints) / 100}
-        sentence += "; mean OKS is over all annotated people, each against the pose in their box"
-    metric = f"AP, {'detected' if detected else 'ground-truth'} boxes"
-    return Score(numbers["AP"], numbers, metric, sentence, len(people))
+        sentences.append(
+            "mean OKS is over all annotated people, each against the pose in their box"
+        )
+    protocol = "; ".join(sentences)
+    return Score(numbers["AP"], numbers, f"AP, {boxes} boxes", protocol, len(people))
+
+
+def _images_to_score(
+    people: Annotations, images: np.ndarray, root: Path
+) -> tuple[set[int], list[str]]:
+    """Ids of the images that the score is over, and a remark where those are not all of val2017.
+
+    The test split counts every image whose picture is there, also those without people; a part of
+    the training images, held out for validation, counts those of its people.
+    """
+    split = coco.set_of(people)
+    if (split, people.split) != ("test", "test"):
+        return set(images.tolist()), []
+    there, count = coco.pictured(root, split)
+    if len(there) == count:
+        return set(there.tolist()), []
+    remark = f"over {len(there)} of {count} images, the others have no picture here"
+    return set(there.tolist()), [remark]
 
 
 def validation_score(clips: Clips, keypoints: np.ndarray) -> float:
