@@ -187,8 +187,8 @@ def dark(maps: Tensor, cells: Tensor, sigma_cells: float = 2.0) -> Tensor:
     """Refine each peak by one Taylor step on the logarithm of the smoothed map.
 
     DARK, Zhang et al., CVPR 2020: the logarithm D of a Gaussian is a parabola, so the step from the
-    peak m, mu = m - D''(m)^-1 D'(m) (Eq. 8), ends on its true centre mu. The map is smoothed before
-    (Eq. 9). Peaks within two cells of the border stay, and so do those where the map is not concave
+    peak m, mu = m - D''(m)^-1 D'(m), ends on its true centre mu. The map is smoothed before.
+    Peaks within two cells of the border stay, and so do those where the map is not concave
     or the step leaves the 5 x 5 cells it was computed from.
 
     Args:
@@ -210,12 +210,12 @@ def dark(maps: Tensor, cells: Tensor, sigma_cells: float = 2.0) -> Tensor:
     patch = patch.unflatten(-1, (len(window), len(window)))
 
     distance = window - reach - torch.arange(-2, 3, device=maps.device)[:, None]
-    # Smoothed only where it is needed, Eq. 9
+    # Smoothed only where it is needed.
     blur = torch.exp(distance.square() / (-2 * sigma_cells**2)) * (distance.abs() <= radius)
     blur = (blur / blur.sum(-1, keepdim=True)).to(maps.dtype)
     level = (blur @ patch @ blur.T).clamp(min=1e-10).log()
 
-    # D' and D'' of Eq. 8 by finite differences about the middle of the 5 x 5 cells
+    # D' and D'' by finite differences about the middle of the 5 x 5 cells
     dx = (level[..., 2, 3] - level[..., 2, 1]) / 2
     dy = (level[..., 3, 2] - level[..., 1, 2]) / 2
     dxx = (level[..., 2, 4] - 2 * level[..., 2, 2] + level[..., 2, 0]) / 4

@@ -164,6 +164,20 @@ def test_a_bias_is_taken_off_every_prediction(monkeypatch):
     assert "taken off" not in lab.protocol(plain)
 
 
+def test_a_paper_or_data_set_of_another_kind_is_refused_or_left_out(trained, tmp_path):
+    record = trained / "metrics.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"paper": ["hourglass"]}))
+    for attempt in (lambda: open_estimator(str(trained), PLAIN), lambda: lab.start(
+        {"source": "sample", "model": str(trained)}
+    )):  # fmt: skip
+        with pytest.raises(PosekitError, match="choose a finished training run"):
+            attempt()
+    path = tmp_path / "own.safetensors"
+    about = {"width": "0.1", "dataset": '["COCO"]', "skeleton": "coco"}
+    save_weights(create_model("hourglass_1", 17, width=0.1), path, about)
+    assert open_estimator(str(path), PLAIN).skeleton.name == "coco"
+
+
 def test_random_weights_are_called_random(reports):
     evaluation = run(source="sample")
     assert "RANDOM weights" in evaluation.network and "RANDOM weights" in lab.protocol(evaluation)

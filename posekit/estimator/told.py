@@ -29,11 +29,12 @@ def trained_run(folder: Path) -> tuple[dict[str, Any], Recipe, Path]:
         PosekitError: the folder is not one of a training run that left weights.
     """
     record, weights = read_record(folder), folder / RUN_WEIGHTS
-    if record.get("paper") not in RECIPES or not weights.is_file():
+    paper = record.get("paper")
+    if not isinstance(paper, str) or paper not in RECIPES or not weights.is_file():
         raise PosekitError(
             f"{folder}: this run left no {RUN_WEIGHTS}; choose a finished training run"
         )
-    return record, recipe_of_run(folder, record["paper"]), weights
+    return record, recipe_of_run(folder, paper), weights
 
 
 def recipe_of_run(folder: Path, paper: str) -> Recipe:
@@ -72,7 +73,7 @@ def told_recipe(
     known = type(recipe_of_network(name)).model_fields.keys() & {*NOTED}
     told = {k: _value(v) for k, v in noted(path).items() if k in known} | dict(changes or {})
     trained_on = told.pop("dataset", None)
-    if dataset is None and trained_on in DATASETS:
+    if dataset is None and isinstance(trained_on, str) and trained_on in DATASETS:
         dataset = trained_on
     width = _changed_recipe(name, path, dataset, told).width
     seen = owner_of(tensors_of(path), [name], width=width).options

@@ -109,7 +109,7 @@ class Head(nn.Sequential):
 class Refinement(nn.Module):
     """A stage after the first: looks at the image and at what the stage before it believed.
 
-    Section 3.2.2 and Eq. 3: the predictor g_t (`head`) makes the beliefs b_t from the image
+    Section 3.2.2: the predictor g_t (`head`) makes the beliefs b_t from the image
     features x' (`features`) and from context in b_t-1, which is all that its windows cover.
     """
 

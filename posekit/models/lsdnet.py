@@ -90,7 +90,7 @@ class StochasticBlock(nn.Module):
     """Inverted residual f that survives a training pass with probability p, sample by sample.
 
     Huang et al. 2016 with relu6 for relu: in training relu6(b f(x) + x), b = 1 with probability p,
-    else 0 (Eq. 2); in evaluation relu6(p f(x) + x) (Eq. 5).
+    else 0; in evaluation relu6(p f(x) + x), the expectation of b in its place.
     """
 
     def __init__(self, channels: int, survival: float) -> None:
@@ -222,7 +222,7 @@ class LSDNet(HighResolutionFrame):
 def survival_probabilities(survival: str, p_last: float) -> list[float]:
     """Probability to keep each of the L blocks in a row.
 
-    "linear" is Huang et al. 2016, Eq. 4: p_l = 1 - l/L (1 - p_last), l = 1..L.
+    "linear" is that of Huang et al. 2016: p_l = 1 - l/L (1 - p_last), l = 1..L.
 
     Raises:
         PosekitError: for an unknown rule, or a p_last that is no probability.

@@ -8,9 +8,9 @@ from ..errors import PosekitError
 def heatmap_loss(maps: Tensor, target: Tensor, weights: Tensor, reduction: str = "sum") -> Tensor:
     """Weighted squared error of heat maps.
 
-    CPM's cost: the squared distance of a stage's maps from the ideal ones (Wei et al. 2016, Eq. 4),
-    added over the stages (Eq. 5); LPM's adds it over the frames. "sum" has caffe's factor in front,
-    1 / (2 B), as both are published; "mean" is half the mean over every element.
+    CPM's cost: the squared distance of a stage's maps from the ideal ones, added over the stages
+    (Wei et al. 2016, section 3.3); LPM's adds it over the frames. "sum" has caffe's factor in
+    front, 1 / (2 B), as both are published; "mean" is half the mean over every element.
 
     Args:
         maps: (B, S, C, H, W).
