@@ -3,10 +3,16 @@
 `import posekit` is instant: the names below are imported from their modules when first used.
 """
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# libgomp reads this when torch is imported. Its threads otherwise wait for each other in a loop,
+# which on a busy machine makes two of them many times slower than one.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOME = {
     "PosekitError": "errors",

@@ -28,14 +28,15 @@ def browse(experiment: Experiment) -> Any:
     import ipywidgets
 
     slider = ipywidgets.IntSlider(0, 0, count - 1, description="frame")
-    picture = ipywidgets.Image(format="png")
+    picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
 
     def show(_: Any = None) -> None:
         picture.value = png(prediction_picture(experiment, [slider.value]))
 
     slider.observe(show, "value")
     show()
-    return ipywidgets.VBox([slider, picture])
+    # A box stretches what it holds to its own width unless told otherwise.
+    return ipywidgets.VBox([slider, picture], layout={"align_items": "flex-start"})
 
 
 def cover_by_hand(study: Study) -> Any:
@@ -66,7 +67,7 @@ def cover_by_hand(study: Study) -> Any:
         "x": w.FloatSlider(0.5, min=0, max=1, step=0.02, description="disc x"),
         "y": w.FloatSlider(0.3, min=0, max=1, step=0.02, description="disc y"),
     }
-    picture = w.Image(format="png")
+    picture = w.Image(format="png", layout={"max_width": "100%"})
 
     def show(_: Any = None) -> None:
         values = {name: control.value for name, control in controls.items()}
@@ -76,7 +77,8 @@ def cover_by_hand(study: Study) -> Any:
     for control in controls.values():
         control.observe(show, "value")
     show()
-    return w.HBox([w.VBox(list(controls.values())), picture])
+    layout = {"align_items": "flex-start"}
+    return w.HBox([w.VBox(list(controls.values())), picture], layout=layout)
 
 
 def _beside(pictures: list[bytes]) -> bytes:

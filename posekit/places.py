@@ -76,6 +76,11 @@ def find_data(dataset: str, root: Path) -> Path | None:
     return next((f for f in folders if _plain(f.name) == wanted and f.is_dir()), None)
 
 
+def readable(name: str) -> str:
+    """A file's name with codes in place of the bytes that are no UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The known names that look like this one, as the end of a sentence; empty if none does."""
     written = {key.lower(): key for key in known}

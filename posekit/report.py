@@ -8,9 +8,10 @@ import base64
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from .places import reports_root
-from .results import Run, all_runs, write_text
+from .places import readable, reports_root
+from .results import Run, all_runs, read_record, write_text
 from .tables import as_text
 
 _STYLE = """
@@ -123,6 +124,8 @@ def build_index(root: Path | None = None) -> Path:
     """
     root = root or reports_root()
     groups: dict[tuple[str, str], list[str]] = {}
+    folders = [path.parent for path in sorted(root.glob("*/metrics.json"))]
+    damaged = [readable(folder.name) for folder in folders if not read_record(folder)]
     for folder, record in all_runs(root):
         sample = " (generated sample)" if record.get("source") == "sample" else ""
         dataset = f"{record.get('dataset', '?')}{sample}"
@@ -137,6 +140,9 @@ def build_index(root: Path | None = None) -> Path:
     for (dataset, metric), rows in sorted(groups.items()):
         body.append(f"<h2>{escape(dataset)}: {escape(metric)}</h2>")
         body.append(f"<table><tr>{head}</tr>{''.join(rows)}</table>")
+    if damaged:
+        body.append("<h2>Damaged: metrics.json cannot be read</h2>")
+        body.append(f"<p>{'<br>'.join(map(escape, damaged))}</p>")
     root.mkdir(parents=True, exist_ok=True)
     path = root / "index.html"
     write_text(path, page("posekit reports", "\n".join(body)))
@@ -144,19 +150,19 @@ def build_index(root: Path | None = None) -> Path:
 
 
 def _index_row(folder: Path, record: dict[str, Any], sample: bool) -> str:
-    name, status = escape(folder.name, quote=True), str(record.get("status", "?"))
+    status = str(record.get("status", "?"))
     network = escape(str(record.get("model", "?"))) + (" (sample)" if sample else "")
     if (folder / "report.html").exists():
-        network = f'<a href="{name}/report.html">{network}</a>'
+        network = f'<a href="./{quote(folder.name)}/report.html">{network}</a>'
     cells = [
-        _thumbnail(folder, name),
+        _thumbnail(folder),
         network,
         shown(headline(record)),
         shown(record.get("baseline", {}).get("mean_pose")),
         escape(str(record.get("split", ""))),
         f"{record.get('params_count', 0):,}",
         f"{record.get('gmacs', 0):.2f}",
-        str(record.get("epochs_done", "")),
+        f"{record.get('epochs_done', 0):g}",
         f"{record.get('train_seconds', 0):.0f}",
         f"<span>{escape(str(record.get('started', '')).replace('T', ' '))}</span>",
         f'<span class="{escape(status, quote=True)}">{escape(status)}</span>',
@@ -164,11 +170,11 @@ def _index_row(folder: Path, record: dict[str, Any], sample: bool) -> str:
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _thumbnail(folder: Path, name: str) -> str:
+def _thumbnail(folder: Path) -> str:
     pictures = [f for f in sorted((folder / "figures").glob("*.png")) if "predictions" in f.name]
     if not pictures:
         return ""
-    source = f"{name}/figures/{escape(pictures[0].name, quote=True)}"
+    source = f"./{quote(folder.name)}/figures/{quote(pictures[0].name)}"
     return f'<img class="thumb" loading="lazy" alt="predictions" src="{source}">'
 
 

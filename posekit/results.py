@@ -6,6 +6,7 @@ log, which grows by a line per epoch.
 """
 
 import datetime as dt
+import hashlib
 import io
 import json
 import os
@@ -14,11 +15,12 @@ import subprocess
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
+from pydantic import AfterValidator, BaseModel, Field
 
-from .places import project_root, reports_root
+from .places import find_data, project_root, reports_root
 from .recipes import Bound
 from .tables import to_latex, to_markdown
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from IPython.display import Image
     from matplotlib.figure import Figure
 
+_HUGE = 1e15  # no number of a run gets there; a longer one could not be printed
+_LABELS = ("*.mat", "*.json", "annot/*", "annotations/*", "labels/*")  # of all the data sets
 _PACKAGES = ("torch", "numpy", "opencv-python", "matplotlib", "pandas", "papermill")
 
 
@@ -56,7 +60,11 @@ class Run:
             for folder in sorted(reports_root().glob(f"{stem}-[0-9]*"), reverse=True):
                 record = read_record(folder)
                 same = record.get("fingerprint") == bound.fingerprint()
-                if same and record.get("status") != "finished" and (lock := _lock(folder)):
+                if not same or record.get("status") == "finished":
+                    continue
+                if record.get("data_stamp") != _data_stamp(bound):
+                    print(f"{folder.name} had these parameters but other data: a new run begins")
+                elif lock := _lock(folder):
                     run = cls(folder, bound, record, resumed=True, _lock=lock)
                     run.update(status="interrupted")
                     return run
@@ -89,6 +97,7 @@ class Run:
             git_commit=environment["git_commit"],
             status="interrupted",
             fingerprint=self.bound.fingerprint(),
+            data_stamp=_data_stamp(self.bound),
             started=dt.datetime.now().isoformat(timespec="seconds"),
             notes=[],
             figures={},
@@ -159,15 +168,51 @@ def png(figure: "Figure") -> bytes:
     return buffer.getvalue()
 
 
+_Text = Annotated[str, AfterValidator(lambda text: text.encode("utf-8").decode())]
+
+
+def _bounded(value: float) -> float:
+    if abs(value) >= _HUGE:
+        raise ValueError("too large")
+    return value
+
+
+_Number = Annotated[float, Field(strict=True), AfterValidator(_bounded)]
+
+
+class _Record(BaseModel):
+    """The fields of metrics.json that other runs read, as far as they are there."""
+
+    paper: _Text = ""
+    model: _Text = ""
+    dataset: _Text = ""
+    source: _Text = ""
+    split: _Text = ""
+    protocol: _Text = ""
+    metric: _Text = ""
+    status: _Text = ""
+    started: _Text = ""
+    fingerprint: _Text = ""
+    metrics: dict[_Text, _Number | None] = {}
+    baseline: dict[_Text, _Number | None] = {}
+    published: dict[_Text, _Number | None] = {}
+    figures: dict[_Text, _Text] = {}
+    notes: list[_Text] = []
+    n_samples: _Number = 0
+    params_count: _Number = 0
+    gmacs: _Number = 0
+    epochs_done: _Number = 0
+    train_seconds: _Number = 0
+
+
 def read_record(folder: Path) -> dict[str, Any]:
-    """metrics.json of a run folder; empty if there is none that can be read or is a run's."""
+    """metrics.json of a run folder; empty if there is none, or it is damaged."""
     try:
-        record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / "metrics.json").read_bytes())
+        _Record.model_validate(record)
     except (OSError, ValueError, RecursionError):
         return {}
-    tables = ("metrics", "baseline", "published")
-    whole = isinstance(record, dict) and all(isinstance(record.get(t, {}), dict) for t in tables)
-    return record if whole else {}
+    return record
 
 
 def all_runs(root: Path | None = None) -> list[tuple[Path, dict[str, Any]]]:
@@ -217,6 +262,16 @@ def _lock(folder: Path) -> Any:
         file.close()
         return None
     return file
+
+
+def _data_stamp(bound: Bound) -> str:
+    """What tells the real data that a run reads from others: where they are, their label files."""
+    if bound.data_root is None:
+        return "sample"
+    folder = find_data(bound.recipe.dataset, bound.data_root)
+    files = sorted(path for pattern in _LABELS for path in folder.glob(pattern))
+    stats = [(path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files]
+    return hashlib.sha256(repr((str(folder.resolve()), stats)).encode()).hexdigest()[:16]
 
 
 def _params_yaml(bound: Bound) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -16,9 +17,10 @@ from .estimator import Estimator, Look
 from .knobs import Pixels
 from .parameters import Parameters
 from .people import Boxes, People
+from .places import readable
 from .results import png, write_bytes, write_text
 from .traces import Confidence, Jitter
-from .video import Few, Footage, Frame, readable, side_by_side
+from .video import Few, Footage, Frame, side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,7 +269,7 @@ def write_page(demo: Demo) -> Path:
         body.append(f"<h2>{heading}</h2>{shown}")
     body.append("<h2>Pictures</h2>")
     body += [report.figure_html(demo.folder / "figures" / f, c) for f, c in demo.figures.items()]
-    links = [f'<a href="{escape(name)}">{escape(name)}</a>' for name in files(demo)]
+    links = [f'<a href="./{quote(name)}">{escape(name)}</a>' for name in files(demo)]
     body.append(f"<h2>Files</h2><p>{'<br>'.join(links)}</p>")
     parameters = json.dumps(demo.record["parameters"], indent=1)
     body.append(report.folded("Parameters", parameters))

@@ -15,6 +15,7 @@ import numpy as np
 
 from .data._columns import is_whole
 from .errors import PosekitError
+from .places import readable
 from .train.progress import clock
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -151,11 +152,6 @@ def numbers_of(files: Sequence[Path]) -> list[int]:
 def _pictures(files: Sequence[Path], numbers: Sequence[int]) -> Iterator[Frame]:
     for number, file in zip(numbers, files, strict=True):
         yield Frame(number, readable(file.name), read_picture(file))
-
-
-def readable(name: str) -> str:
-    """A file's name with codes in place of the bytes that are no UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_picture(path: Path) -> np.ndarray:

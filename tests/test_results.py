@@ -114,3 +114,60 @@ def test_params_keep_their_origin():
     run = results.Run.open(bound(lr=0.5))
     text = (run.folder / "params.yaml").read_text()
     assert "lr: 0.5  # you\n" in text and "  # sample.yaml\n" in text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"params_count": None},
+        {"gmacs": "many"},
+        {"metric": ["PCK"]},
+        {"train_seconds": 10**400},
+        {"model": "\ud800"},
+        {"started": 7},
+        {"epochs_done": "<script>alert(1)</script>"},
+    ],
+    ids=lambda damage: next(iter(damage)),
+)
+def test_a_damaged_neighbour_is_a_row_that_says_so(reports, damage):
+    scored(results.Run.open(bound())).end("finished")
+    neighbour = reports / "lpm-PennAction-20260101-000000"
+    neighbour.mkdir()
+    (neighbour / "metrics.json").write_text(json.dumps({"paper": "lpm", "metrics": {}} | damage))
+    html = report.build_index().read_text()
+    assert "Damaged" in html and neighbour.name in html and ">finished</span>" in html
+    assert "<script" not in html
+    assert len(results.all_runs()) == 1
+
+
+def test_pages_escape_what_records_and_folders_say(reports):
+    attack = "javascript:alert('<b>')\"&"
+    folder = reports / attack
+    folder.mkdir(parents=True)
+    (folder / "report.html").touch()
+    record = dict.fromkeys(("model", "split", "started", "status", "metric", "dataset"), attack)
+    (folder / "metrics.json").write_text(json.dumps(record | {"baseline": {"mean_pose": 1.0}}))
+    html = report.build_index().read_text()
+    assert "<b>" not in html and 'href="javascript:' not in html
+    assert 'href="./javascript%3Aalert' in html
+
+
+def test_a_run_never_continues_on_other_data(tmp_path, capsys):
+    def on(name):
+        labels = tmp_path / name / "PennAction" / "labels"
+        if not labels.exists():
+            labels.mkdir(parents=True)
+            (labels / "0001.mat").write_text(name)
+        return bind("lpm", {"data_root": str(tmp_path / name)})
+
+    first = results.Run.open(on("a"))
+    first.end("interrupted")
+    other = results.Run.open(on("b"))
+    assert other.folder != first.folder and not other.resumed
+    assert "other data: a new run begins" in capsys.readouterr().out
+    other.end("interrupted")
+    again = results.Run.open(on("a"))
+    assert again.folder == first.folder and again.resumed
+    again.end("interrupted")
+    (tmp_path / "a" / "PennAction" / "labels" / "0001.mat").write_text("changed")
+    assert not results.Run.open(on("a")).resumed
