@@ -14,9 +14,9 @@ import numpy as np
 from posekit import data
 from posekit.data.clips import Clips
 from posekit.data.framing import Framing, TopDownAugmentation
+from posekit.data.occlusion.occluder import Occluder
 from posekit.data.sample import ensure_sample
-from posekit.occlusion import Occluder
-from posekit.skeletons import COCO
+from posekit.geometry.skeletons import COCO
 
 ROUNDS, SAMPLES = 5, 400
 WAYS = {

@@ -20,8 +20,8 @@ _HOME = {
     "export_onnx": "weights.onnx_out",
     "list_models": "models",
     "load_weights": "weights",
-    "score": "evaluate",
-    "skeleton": "skeletons",
+    "score": "inference.evaluate",
+    "skeleton": "geometry.skeletons",
 }
 
 __all__ = [*_HOME]

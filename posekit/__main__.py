@@ -7,10 +7,10 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from .config.recipes import bind
 from .errors import PosekitError
-from .places import DATASETS, data_root, find_data, project_root
-from .recipes import bind
-from .results import write_bytes, write_text
+from .files.places import DATASETS, data_root, find_data, project_root
+from .files.writing import write_bytes, write_text
 
 PACKAGES = (
     "torch torchvision numpy scipy pandas opencv-python matplotlib pydantic safetensors lmdb "
@@ -108,8 +108,8 @@ def train_alone(paper: str, dataset: str, parameters: dict[str, str]) -> int:
     Raises:
         PosekitError: for every parameter that cannot be.
     """
-    from . import experiment as lab
     from .train import distributed
+    from .workflows import training as lab
 
     with distributed.joined(), tempfile.TemporaryDirectory(prefix="posekit-") as folder:
         if not distributed.first():  # what the others would write, nobody needs
@@ -143,7 +143,7 @@ def _keep(executed: Path, link: Path, out: Path | None) -> None:
 
 def rebuild_index() -> int:
     """Scan all run folders and write reports/index.html."""
-    from .report import build_index
+    from .reporting.pages import build_index
 
     print(f"report: {build_index()}")
     return 0

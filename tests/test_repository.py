@@ -18,9 +18,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from posekit.config.recipes import RECIPES, bind, read_recipe
 from posekit.data import dataset as data_of
-from posekit.experiment import try_shapes
-from posekit.recipes import RECIPES, bind, read_recipe
+from posekit.workflows.training import try_shapes
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

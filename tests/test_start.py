@@ -62,7 +62,7 @@ def test_the_browser_shows_pictures_at_their_own_size(monkeypatch):
     import numpy as np
     from matplotlib.figure import Figure
 
-    from posekit import notebook
+    from posekit.workflows import widgets as notebook
 
     monkeypatch.setattr(notebook, "prediction_picture", lambda *_: Figure(figsize=(2, 1)))
     experiment = SimpleNamespace(

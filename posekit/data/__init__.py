@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import places
 from ..errors import PosekitError
-from ..skeletons import COCO, LSP, MPII, PENN_ACTION, Skeleton
+from ..files import places
+from ..files.words import some
+from ..geometry.skeletons import COCO, LSP, MPII, PENN_ACTION, Skeleton
 from . import coco, lsp, mpii, penn_action
-from ._columns import Annotations, Folder, ImageSource
-from ._files import EmptySplit, need_folder, remedy, some
+from .annotations import Annotations, Folder, ImageSource
+from .folders import EmptySplit, need_folder, remedy
 
 __all__ = [
     "DATASETS",
@@ -30,7 +31,7 @@ SPLITS = ("train", "test")
 
 @dataclass(frozen=True)
 class DataSet:
-    """How a data set is read; where it lies and comes from is in `posekit.places.DATASETS`.
+    """How a data set is read; where it lies and comes from is in `posekit.files.places.DATASETS`.
 
     Attributes:
         name: the canonical name.

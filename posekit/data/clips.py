@@ -13,12 +13,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import PosekitError
-from ..geometry import invert, transform, union_box
-from ..skeletons import Skeleton, convert
-from ._columns import Annotations
+from ..geometry.crops import invert, transform, union_box
+from ..geometry.skeletons import Skeleton, convert
+from .annotations import Annotations
 from .framing import Augmentation, Framing
 
-# (crops, keypoints, visible, rng, donor) -> crops and the joints that count, see posekit.occlusion.
+# (crops, keypoints, visible, rng, donor) -> crops and the joints that count, see data.occlusion.
 Occlude = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PosekitError
-from ..geometry import clean_boxes
-from ..skeletons import COCO
-from ._cache import cached
-from ._columns import Annotations, Folder
-from ._files import EmptySplit, column, load_json, load_records, need_folder, remedy
+from ..files.cache import cached
+from ..files.reading import column, load_json, load_records
+from ..geometry.crops import clean_boxes
+from ..geometry.skeletons import COCO
+from .annotations import Annotations, Folder
+from .folders import EmptySplit, need_folder, remedy
 
 SETS = {"train": "train2017", "test": "val2017"}
 DETECTIONS = "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"

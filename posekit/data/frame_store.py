@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import PosekitError
-from ._columns import Annotations, decode, is_whole
+from ..files.images import decode, is_whole
+from .annotations import Annotations
 
 STORES = {"train": "train.lmdb", "test": "valid.lmdb"}  # split -> store of the MobilePose layout
 _BATCH = 1000  # frames in one transaction

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..geometry import aspect_box, box_to_square, crop_matrix, half_body_box
-from ..skeletons import Skeleton
+from ..geometry.crops import aspect_box, box_to_square, crop_matrix, half_body_box
+from ..geometry.skeletons import Skeleton
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class TopDownAugmentation:
         rotation_prob: share of people that are turned.
         flip_prob: probability of a mirror image.
         colour_jitter: each channel is multiplied by 1 +- this much.
-        faithful: the references' coin, which takes the upper half in 0.69 of the cases.
+        reference_mode: the references' coin, which takes the upper half in 0.69 of the cases.
     """
 
     skeleton: Skeleton
@@ -161,7 +161,7 @@ class TopDownAugmentation:
     rotation_prob: float = 0.6
     flip_prob: float = 0.5
     colour_jitter: float = 0.0
-    faithful: bool = False
+    reference_mode: bool = False
 
     def draw(
         self,
@@ -177,7 +177,7 @@ class TopDownAugmentation:
                 [j.endswith(("hip", "knee", "ankle", "pelvis")) for j in self.skeleton.joints]
             )
             half = half_body_box(
-                keypoints, visible, upper, rng, self.aspect, faithful=self.faithful
+                keypoints, visible, upper, rng, self.aspect, reference_mode=self.reference_mode
             )
             if half is not None:
                 centre, side = half[0], half[1][0]

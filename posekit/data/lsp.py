@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PosekitError
-from ..geometry import keypoint_box
-from ..skeletons import LSP
-from ._columns import Annotations, Folder
-from ._files import check_shape, first_existing, load_mat, need_folder
+from ..files.reading import check_shape, first_existing, load_mat
+from ..geometry.crops import keypoint_box
+from ..geometry.skeletons import LSP
+from .annotations import Annotations, Folder
+from .folders import need_folder
 
 _LSPET_OFFSET = 10000
 # LSP's pictures are cut around the person with a margin of about 0.16 of the longer extent of the

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import PosekitError
-from ..skeletons import MPII
-from ._columns import Annotations, Folder
-from ._files import check_shape, column, first_existing, load_mat, load_records
+from ..files.reading import check_shape, column, first_existing, load_mat, load_records
+from ..geometry.skeletons import MPII
+from .annotations import Annotations, Folder
 
 _HEAD_SIZE = 0.6  # SC_BIAS of the official evaluation, times the diagonal of the head box
 # The two head joints of MPII come from the head box: the official size is 0.75 of their distance

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PosekitError
-from ..geometry import keypoint_box
-from ..skeletons import PENN_ACTION
-from ._cache import cached
-from ._columns import Annotations, Folder, ImageSource
-from ._files import check_shape, load_mat, need_folder, some
+from ..files.cache import cached
+from ..files.reading import check_shape, load_mat
+from ..files.words import some
+from ..geometry.crops import keypoint_box
+from ..geometry.skeletons import PENN_ACTION
+from .annotations import Annotations, Folder, ImageSource
+from .folders import need_folder
 from .frame_store import STORES, FrameStore
 
 _FIELDS = ("x", "y", "visibility", "bbox", "train")

@@ -1,19 +1,8 @@
 """Networks, one file per paper, built by name."""
 
-from . import (
-    cpm,
-    hourglass,
-    hrnet,
-    ldcrn,
-    lp_net,
-    lpm,
-    lpn,
-    lsdnet,
-    mobilepose,
-    simplebaseline,
-)
-from ._cost import Cost, cost
-from ._registry import Description, create_model, describe, list_models, module_of, register
+from . import cpm, hourglass, hrnet, ldcrn, lp_net, lpm, lpn, lsdnet, mobilepose, simplebaseline
+from .complexity import Cost, cost
+from .registry import Description, create_model, describe, list_models, module_of, register
 
 __all__ = [
     "Cost",

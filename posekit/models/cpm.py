@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._blocks import STRIDE, check_inputs, conv, init_weights, scaled, stack
-from ._registry import Description, register
+from .blocks_pose_machine import STRIDE, check_inputs, conv, init_weights, scaled, stack
+from .registry import Description, register
 
 LATER_STAGES = range(2, 7)
 

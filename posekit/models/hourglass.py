@@ -14,8 +14,8 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._blocks_topdown import check_images, scaled, top_down, upsample
-from ._registry import register
+from .blocks_top_down import check_images, scaled, top_down, upsample
+from .registry import register
 
 STACKS = (1, 2, 4, 8)
 DEPTH = 4  # times that an hourglass halves the resolution

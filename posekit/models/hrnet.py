@@ -11,7 +11,7 @@ from functools import partial, reduce
 import torch
 from torch import Tensor, nn
 
-from ._blocks_topdown import (
+from .blocks_top_down import (
     BasicBlock,
     Bottleneck,
     check_images,
@@ -22,7 +22,7 @@ from ._blocks_topdown import (
     scaled,
     top_down,
 )
-from ._registry import register
+from .registry import register
 
 MODULES = (1, 4, 3)  # exchanges in stages 2, 3 and 4
 BLOCKS = 4  # residual blocks of a branch between two exchanges

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._blocks_topdown import conv, init_normal, scaled, top_down
-from ._registry import register
+from .blocks_top_down import conv, init_normal, scaled, top_down
 from .hrnet import Exchange, HighResolutionFrame
+from .registry import register
 
 MODULES = (1, 2, 2)  # exchanges in stages 2, 3 and 4
 LAYERS = 4  # of a dense block

@@ -13,9 +13,9 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from ._blocks_topdown import conv, conv_bn, top_down
-from ._registry import register
+from .blocks_top_down import conv, conv_bn, top_down
 from .lpn import PAPER, STRIDES
+from .registry import register
 from .simplebaseline import BLOCKS, ResNetFrame
 
 

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from ._blocks import STRIDE, check_inputs, conv, init_weights, stack
-from ._registry import Description, register
+from .blocks_pose_machine import STRIDE, check_inputs, conv, init_weights, stack
 from .cpm import Features, Head, Stage1, pool_centre
+from .registry import Description, register
 
 GATE_BIAS = (1.4, 0.2, 0.0, 1.0)  # input, output, candidate, forget
 

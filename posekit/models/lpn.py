@@ -12,8 +12,8 @@ from functools import partial
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from ._blocks_topdown import conv, conv_bn, init_normal, top_down
-from ._registry import Description, register
+from .blocks_top_down import conv, conv_bn, init_normal, top_down
+from .registry import Description, register
 from .simplebaseline import BLOCKS, ResNetFrame
 
 STRIDES = (1, 2, 2, 1)

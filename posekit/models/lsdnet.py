@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import PosekitError
-from ._blocks_topdown import conv, conv_bn, init_normal, scaled, top_down, upsample
-from ._registry import register
+from .blocks_top_down import conv, conv_bn, init_normal, scaled, top_down, upsample
 from .hrnet import Exchange, HighResolutionFrame
+from .registry import register
 
 MODULES = (1, 4, 3)  # exchanges in stages 2, 3 and 4
 BLOCKS = 4  # blocks of a branch between two exchanges

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import PosekitError
-from ._blocks import STRIDE, check_inputs, conv, scaled, stack
-from ._registry import Description, register
+from .blocks_pose_machine import STRIDE, check_inputs, conv, scaled, stack
+from .registry import Description, register
 
 # Mean and standard deviation (RGB) that the repository applies after dividing pixels by 255. The
 # MPII file is on the 0..255 scale and the Penn Action file 5 times too large, but published

@@ -14,8 +14,8 @@ from math import prod
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._blocks_topdown import Bottleneck, check_images, conv, init_normal, scaled, top_down
-from ._registry import register
+from .blocks_top_down import Bottleneck, check_images, conv, init_normal, scaled, top_down
+from .registry import register
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # of the four layers
 STRIDES = (1, 2, 2, 2)  # of the four layers

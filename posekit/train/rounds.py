@@ -10,11 +10,11 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from ..knobs import Recipe
+from ..config.knobs import Recipe
+from ..models.families.task import Task
 from . import distributed
-from .checkpoint import Checkpoints
-from .loop import Log, Machine, fit
-from .task import Task
+from .checkpoints import Checkpoints
+from .trainer import Log, Machine, fit
 
 
 def fit_rounds(

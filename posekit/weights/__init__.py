@@ -12,15 +12,15 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..errors import PosekitError
+from ..files.paths import expanded
+from ..files.words import few
 from ..models import list_models
 from . import lsdnet
 from .caffe import convert
 from .checkpoints import Stored, unwrap
 from .files import RUN_WEIGHTS, read_file, read_metadata, save_weights
-from .paths import expanded
 from .plain import check_plain, check_room, not_finite
 from .whose import OPTIONAL, Owner, owner_of
-from .words import few
 
 __all__ = ["RUN_WEIGHTS", "LoadReport", "load_weights", "read_metadata", "save_weights"]
 

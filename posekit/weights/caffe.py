@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from ..skeletons import POSE_MACHINE
+from ..files.words import few, short
+from ..geometry.skeletons import POSE_MACHINE
 from .caffemodel import read_caffemodel
-from .words import few, short
 
 # Order of the channels that the released networks return.
 CAFFE_JOINTS = (

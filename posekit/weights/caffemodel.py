@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PosekitError
-from .paths import regular_file
+from ..files.paths import regular_file
 
 # Field numbers of caffe.proto.
 _LAYER, _LAYER_V1 = 100, 2  # in NetParameter

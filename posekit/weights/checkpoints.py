@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..errors import PosekitError
-from .words import few, label
+from ..files.words import few, label
 
 # Entries of a training checkpoint under which published files keep the network, the best first.
 _WRAPPERS = (

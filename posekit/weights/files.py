@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import PosekitError
+from ..files.paths import regular_file
+from ..files.words import short
 from .archives import check_torch_file
 from .checkpoints import Stored, unwrap
-from .paths import regular_file
-from .words import short
 
 RUN_WEIGHTS = "weights.safetensors"  # the file's name in a run folder
 TORCH_ENDINGS = (".pth", ".pt", ".pth.tar", ".tar")

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
+from ..files.words import few
 from .files import read_file
 from .plain import check_plain, check_room
 from .whose import OPTIONAL
-from .words import few
 
 # The sub-modules that the papers fill from the file (PRETRAINED_LAYERS in HRNet's recipes).
 RESNET = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")

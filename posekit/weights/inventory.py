@@ -6,15 +6,15 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import PosekitError
+from ..files.places import project_root, reports_root
+from ..files.words import short
 from ..models import create_model, list_models
-from ..places import project_root, reports_root
 from .caffe import convert as convert_caffe
 from .caffe import family_of
 from .caffemodel import read_caffemodel
 from .files import RUN_WEIGHTS, TORCH_ENDINGS, read_file, read_metadata
 from .plain import check_plain
 from .whose import owner_of
-from .words import short
 
 ENDINGS = (".safetensors", ".caffemodel", ".onnx", *TORCH_ENDINGS)
 

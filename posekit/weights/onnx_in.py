@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
+from ..files.paths import expanded, regular_file
+from ..geometry.skeletons import SKELETONS
 from ..models import Description
-from ..skeletons import SKELETONS
-from .paths import expanded, regular_file
 
 if TYPE_CHECKING:
     import onnxruntime

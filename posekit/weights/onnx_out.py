@@ -23,11 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
+from ..files.paths import expanded
+from ..geometry.skeletons import SKELETONS
 from ..models import Description
-from ..skeletons import SKELETONS
 from .onnx_graphs import CLIP_FRAMES, OPSET, graphs, write_graph
 from .onnx_in import METADATA, open_session
-from .paths import expanded
 from .plain import check_room
 
 TOLERANCE = 1e-4  # largest difference, relative to the largest output

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PosekitError
-from .words import few
+from ..files.words import few
 
 # Every one can be copied into a network of another of them.
 KINDS = frozenset(

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posekit.data import _cache
+from posekit.files import cache as _cache
 
 
 @pytest.fixture

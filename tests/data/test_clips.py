@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from posekit import data
 from posekit.data.clips import Clips, EpochSampler, loader, windows
 from posekit.data.framing import Framing, UniformAugmentation
+from posekit.data.occlusion.occluder import Occluder
 from posekit.data.sample import ensure_sample
-from posekit.occlusion import Occluder
-from posekit.skeletons import POSE_MACHINE
+from posekit.geometry.skeletons import POSE_MACHINE
 
 lengths = st.lists(st.integers(1, 17), min_size=1, max_size=6)
 

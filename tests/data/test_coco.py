@@ -7,7 +7,7 @@ import pytest
 
 from posekit.data import check, coco, load
 from posekit.errors import PosekitError
-from posekit.skeletons import COCO
+from posekit.geometry.skeletons import COCO
 
 CATEGORY = {"id": 1, "name": "person", "keypoints": list(COCO.joints)}
 MISSING_FIELD = "has no field {} of shape"

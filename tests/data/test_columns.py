@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from posekit.data import DATASETS, Folder, check, find, load
-from posekit.data._columns import decode
 from posekit.errors import PosekitError
+from posekit.files.images import decode
 
 
 def test_reads_a_picture_as_rgb(tmp_path):

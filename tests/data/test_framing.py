@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posekit import geometry
 from posekit.data.framing import Framing, TopDownAugmentation, UniformAugmentation, well_centred
-from posekit.skeletons import COCO
+from posekit.geometry import crops as geometry
+from posekit.geometry.skeletons import COCO
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "topdown"
 

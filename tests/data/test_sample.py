@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from posekit.data import _figures, _scenes, sample
+from posekit.data import sample
+from posekit.data.sample import bodies as _figures
+from posekit.data.sample import scenes as _scenes
 from posekit.errors import PosekitError
-from posekit.skeletons import MPII, PENN_ACTION, convert
+from posekit.geometry.skeletons import MPII, PENN_ACTION, convert
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from posekit.data import _figures, coco, load, sample
-from posekit.skeletons import COCO
+from posekit.data import coco, load, sample
+from posekit.data.sample import bodies as _figures
+from posekit.geometry.skeletons import COCO
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
 from posekit.models import create_model
-from posekit.skeletons import POSE_MACHINE
+from posekit.geometry.skeletons import POSE_MACHINE
 from posekit.train import distributed
-from posekit.train.pose_machine import PoseMachineTask
+from posekit.models.families.pose_machine import PoseMachineTask
 
 people = data.load("PennAction", "train", ensure_sample("PennAction", smoke=True))
 clips = Clips(people.rows(people.sequence <= 4), POSE_MACHINE, 2, Framing((32, 32), 1.25))

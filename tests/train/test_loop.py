@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from posekit import data
+from posekit.config.recipes import bind
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing, UniformAugmentation
 from posekit.data.sample import ensure_sample
 from posekit.errors import PosekitError
+from posekit.geometry.skeletons import POSE_MACHINE
 from posekit.models import create_model
-from posekit.recipes import bind
-from posekit.skeletons import POSE_MACHINE
-from posekit.train.checkpoint import Checkpoints
-from posekit.train.loop import Log, choose_machine, fit
-from posekit.train.optimise import lr_factor, make_optimiser
-from posekit.train.pose_machine import PoseMachineTask
+from posekit.models.families.pose_machine import PoseMachineTask
+from posekit.train.checkpoints import Checkpoints
+from posekit.train.optimiser import lr_factor, make_optimiser
+from posekit.train.trainer import Log, choose_machine, fit
 
 TIMES = {"seconds", "clips_per_second", "memory_mb"}
 
@@ -140,6 +140,6 @@ def test_a_device_that_is_not_there():
 
 def test_milestones_fall_after_their_epochs_and_one_sooner_when_faithful():
     wishes = {"source": "sample", "schedule": "milestones", "lr_milestones": [2, 3], "epochs": 4}
-    for faithful, expected in ((False, [1, 1, 0.1, 0.01]), (True, [1, 0.1, 0.01, 0.01])):
-        wanted = bind("hrnet", {**wishes, "faithful": faithful}).recipe
+    for reference_mode, expected in ((False, [1, 1, 0.1, 0.01]), (True, [1, 0.1, 0.01, 0.01])):
+        wanted = bind("hrnet", {**wishes, "reference_mode": reference_mode}).recipe
         assert [lr_factor(wanted, i, 40) for i in (9, 19, 20, 30)] == pytest.approx(expected)

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from posekit import data
+from posekit.config.recipes import bind
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing, TopDownAugmentation
 from posekit.data.sample import ensure_sample
 from posekit.models import create_model
-from posekit.recipes import bind
-from posekit.train.loop import Log, choose_machine
+from posekit.models.families.top_down import TopDownTask
 from posekit.train.rounds import fit_rounds
-from posekit.train.top_down import TopDownTask
+from posekit.train.trainer import Log, choose_machine
 
 TIMES = {"seconds", "clips_per_second", "memory_mb"}
 SCORES = [10.0, 30.0, 40.0, 20.0]  # of the epochs: the best of round 1 is its last, of 2 its first

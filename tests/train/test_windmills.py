@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from posekit import experiment as lab
+from posekit.config.recipes import read_recipe
 from posekit.data.clips import loader
-from posekit.occlusion import KINDS
-from posekit.places import project_root
-from posekit.recipes import read_recipe
+from posekit.data.occlusion.occluder import KINDS
+from posekit.files.places import project_root
+from posekit.workflows import training as lab
 
 FILES = sorted(
     path

@@ -1,0 +1,145 @@
+"""Regions of a crop: discs around joints, boxes around parts, and what is painted over them.
+
+The sizes are those of 'Tilting at windmills' for crops whose longer side is 256 pixels: a disc of 6
+pixels, blurred with a kernel of 11, and boxes blurred with a kernel of 31. They grow and shrink
+with the crop, except under `reference_mode`, which also keeps two mistakes of the reference: discs
+below the square of the crop's width are not drawn, and straight limbs have boxes without width.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from ...geometry.body_parts import part_box
+from ...geometry.skeletons import Skeleton
+
+EFFECTS = ("blur", "black", "mean")
+_SIDE, _RADIUS, _REACH = 256, 6, 15  # pixels: longer side, disc, half of a box's blur kernel
+
+
+class Region(NamedTuple):
+    """Pixels of one crop that are covered.
+
+    Attributes:
+        rows: of the window around them.
+        columns: of the window.
+        mask: (bh, bw) bool inside the window, None for all of it.
+        kernel: size of the Gaussian that blurs them, pixels.
+        box: (4,) the part's box, which may reach beyond the crop; None for a disc.
+    """
+
+    rows: slice
+    columns: slice
+    mask: np.ndarray | None
+    kernel: int
+    box: np.ndarray | None = None
+
+    def holds(self, points: np.ndarray) -> np.ndarray:
+        """(K,) bool, which points (K, 2) of the crop lie on the region; NaN is nowhere.
+
+        A box reaches from joint to joint and is cut to whole pixels for painting, so the joints at
+        its ends are counted in although their own pixels may stay bare.
+        """
+        low = np.array([self.columns.start, self.rows.start])
+        high = np.array([self.columns.stop, self.rows.stop])
+        if self.mask is None:
+            return ((points >= low - 0.5) & (points < high + 1)).all(-1)
+        cells = np.nan_to_num(np.round(points) - low, nan=-1)
+        inside = ((cells >= 0) & (cells < high - low)).all(-1)
+        x, y = cells[inside].astype(int).T
+        inside[inside] = self.mask[y, x]
+        return inside
+
+
+def disc(
+    centre: np.ndarray, radius: float, shape: tuple[int, int], reference_mode: bool = False
+) -> Region | None:
+    """The pixels of a crop (h, w) within `radius` of a joint; None if the joint is outside it."""
+    h, w = shape
+    x, y = float(centre[0]), float(centre[1])
+    across, down = (h, w) if reference_mode else (w, h)
+    if not (-0.5 <= x < across - 0.5 and -0.5 <= y < down - 0.5):
+        return None
+    x1, x2 = max(0, int(np.ceil(x - radius))), min(w, int(x + radius) + 1)
+    y1, y2 = max(0, int(np.ceil(y - radius))), min(h, int(y + radius) + 1)
+    if x1 >= x2 or y1 >= y2:
+        return None
+    near = (np.arange(x1, x2) - x) ** 2 + (np.arange(y1, y2)[:, None] - y) ** 2 <= radius**2
+    kernel = max(1 if reference_mode else 3, 2 * round(radius) - 1)  # one of 1 would blur nothing
+    return Region(slice(y1, y2), slice(x1, x2), near, kernel)
+
+
+def rectangle(box: np.ndarray, shape: tuple[int, int], kernel: int = 2 * _REACH + 1) -> Region:
+    """The pixels of a crop (h, w) in a box (x1, y1, x2, y2), perhaps none."""
+    h, w = shape
+    x1, x2 = (int(min(max(x, 0), w)) for x in box[::2].tolist())
+    y1, y2 = (int(min(max(y, 0), h)) for y in box[1::2].tolist())
+    return Region(slice(y1, y2), slice(x1, x2), None, kernel, box)
+
+
+def region(
+    target: int | str,
+    keypoints: np.ndarray,
+    visible: np.ndarray,
+    shape: tuple[int, int],
+    skeleton: Skeleton,
+    size: float = 1.0,
+    reference_mode: bool = False,
+) -> Region | None:
+    """Where a joint or a part is covered.
+
+    Args:
+        target: position of a joint, or name of a part.
+        keypoints: (K, 2) crop pixels.
+        visible: (K,) bool.
+        shape: (h, w) of the crop.
+        skeleton: the K joints.
+        size: factor on the disc's radius or the box's sides.
+        reference_mode: as the reference.
+
+    Returns:
+        None where the joints are not there or not in the crop.
+    """
+    scale = size if reference_mode else size * max(shape) / _SIDE
+    radius = max(1, round(_RADIUS * scale))
+    if not isinstance(target, str):
+        return disc(keypoints[target], radius, shape, reference_mode) if visible[target] else None
+    box = part_box(target, keypoints, visible, skeleton)
+    if box is None:
+        return None
+    middle, half = (box[:2] + box[2:]) / 2, size * (box[2:] - box[:2]) / 2
+    if not reference_mode:
+        half = np.maximum(half, radius)
+    box = np.concatenate([middle - half, middle + half])
+    found = rectangle(box, shape, 2 * max(1, round(_REACH * scale / size)) + 1)
+    empty = found.rows.start >= found.rows.stop or found.columns.start >= found.columns.stop
+    return None if empty else found
+
+
+def cover(crop: np.ndarray, where: Region, effect: str) -> None:
+    """Paint over a region of a crop (h, w, 3) uint8, in place: blur, black or mean colour."""
+    window = crop[where.rows, where.columns]
+    if effect == "blur":
+        patch = _blurred(crop, where)
+    else:
+        colour = cv2.mean(crop)[:3] if effect == "mean" else (0, 0, 0)
+        patch = np.broadcast_to(np.array(colour).astype(np.uint8), window.shape)
+    _put(window, patch, where.mask)
+
+
+def _put(window: np.ndarray, patch: np.ndarray, mask: np.ndarray | None) -> None:
+    if mask is None:
+        window[:] = patch
+    else:
+        window[mask] = patch[mask]
+
+
+def _blurred(crop: np.ndarray, where: Region) -> np.ndarray:
+    """The window of the blurred crop; only its surroundings are computed."""
+    reach, (h, w) = where.kernel // 2, crop.shape[:2]
+    top, left = max(0, where.rows.start - reach), max(0, where.columns.start - reach)
+    bottom, right = min(h, where.rows.stop + reach), min(w, where.columns.stop + reach)
+    around = cv2.GaussianBlur(crop[top:bottom, left:right], (where.kernel,) * 2, 0)
+    rows = slice(where.rows.start - top, where.rows.stop - top)
+    return around[rows, where.columns.start - left : where.columns.stop - left]

@@ -1,0 +1,242 @@
+"""Pictures for the generated sample: people on clutter, photographed, with what can be seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .bodies import ACTIONS, SIDES, Figure, capsule, dress, pose
+
+_SHIFT = 4  # cv2 draws at 1/16 pixel
+_OCCLUDER = 255
+_PER_PERSON = 40  # labels kept free for the parts of one person
+
+
+@dataclass(frozen=True)
+class Scene:
+    """People in front of a background, drawn.
+
+    Attributes:
+        pictures: T pictures (h, w, 3) uint8 BGR.
+        people: the figures, nearest last.
+        inside: (people, T, K) joints inside the picture.
+        seen: (people, T, K) joints that nothing hides.
+        action: what they do.
+    """
+
+    pictures: list[np.ndarray]
+    people: list[Figure]
+    inside: np.ndarray
+    seen: np.ndarray
+    action: str
+
+
+def draw_scene(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    names: Sequence[str],
+    frames: int = 1,
+    people: int = 1,
+    heights: tuple[float, float] = (60, 100),
+    margin: float = 4,
+) -> Scene:
+    """Draw people side by side on clutter.
+
+    Args:
+        rng: the scene's own generator.
+        size: (h, w) in pixels.
+        names: the K joints whose visibility is asked for.
+        frames: T.
+        people: how many; each gets an equal strip of the picture.
+        heights: range of standing heights, pixels.
+        margin: pixels kept free around the people; negative lets limbs leave the picture.
+    """
+    h, w = size
+    names = tuple(names)
+    action = list(ACTIONS)[rng.integers(len(ACTIONS))]
+    strip = w / people
+    cast = []
+    for i in range(people):
+        room = np.array([i * strip, 0, (i + 1) * strip - 1, h - 1])
+        cast.append(_person(rng, frames, action, heights, room + np.array([1, 1, -1, -1]) * margin))
+    world, drift = _world(rng, size, frames)
+    occluders = _occluders(rng, cast)
+    gain, soft = rng.uniform(0.8, 1.15), rng.random() < 0.4
+    pictures, inside, seen = [], [], []
+    for t in range(frames):
+        x, y = np.rint(drift[t]).astype(int)
+        canvas = np.dstack([world[y : y + h, x : x + w], np.zeros((h, w), np.uint8)])
+        for i, figure in enumerate(cast):
+            paint(canvas, figure, t, 1 + i * _PER_PERSON)
+        for outline, colour in occluders:
+            moved = outline - drift[t] + drift[0]
+            fill(canvas, moved, colour, _OCCLUDER, edge=colour * 0.6)
+        labels = canvas[..., 3]
+        sight = [
+            in_sight(labels, figure, t, 1 + i * _PER_PERSON, names) for i, figure in enumerate(cast)
+        ]
+        inside.append([s[0] for s in sight])
+        seen.append([s[1] for s in sight])
+        pictures.append(_photograph(rng, canvas[..., :3], gain, soft))
+    return Scene(pictures, cast, np.swapaxes(inside, 0, 1), np.swapaxes(seen, 0, 1), action)
+
+
+def _person(
+    rng: np.random.Generator,
+    frames: int,
+    action: str,
+    heights: tuple[float, float],
+    room: np.ndarray,
+) -> Figure:
+    """Somebody who moves about within a box (4,) of the picture, smaller if need be."""
+    front = bool(rng.random() < 0.75)
+    joints = pose(rng, frames, action, upright=bool(rng.random() < 0.5), front=front)
+    gaze = joints.pop("gaze")
+    path = np.cumsum(np.tile(rng.normal(0, 0.008, 2), (frames, 1)), 0)
+    joints = {name: points + path for name, points in joints.items()}
+    points = np.concatenate(list(joints.values()))
+    low, high = points.min(0) - 0.07, points.max(0) + 0.07
+    space = room[2:] - room[:2]
+    height = min(rng.uniform(*heights), *(space / (high - low)))
+    start = room[:2] - low * height + rng.random(2) * (space - (high - low) * height)
+    joints = {name: start + height * points for name, points in joints.items()}
+    return dress(rng, {**joints, "gaze": gaze}, height, front)
+
+
+def _world(
+    rng: np.random.Generator, size: tuple[int, int], frames: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A background larger than the picture, and where in it the camera looks, (T, 2)."""
+    h, w = size
+    spare = 10 if frames > 1 else 0
+    full = (h + spare, w + spare)
+    world = np.zeros((*full, 3), np.float32) + rng.uniform(80, 170) + rng.normal(0, 22, 3)
+    world = world.astype(np.float32)
+    for cells, strength in ((4, 32), (14, 14), (40, 8)):
+        light = rng.normal(0, strength, (cells, cells, 1))
+        texture = (light + rng.normal(0, 0.45 * strength, (cells, cells, 3))).astype(np.float32)
+        world += cv2.resize(texture, full[::-1], interpolation=cv2.INTER_CUBIC)
+    world = np.dstack([np.clip(world, 0, 255).astype(np.uint8), np.zeros(full, np.uint8)])
+    for _ in range(rng.integers(3, 8)):  # furniture and stray limbs
+        a = rng.random(2) * full[::-1]
+        reach, angle = rng.uniform(8, 45), rng.uniform(0, 2 * np.pi)
+        b = a + reach * np.array([np.cos(angle), np.sin(angle)])
+        ra, rb = rng.uniform(2, 6, 2) if rng.random() < 0.7 else rng.uniform(6, 14, 2)
+        colour = rng.uniform(30, 230, 3)
+        fill(world, capsule(a, b, ra, rb), colour, 0, edge=colour * 0.6)
+    middle, speed = spare / 2, rng.uniform(-0.6, 0.6, 2)
+    drift = middle + (np.arange(frames) - (frames - 1) / 2)[:, None] * speed
+    return world[..., :3], drift
+
+
+def _occluders(
+    rng: np.random.Generator, people: list[Figure]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Boxes and discs in front of some people: polygons (P, 2) and colours."""
+    found = []
+    for figure in people:
+        if rng.random() > 0.35:
+            continue
+        names = sorted(figure.joints)
+        middle = figure.joints[names[rng.integers(len(names))]][0] + rng.normal(0, 3, 2)
+        corners = 4 if rng.random() < 0.5 else 16
+        turn = rng.uniform(0, np.pi) + np.arange(corners) * 2 * np.pi / corners
+        size = figure.height * rng.uniform(0.07, 0.13)
+        outline = middle + size * np.stack([np.cos(turn), rng.uniform(0.7, 1) * np.sin(turn)], -1)
+        found.append((outline, rng.uniform(30, 220, 3)))
+    return found
+
+
+def _photograph(
+    rng: np.random.Generator, picture: np.ndarray, gain: float, soft: bool
+) -> np.ndarray:
+    """Exposure, focus and grain."""
+    if soft:
+        picture = cv2.GaussianBlur(picture, (3, 3), 0.7)
+    y, x = rng.integers(0, _GRAIN.shape[0] // 2, 2)
+    grain = _GRAIN[y : y + picture.shape[0], x : x + picture.shape[1]]
+    return np.clip(picture * np.float32(gain) + grain, 0, 255).astype(np.uint8)
+
+
+_GRAIN = np.random.default_rng(0).normal(0, 6, (480, 480, 3)).astype(np.float32)
+
+
+def paint(canvas: np.ndarray, figure: Figure, frame: int, first_label: int) -> None:
+    """Draw a person into a picture.
+
+    Args:
+        canvas: (h, w, 4) uint8, BGR and the label of what is in front; changed in place.
+        figure: the person.
+        frame: which frame.
+        first_label: the parts are labelled from here on, in drawing order.
+    """
+    for label, part in enumerate(figure.parts, first_label):
+        outline = part.outline[frame]
+        fill(canvas, outline, part.colour, label, edge=part.colour * 0.55)
+        if part.radius > 1.5:  # light from above left
+            middle = outline.mean(0)
+            lit = middle + 0.55 * (outline - middle) - 0.22 * part.radius
+            fill(canvas, lit, np.minimum(part.colour * 1.12 + 8, 255), label)
+
+
+def fill(
+    canvas: np.ndarray,
+    outline: np.ndarray,
+    colour: np.ndarray,
+    label: int,
+    edge: np.ndarray | None = None,
+) -> None:
+    """Fill a convex polygon (P, 2), with a thin edge where one is given."""
+    points = np.rint(outline * (1 << _SHIFT)).astype(np.int32)
+    cv2.fillConvexPoly(canvas, points, (*colour.tolist(), label), cv2.LINE_AA, _SHIFT)
+    if edge is not None:
+        cv2.polylines(canvas, [points], True, (*edge.tolist(), label), 1, cv2.LINE_AA, _SHIFT)
+
+
+def in_sight(
+    labels: np.ndarray, figure: Figure, frame: int, first_label: int, names: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which joints can be seen.
+
+    Args:
+        labels: (h, w) uint8, the label channel of the finished picture.
+        figure: the person, painted with the same first_label.
+        frame: which frame.
+        first_label: of this person's parts.
+        names: the K joints asked for.
+
+    Returns:
+        (K,) inside the picture, and (K,) seen: the middle of the joint shows one of its own parts.
+    """
+    h, w = labels.shape
+    points = np.rint(figure.keypoints(names)[frame]).astype(int)
+    inside = ((points >= 0) & (points < (w, h))).all(1)
+    x, y = np.clip(points, 1, (w - 2, h - 2)).T
+    offset = np.arange(-1, 2)
+    patch = labels[y[:, None, None] + offset[:, None], x[:, None, None] + offset]
+    own = np.zeros((len(names), 256), bool)
+    for label, part in enumerate(figure.parts, first_label):
+        own[:, label] = [part.name in _carriers(name) for name in names]
+    share = np.take_along_axis(own, patch.reshape(len(names), -1).astype(int), 1).mean(1)
+    return inside, inside & (share >= 0.5)
+
+
+def _carriers(joint: str) -> tuple[str, ...]:
+    """Parts on which a joint sits."""
+    side, _, kind = joint.partition("_")
+    if kind in _CARRIERS and side in SIDES:
+        return tuple(
+            part if part in ("torso", "pelvis") else f"{side}_{part}" for part in _CARRIERS[kind]
+        )
+    return ("head", "neck", "torso", "pelvis")
+
+
+_CARRIERS = {
+    "shoulder": ("upper_arm", "torso"),
+    "elbow": ("upper_arm", "forearm"),
+    "wrist": ("forearm", "hand"),
+    "hip": ("thigh", "torso", "pelvis"),
+    "knee": ("thigh", "shin"),
+    "ankle": ("shin", "foot"),
+}

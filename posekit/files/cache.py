@@ -1,0 +1,69 @@
+"""Label columns kept as .npz beside a fingerprint of the files that they were read from."""
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .places import project_root
+
+
+def cached(
+    kind: str,
+    place: Path,
+    source: object,
+    names: Sequence[str],
+    read: Callable[[], dict[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """Columns out of the cache if nothing has changed since they were put there.
+
+    A cache that is damaged or cannot be written only makes reading slower.
+
+    Args:
+        kind: first part of the cache file's name.
+        place: file or folder that the columns belong to; each has one cache file.
+        source: what the columns follow from, such as a version and the files with their sizes and
+            times; its text is the fingerprint.
+        names: of the columns.
+        read: makes the columns anew.
+    """
+    fingerprint = hashlib.sha256(str(source).encode()).hexdigest()
+    path = _cache_file(kind, place)
+    columns = _load(path, fingerprint, names)
+    if columns is None:
+        columns = read()
+        _save(path, columns | {"fingerprint": np.array(fingerprint)})
+    return columns
+
+
+def _cache_file(kind: str, place: Path) -> Path:
+    data = project_root() / "data"
+    folder = data / ".cache"
+    if not (data.is_dir() and os.access(data, os.W_OK)):
+        user = getattr(os, "getuid", int)()
+        folder = Path(tempfile.gettempdir()) / f"posekit-cache-{user}"
+    return folder / f"{kind}-{hashlib.sha256(str(place.resolve()).encode()).hexdigest()[:12]}.npz"
+
+
+def _load(path: Path, fingerprint: str, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if file["fingerprint"].item() != fingerprint:
+                return None
+            return {name: file[name] for name in names}
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
+        return None
+
+
+def _save(path: Path, columns: dict[str, np.ndarray]) -> None:
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        np.savez(partial, **columns)
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)

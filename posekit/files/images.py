@@ -1,0 +1,30 @@
+"""Encoded pictures: decoded whole or refused."""
+
+import cv2
+import numpy as np
+
+from ..errors import PosekitError
+
+
+def decode(data: bytes | np.ndarray, where: str) -> np.ndarray:
+    """Decode an encoded image to (h, w, 3) uint8 RGB, or name what is broken."""
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    image = None
+    if is_whole(bytes(data)):
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error:  # dimensions beyond OpenCV's limit
+            image = None
+    if image is None:
+        raise PosekitError(
+            f"{where} is not a readable image: replace the file or remove its record"
+        )
+    return image
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether an encoded image has its end: OpenCV fills what a JPEG lacks with grey, silently."""
+    if not data.startswith(b"\xff\xd8"):
+        return len(data) > 0
+    # Inside the compressed scan no end marker can occur, so it has to come after the last scan.
+    return data.endswith(b"\xff\xd9") or data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")

@@ -1,0 +1,42 @@
+"""Names out of files, made fit for a message: short, few and printable."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_SHOWN, _LONGEST = 4, 120  # names in a message, letters of a name
+
+
+def short(text: str, longest: int = _LONGEST) -> str:
+    """The start of a text that may be long, without unprintable letters."""
+    shown = "".join(letter for letter in text[:longest] if letter.isprintable())
+    return shown + "..." * (len(text) > longest)
+
+
+def few(names: list[str]) -> str:
+    """The first of many names."""
+    shown = [short(name) for name in names[:_SHOWN]]
+    return ", ".join(shown) + (", ..." if len(names) > _SHOWN else "")
+
+
+def label(key: Any) -> str:
+    """A key in words; one that is no text may be endless when written out."""
+    return short(key) if isinstance(key, str) else f"a key of type {type(key).__name__}"
+
+
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """The first few names of a list that may be long."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def readable(name: str) -> str:
+    """A file's name with codes in place of the bytes that are no UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The known names that look like this one, as the end of a sentence; empty if none does."""
+    written = {key.lower(): key for key in known}
+    found = difflib.get_close_matches(name.lower(), written, 3, cutoff)
+    return f": did you mean {' or '.join(written[key] for key in found)}?" if found else ""

@@ -1,0 +1,218 @@
+"""Joints of every data set: names, flip pairs, limbs and parts, as data.
+
+Sides are the person's own (person-centric): the right shoulder is the one beside the person's
+right arm, whichever way the person faces. Index order is that of the data set's own files.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..errors import PosekitError
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The joints of one data set.
+
+    Attributes:
+        name: the name `posekit.skeleton` knows it by.
+        joints: the K joint names in file order.
+        limbs: pairs of joint names that are drawn as bones.
+        groups: column of a PCK table -> joints that are counted in it.
+        sigmas: the K fall-off constants of OKS, empty where the data set defines none.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    limbs: tuple[tuple[str, str], ...]
+    groups: dict[str, tuple[str, ...]]
+    sigmas: tuple[float, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def index(self, *joints: str) -> list[int]:
+        """Positions of the named joints."""
+        return [self.joints.index(joint) for joint in joints]
+
+    @cached_property
+    def flip(self) -> np.ndarray:
+        """(K,) index that swaps left and right: `keypoints[:, flip]` fit the mirror image."""
+        return np.array([self.joints.index(_other_side(joint)) for joint in self.joints])
+
+    @cached_property
+    def flip_pairs(self) -> list[tuple[int, int]]:
+        """Pairs of joint positions that a mirror swaps."""
+        return [(i, int(j)) for i, j in enumerate(self.flip) if i < j]
+
+    @cached_property
+    def limb_indices(self) -> list[tuple[int, int]]:
+        """The limbs as pairs of joint positions."""
+        return [(self.joints.index(a), self.joints.index(b)) for a, b in self.limbs]
+
+    @cached_property
+    def parts(self) -> dict[str, list[int]]:
+        """Body part -> joint positions: head, torso, arms and legs."""
+        members = {
+            "head": {
+                "head",
+                "head_top",
+                "neck",
+                "upper_neck",
+                "nose",
+                *_pair("eye"),
+                *_pair("ear"),
+            },
+            "torso": {*_pair("shoulder"), *_pair("hip"), "thorax", "pelvis"},
+        }
+        for side in ("left", "right"):
+            members[f"{side}_arm"] = {f"{side}_{j}" for j in ("shoulder", "elbow", "wrist")}
+            members[f"{side}_leg"] = {f"{side}_{j}" for j in ("hip", "knee", "ankle")}
+        return {
+            part: [i for i, joint in enumerate(self.joints) if joint in names]
+            for part, names in members.items()
+        }
+
+
+def _other_side(joint: str) -> str:
+    if joint.startswith("left_"):
+        return "right_" + joint.removeprefix("left_")
+    if joint.startswith("right_"):
+        return "left_" + joint.removeprefix("right_")
+    return joint
+
+
+def _pair(joint: str) -> tuple[str, str]:
+    return f"left_{joint}", f"right_{joint}"
+
+
+_LEG_LIMBS = tuple(
+    (f"{side}_{a}", f"{side}_{b}")
+    for side in ("right", "left")
+    for a, b in (("hip", "knee"), ("knee", "ankle"))
+)
+_ARM_LIMBS = tuple(
+    (f"{side}_{a}", f"{side}_{b}")
+    for side in ("right", "left")
+    for a, b in (("shoulder", "elbow"), ("elbow", "wrist"))
+)
+_TORSO_LIMBS = (
+    ("right_shoulder", "left_shoulder"),
+    ("right_shoulder", "right_hip"),
+    ("left_shoulder", "left_hip"),
+    ("right_hip", "left_hip"),
+)
+_LIMB_GROUPS = {
+    name.capitalize(): _pair(name)
+    for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+}
+_LIMBS = _LEG_LIMBS + _ARM_LIMBS + _TORSO_LIMBS
+
+LSP = Skeleton(
+    "lsp",
+    (
+        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
+        "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
+        "neck", "head_top",
+    ),
+    (("head_top", "neck"), *_LIMBS),
+    {"Head": ("neck", "head_top"), **_LIMB_GROUPS},
+)  # fmt: skip
+
+MPII = Skeleton(
+    "mpii",
+    (
+        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
+        "pelvis", "thorax", "upper_neck", "head_top",
+        "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
+    ),
+    (("head_top", "upper_neck"), ("upper_neck", "thorax"), ("thorax", "pelvis"), *_LIMBS),
+    {"Head": ("head_top",), **_LIMB_GROUPS},
+)  # fmt: skip
+
+PENN_ACTION = Skeleton(
+    "penn_action",
+    (
+        "head",
+        "right_shoulder", "left_shoulder", "right_elbow", "left_elbow", "right_wrist", "left_wrist",
+        "right_hip", "left_hip", "right_knee", "left_knee", "right_ankle", "left_ankle",
+    ),
+    (("head", "right_shoulder"), ("head", "left_shoulder"), *_LIMBS),
+    {"Head": ("head",), **_LIMB_GROUPS},
+)  # fmt: skip
+
+POSE_MACHINE = Skeleton(
+    "pose_machine",
+    (
+        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
+        "left_elbow", "left_wrist", "neck", "head_top",
+        "right_wrist", "right_elbow", "right_shoulder", "left_shoulder",
+    ),
+    (("head_top", "neck"), *_LIMBS),
+    {"Head": ("head_top",), **_LIMB_GROUPS},
+)  # fmt: skip
+
+COCO = Skeleton(
+    "coco",
+    (
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear",
+        "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+        "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    ),
+    (
+        ("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"),
+        ("right_eye", "right_ear"), *_LIMBS,
+    ),
+    {"Head": ("nose", *_pair("eye"), *_pair("ear")), **_LIMB_GROUPS},
+    sigmas=(
+        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072,
+        0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
+    ),
+)  # fmt: skip
+
+SKELETONS = {s.name: s for s in (COCO, MPII, LSP, PENN_ACTION, POSE_MACHINE)}
+
+_SAME_JOINT = {"head": "head_top", "upper_neck": "neck"}
+
+
+def skeleton(name: str) -> Skeleton:
+    """Look a skeleton up by name: coco, mpii, lsp, penn_action or pose_machine."""
+    if name not in SKELETONS:
+        raise PosekitError(f"unknown skeleton {name!r}: choose one of {', '.join(SKELETONS)}")
+    return SKELETONS[name]
+
+
+def convert(
+    keypoints: np.ndarray, visible: np.ndarray, source: Skeleton, target: Skeleton
+) -> tuple[np.ndarray, np.ndarray]:
+    """Re-order joints by name from one skeleton to another.
+
+    A neck that the source lacks is put between head and shoulders the way caffe LPM does for
+    Penn Action: x = 0.5 head + 0.25 (shoulders), y = 0.2 head + 0.4 (shoulders), visible when all
+    three are. Any other joint that the source lacks comes out as NaN and invisible.
+
+    Args:
+        keypoints: (..., K_source, 2) in any pixels.
+        visible: (..., K_source) bool.
+
+    Returns:
+        (..., K_target, 2) keypoints and (..., K_target) visibility.
+    """
+    if source is target:
+        return keypoints, visible
+    known = {_SAME_JOINT.get(joint, joint): i for i, joint in enumerate(source.joints)}
+    wanted = [_SAME_JOINT.get(joint, joint) for joint in target.joints]
+    out = np.full((*keypoints.shape[:-2], len(target), 2), np.nan, dtype=np.float32)
+    out_visible = np.zeros((*visible.shape[:-1], len(target)), dtype=bool)
+    for k, joint in enumerate(wanted):
+        if joint in known:
+            out[..., k, :] = keypoints[..., known[joint], :]
+            out_visible[..., k] = visible[..., known[joint]]
+        elif joint == "neck" and "head_top" in known:
+            three = [known[j] for j in ("head_top", "right_shoulder", "left_shoulder")]
+            weights = np.array([[0.5, 0.2], [0.25, 0.4], [0.25, 0.4]])
+            out[..., k, :] = (keypoints[..., three, :] * weights).sum(-2)
+            out_visible[..., k] = visible[..., three].all(-1)
+    return out, out_visible

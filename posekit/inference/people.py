@@ -1,0 +1,195 @@
+"""Where the people are in a frame: given boxes, a detector, or the whole frame.
+
+Boxes are (P, 4) x1 y1 x2 y2 in pixels of the frame.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from ..errors import PosekitError
+from ..weights.files import reason_of
+from .box_file import BoxFile
+from .video import Frame
+
+# torchvision's person detectors, the best one first; their files lie where it keeps downloads.
+DETECTORS = (
+    "fasterrcnn_resnet50_fpn_v2",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "ssdlite320_mobilenet_v3_large",
+)
+DETECT_EVERY = 10  # frames of a video, where the poses are followed in between
+_SURE_PERSON, _PERSON = 0.5, 1  # score of a detection, COCO's label
+
+
+@dataclass(frozen=True)
+class People:
+    """The people of one frame.
+
+    Attributes:
+        boxes: (P, 4).
+        scores: (P,) how sure a detector is; 1 for boxes that were given.
+        numbers: (P,) rising, the same for the same person in all frames of a video.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    numbers: np.ndarray
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Longer sides (P,) of the boxes, pixels."""
+        return (self.boxes[:, 2:] - self.boxes[:, :2]).max(-1, initial=0)
+
+
+class Boxes(Protocol):
+    """A source of boxes.
+
+    Attributes:
+        about: one sentence for the reader.
+        every: frames of a video between two looks where poses are followed, 0 for the first alone.
+    """
+
+    about: str
+    every: int
+
+    def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (P, 4) and their scores (P,)."""
+        ...
+
+
+class WholeFrame:
+    """One person, somewhere in the frame."""
+
+    about = "one person in the whole frame"
+    every = 0
+
+    def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        """See `Boxes`."""
+        return self.windows(frame)[:1], np.ones(1)
+
+    def windows(self, frame: Frame) -> np.ndarray:
+        """Boxes (4, 4) to search: the frame, and three upright parts along its longer side."""
+        h, w = frame.size
+        width, height = min(w, 0.75 * h), min(h, w / 0.75)
+        shift = np.array([[0.0], [0.5], [1.0]]) * [w - width, h - height]
+        parts = np.concatenate([shift, shift + [width, height]], -1)
+        return np.concatenate([[[0.0, 0.0, w, h]], parts])
+
+
+class GivenBoxes:
+    """The same boxes (P, 4) in every picture; in a video, those of its first frame."""
+
+    every = 0
+
+    def __init__(self, boxes: np.ndarray) -> None:
+        self.boxes = boxes
+        self.about = f"{len(boxes)} given box{'es' * (len(boxes) > 1)}"
+
+    def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        """See `Boxes`.
+
+        Raises:
+            PosekitError: a box is empty or reaches out of the frame.
+        """
+        h, w = frame.size
+        for box in self.boxes.tolist():
+            x1, y1, x2, y2 = box
+            if not (0 <= x1 < x2 <= w and 0 <= y1 < y2 <= h):
+                text = " ".join(f"{side:g}" for side in box)
+                raise PosekitError(
+                    f"boxes: {text} does not lie inside {frame.name}, which is {w} x {h} pixels; "
+                    "write x1 y1 x2 y2, the left upper and the right lower corner"
+                )
+        return self.boxes, np.ones(len(self.boxes))
+
+
+class Detector:
+    """A person detector of torchvision, with weights that are on this machine.
+
+    Raises:
+        PosekitError: there is no file of weights, or it cannot be read.
+    """
+
+    every = DETECT_EVERY
+
+    def __init__(self, device: torch.device) -> None:
+        found = local_detector()
+        if found is None:
+            raise PosekitError(
+                f"boxes=detector: no weights of a person detector in {_folder()}. Put one of "
+                f"torchvision's there ({', '.join(f'{n}*.pth' for n in DETECTORS[:3])}, ...), "
+                "write boxes as x1 y1 x2 y2, or set boxes to whole"
+            )
+        from torchvision.models import get_model
+
+        name, path = found
+        self.about = f"people found by {name}"
+        self._device = device
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            self._model = get_model(name, weights=None, weights_backbone=None)
+            self._model.load_state_dict(state)
+        except Exception as error:  # readers of broken files raise whatever they stumble upon
+            raise PosekitError(
+                f"{path} holds no weights of {name} ({reason_of(error)}): get it again"
+            ) from error
+        self._model.eval().to(device)
+
+    @torch.inference_mode()
+    def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        """See `Boxes`."""
+        picture = torch.from_numpy(frame.picture).to(self._device).permute(2, 0, 1).float() / 255
+        found = {key: value.cpu().numpy() for key, value in self._model([picture])[0].items()}
+        sure = (found["labels"] == _PERSON) & (found["scores"] >= _SURE_PERSON)
+        return found["boxes"][sure].astype(float), found["scores"][sure].astype(float)
+
+
+def local_detector() -> tuple[str, Path] | None:
+    """Name and file of the best detector whose weights are here; None if there is none."""
+    for name in DETECTORS:
+        for pattern in (f"{name}_coco-*.pth", f"{name}-*.pth"):
+            if files := sorted(_folder().glob(pattern)):
+                return name, files[-1]
+    return None
+
+
+def _folder() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def choose_boxes(wanted: str, device: torch.device) -> Boxes:
+    """The source of boxes that a parameter names.
+
+    Args:
+        wanted: auto (a detector where there is one, else the whole frame), detector, whole, numbers
+            x1 y1 x2 y2 of every person, or a json file.
+        device: of the detector.
+
+    Raises:
+        PosekitError: it names nothing that can be used.
+    """
+    word = wanted.strip()
+    if word.lower() in ("auto", "detector"):
+        wants = word.lower() == "detector" or local_detector()
+        return Detector(device) if wants else WholeFrame()
+    if word.lower() == "whole":
+        return WholeFrame()
+    if word.lower().endswith(".json"):
+        return BoxFile(Path(os.path.expanduser(word)))
+    try:
+        numbers = np.array([float(n) for n in word.strip("[]()").replace(",", " ").split()])
+        if not len(numbers):
+            raise ValueError("no number")
+        return GivenBoxes(numbers.reshape(-1, 4))
+    except ValueError as error:
+        raise PosekitError(
+            f"boxes={wanted!r}: write auto, detector, whole, four numbers x1 y1 x2 y2 for every "
+            "person, or the name of a COCO json file"
+        ) from error

@@ -1,0 +1,163 @@
+"""COCO's keypoint AP, and the format of results that it is computed from.
+
+The numbers are pycocotools' own, 0..1; -1 where a size class has nobody. What pycocotools would
+stumble over, or score wrongly without a word, is refused first.
+"""
+
+import contextlib
+import io
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import PosekitError
+from ..files.reading import column, load_json
+from ..geometry.skeletons import COCO
+from .oks import same_people
+
+COCO_METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
+
+_PERSON = 1  # category id
+_TRIPLETS = (3 * len(COCO),)  # x, y and flag or score of the joints
+# What records are asked for, and the shapes of it.
+_ANNOTATION = {
+    "id": (),
+    "image_id": (),
+    "category_id": (),
+    "iscrowd": (),
+    "area": (),
+    "bbox": (4,),
+    "keypoints": _TRIPLETS,
+}
+_RESULT = {"image_id": (), "category_id": (), "keypoints": _TRIPLETS, "score": ()}
+
+
+def results_from_arrays(
+    image_ids: np.ndarray,
+    keypoints: np.ndarray,
+    keypoint_scores: np.ndarray,
+    scores: np.ndarray,
+) -> list[dict[str, Any]]:
+    """Detections as COCO's results format, ready for `json.dump` and `coco_keypoint_ap`.
+
+    Coordinates and keypoint scores are rounded to three decimals, which keeps files small; the
+    scores that rank people are not.
+
+    Args:
+        image_ids: (N,) integers.
+        keypoints: (N, 17, 2) image pixels.
+        keypoint_scores: (N, 17).
+        scores: (N,).
+
+    Raises:
+        PosekitError: the arrays do not describe the same people.
+    """
+    same_people(
+        image_ids=image_ids, keypoints=keypoints, keypoint_scores=keypoint_scores, scores=scores
+    )
+    triplets = np.concatenate([keypoints, keypoint_scores[..., None]], -1, dtype=float)
+    columns = (image_ids, triplets.reshape(len(triplets), 3 * triplets.shape[1]).round(3), scores)
+    return [
+        {"image_id": image, "category_id": _PERSON, "keypoints": joints, "score": score}
+        for image, joints, score in zip(*(np.asarray(c).tolist() for c in columns), strict=True)
+    ]
+
+
+def coco_keypoint_ap(
+    gt: str | Path | dict[str, Any],
+    results: Sequence[dict[str, Any]],
+    image_ids: Collection[int] | None = None,
+) -> dict[str, float]:
+    """Keypoint AP of COCO, as pycocotools computes it.
+
+    Args:
+        gt: person_keypoints_*.json, or its content; neither this nor `results` is changed.
+        results: dicts with image_id, category_id, keypoints (51 numbers) and score; what else they
+            hold is not looked at.
+        image_ids: score these images alone; all of the file otherwise.
+
+    Returns:
+        The ten numbers of `COCO_METRICS`, 0..1; -1 where a size class has nobody.
+
+    Raises:
+        PosekitError: the file is not a keypoint annotation file, or results do not fit it.
+    """
+    from pycocotools.coco import COCO as Index
+    from pycocotools.cocoeval import COCOeval
+
+    truth = _annotations(gt)
+    known = {image["id"] for image in truth["images"]}
+    detections = _detections(results, known)
+    if image_ids is not None and not set(image_ids) <= known:
+        strange = sorted(set(image_ids) - known)[:5]
+        raise PosekitError(f"image_ids {strange} are not in the annotation file")
+    index = Index()
+    index.dataset = truth
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports every step
+        index.createIndex()
+        evaluation = COCOeval(index, index.loadRes(detections), "keypoints")
+        if image_ids is not None:
+            evaluation.params.imgIds = sorted(set(image_ids))
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(COCO_METRICS, map(float, evaluation.stats), strict=True))
+
+
+def _annotations(gt: str | Path | dict[str, Any]) -> dict[str, Any]:
+    """The content of an annotation file, in dicts that the evaluation may write into."""
+    where = "the annotations" if isinstance(gt, dict) else Path(gt)
+    content = gt if isinstance(gt, dict) else load_json(where)
+    for name in ("images", "annotations", "categories"):
+        records = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
+            raise PosekitError(
+                f"{where} has no list of records {name}: use COCO's person_keypoints_*.json"
+            )
+    people = content["annotations"]
+    images = column(where, content["images"], "id", (), "image")
+    columns = {n: column(where, people, n, s, "annotation") for n, s in _ANNOTATION.items()}
+    if strange := np.flatnonzero(~np.isin(columns["image_id"], images)).tolist():
+        raise PosekitError(
+            f"{where}: annotation {strange[0]} is of an image that the field images lacks: copy "
+            "the file again"
+        )
+    once, count = np.unique(columns["id"], return_counts=True)
+    if len(once) < len(people):
+        raise PosekitError(
+            f"{where}: {count.max()} annotations share the id {once[count.argmax()]:.0f}: remove "
+            "the repeated ones or copy the file again"
+        )
+    if not any(record.get("id") == _PERSON for record in content["categories"]):
+        raise PosekitError(f"{where} has no category {_PERSON}: use COCO's person_keypoints_*.json")
+    marked = (columns["keypoints"].reshape(-1, len(COCO), 3)[..., 2] > 0).sum(1).tolist()
+    people = [{"num_keypoints": n, **one} for n, one in zip(marked, people, strict=True)]
+    return {**content, "annotations": people}
+
+
+def _detections(results: Sequence[dict[str, Any]], known: Collection[int]) -> list[dict[str, Any]]:
+    """The results alone, checked, in dicts that the evaluation may write into."""
+    results, where = list(results), "the results"
+    if not results:
+        raise PosekitError("no results to score: COCO results are a list of detections, one a dict")
+    if not all(isinstance(result, dict) for result in results):
+        raise PosekitError("COCO results are a list of detections, one a dict")
+    columns = {n: column(where, results, n, s, "COCO result") for n, s in _RESULT.items()}
+    image = columns["image_id"]
+    if strange := np.flatnonzero(~np.isin(image, list(known))).tolist():
+        raise PosekitError(
+            f"COCO result {strange[0]} is for image {image[strange[0]]:.0f}, which the annotation "
+            "file does not list: score the split that was predicted"
+        )
+    if others := np.flatnonzero(columns["category_id"] != _PERSON).tolist():
+        raise PosekitError(
+            f"COCO result {others[0]} has category_id {columns['category_id'][others[0]]:g}: "
+            f"people are {_PERSON}"
+        )
+    lists = image.astype(int).tolist(), columns["keypoints"].tolist(), columns["score"].tolist()
+    return [
+        {"image_id": image, "category_id": _PERSON, "keypoints": joints, "score": score}
+        for image, joints, score in zip(*lists, strict=True)
+    ]

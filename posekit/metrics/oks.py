@@ -1,0 +1,247 @@
+"""Object keypoint similarity, and the removal of duplicate people by it.
+
+The similarity of two poses is the mean over their joints of exp(-d^2 / (2 (2 sigma)^2 area)), d in
+pixels, area in square pixels and one sigma per joint; 1 is perfect. Between a detection and the
+truth the area is the annotated one and only annotated joints count; between two detections it is
+the mean of their (padded) boxes and every joint counts.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ..errors import PosekitError
+from ..geometry.skeletons import COCO
+
+_EPSILON = np.spacing(1)  # pycocotools' guard against an area of 0
+_IMAGES_AT_ONCE = 256  # keeps the arrays of a step of the suppression in the processor's cache
+
+
+def oks_matrix(
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    visible: np.ndarray,
+    areas: np.ndarray,
+    sigmas: Sequence[float] = COCO.sigmas,
+) -> np.ndarray:
+    """Similarity of every prediction to every annotated person.
+
+    Args:
+        predicted: (..., D, K, 2) image pixels; a joint that is NaN is wrong.
+        truth: (..., G, K, 2).
+        visible: (..., G, K) bool, joints that are annotated.
+        areas: (..., G) square pixels.
+        sigmas: (K,) fall-off of each joint.
+
+    Returns:
+        (..., D, G), 0 for people without an annotated joint.
+    """
+    return _oks(
+        predicted[..., :, None, :, :],
+        truth[..., None, :, :, :],
+        visible[..., None, :, :],
+        areas[..., None, :],
+        sigmas,
+    )
+
+
+def mean_oks(
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    visible: np.ndarray,
+    areas: np.ndarray,
+    sigmas: Sequence[float] = COCO.sigmas,
+) -> float:
+    """Mean similarity of predictions to the people they were made for.
+
+    Args:
+        predicted: (N, K, 2) image pixels; a joint that is NaN is wrong.
+        truth: (N, K, 2).
+        visible: (N, K) bool; people without an annotated joint are left out.
+        areas: (N,) square pixels.
+        sigmas: (K,) fall-off of each joint.
+
+    Returns:
+        0..1, NaN when nobody has an annotated joint.
+
+    Raises:
+        PosekitError: the arrays do not describe the same people.
+    """
+    same_people(predicted=predicted, truth=truth, visible=visible, areas=areas)
+    known = visible.any(-1)
+    if not known.any():
+        return float("nan")
+    return float(_oks(predicted, truth, visible, areas, sigmas)[known].mean())
+
+
+def _oks(
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    visible: np.ndarray,
+    areas: np.ndarray,
+    sigmas: Sequence[float],
+) -> np.ndarray:
+    """Similarity (...) of poses (..., K, 2) that broadcast."""
+    distance = np.square(predicted - truth).sum(-1)
+    spread = 8 * np.square(sigmas) * (areas[..., None] + _EPSILON)
+    similarity = np.where(visible, np.nan_to_num(np.exp(-distance / spread), nan=0.0), 0.0)
+    return similarity.sum(-1) / np.maximum(visible.sum(-1), 1)
+
+
+def rescore(
+    keypoint_scores: np.ndarray, box_scores: np.ndarray, threshold: float = 0.2
+) -> np.ndarray:
+    """Score of a person: box score times the mean of the keypoint scores above a threshold.
+
+    Args:
+        keypoint_scores: (N, K).
+        box_scores: (N,), 1 for annotated boxes.
+        threshold: scores up to it are left out; a person with none left scores 0.
+
+    Returns:
+        (N,).
+    """
+    counted = keypoint_scores > threshold
+    total = np.where(counted, keypoint_scores, 0).sum(-1)
+    return box_scores * total / np.maximum(counted.sum(-1), 1)
+
+
+def oks_nms(
+    image_ids: np.ndarray,
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    areas: np.ndarray,
+    threshold: float = 0.9,
+    sigmas: Sequence[float] = COCO.sigmas,
+) -> np.ndarray:
+    """Drop detections that are too similar to a better one of the same image, greedily.
+
+    Args:
+        image_ids: (N,).
+        keypoints: (N, K, 2) image pixels.
+        scores: (N,); of equal ones the earlier row is the better.
+        areas: (N,) square pixels of the (padded) boxes.
+        threshold: similarity above it is a duplicate.
+        sigmas: (K,) fall-off of each joint.
+
+    Returns:
+        (M,) rows to keep, by image id and then from the best down.
+
+    Raises:
+        PosekitError: the arrays do not describe the same people.
+    """
+    same_people(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
+    rank = np.full(len(scores), -1)
+    for people in _by_image(image_ids, scores):
+        points, sizes = _scaled(keypoints[people], sigmas), areas[people]
+        kept = people >= 0
+        for place in range(people.shape[1] - 1):
+            rows = np.flatnonzero(kept[:, place])
+            overlap = _overlap(points[:, rows, place:], sizes[rows, place:])
+            kept[rows, place + 1 :] &= overlap[:, 1:] <= threshold
+        rank[people[kept]] = np.nonzero(kept)[1]
+    return _ranked(image_ids, rank)
+
+
+def soft_oks_nms(
+    image_ids: np.ndarray,
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    areas: np.ndarray,
+    threshold: float = 0.9,
+    limit: int = 20,
+    sigmas: Sequence[float] = COCO.sigmas,
+) -> np.ndarray:
+    """Keep the best detections of each image, lowering what is similar to one already taken.
+
+    The scores, multiplied by exp(-OKS^2 / threshold), decide only which detections stay and in what
+    order; in the references the results keep their own scores.
+
+    Args:
+        image_ids: (N,).
+        keypoints: (N, K, 2) image pixels.
+        scores: (N,).
+        areas: (N,) square pixels of the (padded) boxes.
+        threshold: width of the Gaussian.
+        limit: detections kept in an image.
+        sigmas: (K,) fall-off of each joint.
+
+    Returns:
+        (M,) rows to keep, by image id and then in the order they were taken.
+
+    Raises:
+        PosekitError: the arrays do not describe the same people.
+    """
+    same_people(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
+    rank = np.full(len(scores), -1)
+    for people in _by_image(image_ids, scores):
+        points, sizes = _scaled(keypoints[people], sigmas), areas[people]
+        waiting, left = people >= 0, scores[people].astype(float)
+        for step in range(min(people.shape[1], limit)):
+            rows = np.flatnonzero(waiting.any(1))
+            best = np.where(waiting[rows], left[rows], -np.inf).argmax(1)
+            rank[people[rows, best]] = step
+            waiting[rows, best] = False
+            overlap = _overlap(points[:, rows], sizes[rows], best)
+            left[rows] = lowered(left[rows], overlap, threshold)
+    return _ranked(image_ids, rank)
+
+
+def lowered(
+    scores: np.ndarray, overlap: np.ndarray, threshold: float, rule: str = "gaussian"
+) -> np.ndarray:
+    """Scores of detections that overlap a better one, lowered (Bodla et al. 2017).
+
+    Args:
+        scores: any shape.
+        overlap: similarity 0..1 to the better one, of that shape.
+        threshold: width of the Gaussian, or the similarity from which "linear" lowers.
+        rule: "gaussian", exp(-overlap^2 / threshold), or "linear", 1 - overlap.
+    """
+    if rule == "gaussian":
+        return scores * np.exp(-np.square(overlap) / threshold)
+    return scores * np.where(overlap >= threshold, 1 - overlap, 1)
+
+
+def _by_image(image_ids: np.ndarray, scores: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows of images with about as many people, (images, people) from the best down, padded by -1.
+
+    Padding to the next multiple of four wastes little and leaves few groups to walk through.
+    """
+    order = np.lexsort((-scores, image_ids))
+    _, starts, counts = np.unique(image_ids[order], return_index=True, return_counts=True)
+    widths = -(-counts // 4) * 4
+    for width in np.unique(widths):
+        images = np.flatnonzero(widths == width)
+        for first in range(0, len(images), _IMAGES_AT_ONCE):
+            part = images[first : first + _IMAGES_AT_ONCE]
+            place = np.arange(counts[part].max())
+            rows = order[np.minimum(starts[part, None] + place, len(order) - 1)]
+            yield np.where(place < counts[part, None], rows, -1)
+
+
+def _scaled(keypoints: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
+    """Poses (I, P, K, 2) as (2, I, P, K), divided so that OKS is exp(-squared distance / area)."""
+    return np.ascontiguousarray(np.moveaxis(keypoints, -1, 0)) / (np.sqrt(8) * np.asarray(sigmas))
+
+
+def _overlap(points: np.ndarray, areas: np.ndarray, which: int | np.ndarray = 0) -> np.ndarray:
+    """Similarity (I, P) of each image's people (2, I, P, K) to the one at `which`; NaN counts 0."""
+    images = np.arange(points.shape[1])
+    one = points[:, images, which][:, :, None]
+    area = (areas + areas[images, which][:, None]) / 2 + _EPSILON
+    distance = np.square(points - one).sum(0)
+    return np.nan_to_num(np.exp(distance / -area[..., None]).mean(-1), nan=0.0)
+
+
+def _ranked(image_ids: np.ndarray, rank: np.ndarray) -> np.ndarray:
+    """Rows with a rank, sorted by image and rank."""
+    rows = np.flatnonzero(rank >= 0)
+    return rows[np.lexsort((rank[rows], image_ids[rows]))]
+
+
+def same_people(**columns: np.ndarray) -> None:
+    """Refuse columns of different lengths."""
+    if len({len(column) for column in columns.values()}) > 1:
+        lengths = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
+        raise PosekitError(f"arrays of the same people differ in length: {lengths}")

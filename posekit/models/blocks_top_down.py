@@ -1,0 +1,122 @@
+"""Pieces that the top-down networks share: convolutions, residual blocks, first weights.
+
+Sub-modules are named and ordered as in the published checkpoints, which load strictly.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import PosekitError
+from .blocks_pose_machine import scaled as _scaled
+from .registry import Description
+
+# Of ImageNet's pixels 0..255 in the order R, G, B. Networks fed with BGR images were trained
+# with the same numbers in the same order, so their blue is normalised as red; keep it so.
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+def top_down(name: str, paper: str, colour: str = "RGB") -> Description:
+    """Describe a network that sees one person and returns K heat maps, by default COCO's 17."""
+    return Description(
+        name, paper, num_keypoints=17, colour=colour, mean=IMAGENET_MEAN, std=IMAGENET_STD
+    )
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels at a width multiplier: the nearest multiple of 8, so that groups divide them."""
+    return max(8, 8 * round(_scaled(channels, width) / 8)) if width != 1 else channels
+
+
+def check_images(images: Tensor, stride: int) -> None:
+    """Refuse images that the coarsest features cannot divide into cells.
+
+    Raises:
+        PosekitError: if the shape is not (B, 3, h, w), or h or w no multiple of `stride`.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
+        raise PosekitError(f"expected images (B, 3, h, w), got shape {tuple(images.shape)}.")
+    height, width = images.shape[-2:]
+    if height % stride or width % stride:
+        raise PosekitError(
+            f"input size {height}x{width}: height and width must be multiples of {stride}; "
+            "resize or pad the input."
+        )
+
+
+def conv(
+    in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Conv2d:
+    """A convolution without bias, for a batch norm follows; stride 1 keeps the size."""
+    padding = kernel // 2
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, 1, groups, bias=False)
+
+
+def conv_bn(
+    in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """Convolution and batch norm."""
+    return nn.Sequential(
+        conv(in_channels, out_channels, kernel, stride, groups), nn.BatchNorm2d(out_channels)
+    )
+
+
+def conv_bn_relu(
+    in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1
+) -> nn.Sequential:
+    """Convolution, batch norm, ReLU."""
+    return conv_bn(in_channels, out_channels, kernel, stride).append(nn.ReLU(inplace=True))
+
+
+def init_normal(model: nn.Module) -> None:
+    """Draw all convolution weights from N(0, 0.001); biases are 0, batch norms the identity."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, std=0.001)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and the identity (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = conv(channels, channels, 3)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = conv(channels, channels, 3)
+        self.bn2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn1(self.conv1(x)).relu_()
+        y = self.bn2(self.conv2(y))
+        return (y + x).relu_()
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 with the stride, 1x1 to four times the channels, and the identity."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        out_channels = self.expansion * channels
+        self.conv1 = conv(in_channels, channels, 1)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = conv(channels, channels, 3, stride)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = conv(channels, out_channels, 1)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        changes = stride != 1 or in_channels != out_channels
+        self.downsample = conv_bn(in_channels, out_channels, 1, stride) if changes else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn1(self.conv1(x)).relu_()
+        y = self.bn2(self.conv2(y)).relu_()
+        y = self.bn3(self.conv3(y))
+        return (y + (x if self.downsample is None else self.downsample(x))).relu_()
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Double the resolution by repeating cells."""
+    return F.interpolate(x, scale_factor=2)

@@ -1,0 +1,108 @@
+"""How a pose machine is fed, taught and read.
+
+CPM refines the belief about one image stage by stage; LPM holds one belief per frame and an
+initial one. Either way a network returns stages (B, S, C, H, W), and with T frames the last T
+stages are the final beliefs about frames 1..T; the stages before them are about the first frame.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ...geometry import codecs
+from ...geometry.skeletons import skeleton
+from .losses import heatmap_loss
+from .task import normalised
+
+
+class PoseMachineTask:
+    """Inputs, targets, loss and decoding of the pose-machine family; see `train.task.Task`.
+
+    Args:
+        model: a network of the registry (its `description` says what it eats).
+        sigma: of the target Gaussians, crop pixels.
+        centre_sigma: of the centre map, crop pixels.
+        reduction: "sum" (caffe: half the sum of squares per clip) or "mean".
+    """
+
+    def __init__(
+        self, model: nn.Module, sigma: float, centre_sigma: float, reduction: str = "sum"
+    ) -> None:
+        self.model = model
+        self.sigma = sigma
+        self.centre_sigma = centre_sigma
+        self.reduction = reduction
+        self.flip = skeleton(model.description.skeleton).flip
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """Run the network on uint8 crops.
+
+        Args:
+            images: (B, T, 3, h, w) uint8 RGB. An image network takes each frame by itself.
+
+        Returns:
+            (B, S, C, H, W) stages, or (B * T, S, C, H, W) of an image network.
+        """
+        frames = normalised(images, self.model)
+        if self.model.description.kind == "image":
+            frames = frames.flatten(0, 1)
+        centre = codecs.centre_map(tuple(images.shape[-2:]), self.centre_sigma, frames)
+        return self.model(frames, centre.expand(len(frames), -1, -1, -1))
+
+    def targets(
+        self,
+        keypoints: Tensor,
+        visible: Tensor,
+        image_size: tuple[int, int],
+        map_size: tuple[int, int],
+    ) -> tuple[Tensor, Tensor]:
+        """Perfect maps, and weights that leave out joints nobody has annotated.
+
+        Args:
+            keypoints: (B, T, K, 2) crop pixels.
+            visible: (B, T, K) bool.
+            image_size: (h, w) of the crop.
+            map_size: (H, W).
+
+        Returns:
+            (B, T, C, H, W) and (B, T, C), C with the background where the network has one.
+        """
+        maps = codecs.gaussian_maps(
+            keypoints, visible, image_size, map_size, self.sigma, self._half_pixel
+        )
+        if self.model.description.background:
+            maps = codecs.with_background(maps)
+            visible = torch.cat([visible, torch.ones_like(visible[..., :1])], -1)
+        return maps, visible.float()
+
+    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """The training loss: every stage is held against its frame's targets."""
+        size = tuple(batch["images"].shape[-2:])
+        cells = tuple(outputs.shape[-2:])
+        maps, weights = self.targets(batch["keypoints"], batch["visible"], size, cells)
+        if self.model.description.kind == "image":
+            maps, weights = maps.flatten(0, 1)[:, None], weights.flatten(0, 1)[:, None]
+        n_stages, n_frames = outputs.shape[1], maps.shape[1]
+        frame = [0] * (n_stages - n_frames) + list(range(n_frames))
+        return heatmap_loss(outputs.float(), maps[:, frame], weights[:, frame], self.reduction)
+
+    def heatmaps(self, images: Tensor) -> Tensor:
+        """The final belief about each frame, joints only: (B, T, K, H, W)."""
+        n_clips, n_frames = images.shape[:2]
+        stages = self.outputs(images)
+        if self.model.description.kind == "image":
+            final = stages[:, -1].unflatten(0, (n_clips, n_frames))
+        else:
+            final = stages[:, -n_frames:]
+        return final[:, :, :-1] if self.model.description.background else final
+
+    def flip_back(self, beliefs: Tensor) -> Tensor:
+        """Beliefs about mirrored crops, turned back and with sides swapped."""
+        return beliefs.flip(-1)[:, :, self.flip]
+
+    def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Keypoints (B, T, K, 2) in crop pixels and their scores (B, T, K)."""
+        return codecs.decode(beliefs, image_size, self._half_pixel)
+
+    @property
+    def _half_pixel(self) -> bool:
+        return self.model.description.half_pixel

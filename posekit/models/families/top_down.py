@@ -1,0 +1,84 @@
+"""How a top-down network is fed, taught and read.
+
+SimpleBaseline, HRNet, Hourglass and the lightweight networks see one person's crop and return one
+map per joint; Hourglass returns one set per stack in training. Still images are clips of one frame.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ...geometry import codecs
+from ...geometry.skeletons import Skeleton
+from .losses import joints_mse, ohkm
+from .task import normalised
+
+
+class TopDownTask:
+    """Inputs, targets, loss and decoding of the top-down family; see `train.task.Task`.
+
+    Args:
+        model: a network of the registry.
+        skeleton: the joints it predicts.
+        sigma: of the target Gaussians, heat-map cells.
+        loss: "mse", or "ohkm" for each person's 8 worst joints.
+        decoder: one of `codecs.DECODERS`.
+        shift: move the mirror image's maps by one cell, see `codecs.shift_right`.
+        reference_mode: the references' target where its patch is empty.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        skeleton: Skeleton,
+        sigma: float,
+        loss: str = "mse",
+        decoder: str = "quarter",
+        shift: bool = True,
+        reference_mode: bool = False,
+    ) -> None:
+        self.model = model
+        self.flip = skeleton.flip
+        self.sigma = sigma
+        self.criterion = {"mse": joints_mse, "ohkm": ohkm}[loss]
+        self.decoder = decoder
+        self.shift = shift
+        self.reference_mode = reference_mode
+
+    def outputs(self, images: Tensor) -> Tensor | list[Tensor]:
+        """Run the network on uint8 crops (B, 1, 3, h, w): maps (B, K, H, W), or one per stack."""
+        return self.model(normalised(images[:, 0], self.model))
+
+    def targets(
+        self,
+        keypoints: Tensor,
+        visible: Tensor,
+        image_size: tuple[int, int],
+        map_size: tuple[int, int],
+    ) -> tuple[Tensor, Tensor]:
+        """Perfect maps (B, 1, K, H, W), and weights (B, 1, K), 0 for joints that are not there."""
+        return codecs.rounded_gaussian_maps(
+            keypoints, visible, image_size, map_size, self.sigma, self.reference_mode
+        )
+
+    def loss(self, outputs: Tensor | list[Tensor], batch: dict[str, Tensor]) -> Tensor:
+        """The training loss, summed over the stacks where there are several."""
+        stacks = [outputs] if torch.is_tensor(outputs) else outputs
+        size, cells = tuple(batch["images"].shape[-2:]), tuple(stacks[0].shape[-2:])
+        maps, weights = self.targets(batch["keypoints"], batch["visible"], size, cells)
+        return sum(self.criterion(stack.float(), maps[:, 0], weights[:, 0]) for stack in stacks)
+
+    def heatmaps(self, images: Tensor) -> Tensor:
+        """The maps of the network in evaluation mode, (B, 1, K, H, W)."""
+        return self.outputs(images)[:, None]
+
+    def flip_back(self, beliefs: Tensor) -> Tensor:
+        """Maps of mirrored crops, turned back, with sides swapped and perhaps shifted."""
+        maps = beliefs.flip(-1)[:, :, self.flip]
+        return codecs.shift_right(maps) if self.shift else maps
+
+    def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Keypoints (B, 1, K, 2) in crop pixels and their scores (B, 1, K)."""
+        cells, scores = codecs.decode_cells(beliefs, self.decoder, self.sigma)
+        map_size = tuple(beliefs.shape[-2:])
+        half_pixel = self.model.description.half_pixel
+        return codecs.cells_to_pixels(cells, image_size, map_size, half_pixel), scores

@@ -1,0 +1,115 @@
+"""What leaving blocks out does to LSDNet: a section of its notebook."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..data.clips import loader
+from ..inference.evaluate import Predictions, predict, validation_score
+from ..models.lsdnet import StochasticBlock
+from ..reporting import figures
+from .training import Experiment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def survival(experiment: Experiment, draws: int = 1000) -> Any:
+    """A figure of each block's chance to be kept, and the share of training draws that kept it.
+
+    The blocks of the finest branch are shown; the others have the same chances.
+
+    Args:
+        experiment: after `build`.
+        draws: samples that each block draws for.
+    """
+    finest = [
+        block
+        for name, block in experiment.task.model.named_modules()
+        if isinstance(block, StochasticBlock) and ".branches.0." in name
+    ]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(experiment.recipe.seed)
+        drawn = [block.draw(torch.empty(draws, 1, 1, 1)).mean().item() for block in finest]
+    title = f"Stochastic depth of {experiment.recipe.network}: {draws:,} draws a block"
+    figure = figures.survival([block.survival for block in finest], drawn, title)
+    return experiment.run.figure(
+        "2-survival", figure, "Chance of each block to be kept, and draws."
+    )
+
+
+def dropping(experiment: Experiment, draws: int = 2) -> "pd.DataFrame":
+    """The trained network on the validation part, with three ways to test stochastic depth.
+
+    Args:
+        experiment: after `train`.
+        draws: how often to draw blocks at test time.
+
+    Returns:
+        For each way the score, and how far the joints lie from those of the expected network.
+    """
+    import pandas as pd
+
+    model, seed = experiment.task.model, experiment.recipe.seed
+    expected = _found(experiment)
+    ways = {"every block by its chance (as scored above)": expected}
+    with everything_kept(model):
+        ways["every block whole"] = _found(experiment)
+    for number in range(1, draws + 1):
+        with drawn_at_test(model), torch.random.fork_rng():
+            torch.manual_seed(seed + number)
+            ways[f"blocks drawn, as released, draw {number}"] = _found(experiment)
+    clips = experiment.val
+    base = clips.to_crop(expected.keypoints)
+    rows = []
+    for way, found in ways.items():
+        moved = np.linalg.norm(clips.to_crop(found.keypoints) - base, axis=-1)
+        score = validation_score(clips, found.keypoints)
+        rows.append({"when testing": way, "val score": score, "moved, crop px": moved.mean()})
+    table = pd.DataFrame(rows).round(2)
+    experiment.tables[f"Blocks left out, validation part of {experiment.run.label}"] = table
+    return table
+
+
+def _found(experiment: Experiment) -> Predictions:
+    recipe, machine = experiment.recipe, experiment.machine
+    pin = machine.device.type == "cuda"
+    batches = loader(experiment.val, recipe.batch_size, False, machine.workers, pin)
+    return predict(experiment.task, batches, machine, recipe.flip_test)
+
+
+def _blocks(model: nn.Module) -> list[StochasticBlock]:
+    return [module for module in model.modules() if isinstance(module, StochasticBlock)]
+
+
+@contextmanager
+def everything_kept(model: nn.Module) -> Iterator[None]:
+    """Let every stochastic block add all that it computes."""
+    chances = [(block, block.survival) for block in _blocks(model)]
+    try:
+        for block, _ in chances:
+            block.survival = 1.0
+        yield
+    finally:
+        for block, chance in chances:
+            block.survival = chance
+
+
+@contextmanager
+def drawn_at_test(model: nn.Module) -> Iterator[None]:
+    """Let stochastic blocks draw in evaluation too; their normalisation stays in evaluation."""
+
+    def draw(block: StochasticBlock, _: Any) -> None:
+        block.training = True  # the block's own flag, not its children's
+
+    blocks = _blocks(model)
+    with ExitStack() as hooks:
+        for block in blocks:
+            hooks.callback(block.register_forward_pre_hook(draw).remove)
+        yield
+    for block in blocks:
+        block.training = model.training

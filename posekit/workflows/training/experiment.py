@@ -1,0 +1,57 @@
+"""What the steps of a notebook share: one run of one paper."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...config.knobs import Recipe
+from ...config.recipes import Bound
+from ...data.clips import Clips
+from ...inference.evaluate import Predictions
+from ...models import Description
+from ...models.families.task import Task
+from ...reporting.run_folder import Run
+from ...train.trainer import Log, Machine
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Experiment:
+    """One run of one paper's notebook: what every later step needs from the earlier ones.
+
+    Attributes:
+        bound: the checked parameters.
+        run: the run folder.
+        machine: device, precision, loading processes.
+        root: the data root that is read.
+        train: training clips, augmented.
+        val: clips held out from training, for choosing the best epoch.
+        test: the clips that are scored.
+        task: the network with its targets, loss and decoding.
+        log: the training log.
+        network: the network's table as text.
+        predictions: of the scored clips.
+        tables: heading -> table, for the report.
+        about: what the network eats, where it is not one that the recipe names.
+    """
+
+    bound: Bound
+    run: Run
+    machine: Machine
+    root: Path | None = None
+    train: Clips | None = None
+    val: Clips | None = None
+    test: Clips | None = None
+    task: Task | None = None
+    log: Log | None = None
+    network: str = ""
+    predictions: Predictions | None = None
+    tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
+    about: Description | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The values of the parameters."""
+        return self.bound.recipe

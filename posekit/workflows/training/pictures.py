@@ -1,0 +1,179 @@
+"""Pictures of what goes in, what is taught and what comes out."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ...data.clips import Clips
+from ...models import cost
+from ...models.families.pose_machine import PoseMachineTask
+from ...reporting import figures
+from .building import batch_of, make_task, one_clip, shapes_only
+from .experiment import Experiment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def sample_grid(experiment: Experiment, clips: int = 6) -> Any:
+    """A figure of training clips as the network sees them, augmented, with their keypoints."""
+    source = experiment.train
+    chosen = np.linspace(0, len(source) - 1, clips).astype(int).tolist()
+    samples = [source[0, clip] for clip in chosen]
+    frames = min(source.rows.shape[1], 3)
+    cells = [(s["images"][t].transpose(1, 2, 0), s, t) for t in range(frames) for s in samples]
+    figure = figures.skeleton_grid(
+        [image for image, _, _ in cells],
+        [s["keypoints"][t] for _, s, t in cells],
+        [s["visible"][t] for _, s, t in cells],
+        source.skeleton,
+        f"Training clips, one a column: {experiment.run.label}",
+        columns=clips,
+    )
+    caption = "Training crops after augmentation with their annotated joints; frames go downwards."
+    return experiment.run.figure("1-samples", figure, caption)
+
+
+def codec_check(experiment: Experiment, clips: int = 4) -> Any:
+    """Draw targets of test clips and read them back: the best that any network can do.
+
+    Prints how far the joints read off perfect heat maps are from the truth; returns a figure.
+    """
+    source, recipe, size = experiment.test, experiment.recipe, experiment.test.image_size
+    if not source.visible.any():  # detections have no truth
+        source = experiment.val
+    ghost = shapes_only(recipe, source.skeleton)
+    task = make_task(recipe, ghost, source.skeleton)
+    cells = cost(ghost, *one_clip(ghost, source.image_size, source.rows.shape[1])).output[-2:]
+    chosen = np.unique(np.linspace(0, len(source) - 1, 64).astype(int))
+    batch = batch_of(source, chosen, experiment.machine)
+    keypoints, visible = batch["keypoints"][:, :1], batch["visible"][:, :1]
+    target, weights = task.targets(keypoints, visible, size, cells)
+    joints = target[:, :, : len(source.skeleton)]
+    found, _ = task.decode(joints, size)
+    inside = (joints.amax((-2, -1)) > 0) & (weights[:, :, : len(source.skeleton)] > 0)
+    error = (found - keypoints).norm(dim=-1)[visible & inside]
+    print(
+        f"targets read back: mean error {error.mean():.2f} px, worst {error.max():.2f} px, "
+        f"in crops of {size[0]} x {size[1]} px with cells of {size[0] / cells[0]:.3g} px"
+    )
+    images = batch["images"][:clips, 0].permute(0, 2, 3, 1).cpu().numpy()
+    figure = figures.heatmap_grid(
+        images,
+        target[:clips, 0].cpu().numpy(),
+        [f"clip {clip + 1}" for clip in range(len(images))],
+        [*source.skeleton.joints, "background"][: target.shape[2]],
+        f"What the network is taught: {experiment.run.label}",
+    )
+    return experiment.run.figure("2-targets", figure, "Target heat maps over their crops.")
+
+
+def error_gallery(experiment: Experiment, columns: int = 6) -> Any:
+    """A figure of the best, middling and worst test frames, prediction over dotted truth.
+
+    Detections have no truth: the surest, middling and least sure ones are shown.
+    """
+    clips, found = experiment.test, experiment.predictions
+    known = clips.visible.any()
+    if known:
+        distance = np.linalg.norm(found.keypoints - clips.keypoints, axis=-1)
+        share = distance / clips.sides[clips.clip_of_row, None]
+        seen = clips.visible.sum(1)
+        badness = np.where(clips.visible, share, 0).sum(1) / seen.clip(1)
+        order = np.flatnonzero(seen)[np.argsort(badness[seen > 0], kind="stable")]
+    else:
+        badness = -found.scores.mean(1)
+        order = np.argsort(badness, kind="stable")
+    middle = max(0, (len(order) - columns) // 2)
+    rows = np.r_[order[:columns], order[middle : middle + columns], order[-columns:]].tolist()
+    label = (lambda x: f"{100 * x:.1f} % of the crop") if known else (lambda x: f"score {-x:.2f}")
+    figure = figures.skeleton_grid(
+        [crop_of(clips, row) for row in rows],
+        clips.to_crop(found.keypoints)[rows],
+        clips.visible[rows],
+        clips.skeleton,
+        f"{'Best' if known else 'Surest'}, middling and worst frames: {experiment.run.label}",
+        columns=min(columns, len(order)),
+        labels=[label(badness[row]) for row in rows],
+        others=clips.to_crop(clips.keypoints)[rows],
+    )
+    caption = "Predictions (lines) over the annotation (dotted): best, middling and worst frames."
+    return experiment.run.figure("4-predictions", figure, caption)
+
+
+def prediction_picture(experiment: Experiment, rows: list[int]) -> "Figure":
+    """Test frames with the prediction (lines) over the annotation (dotted)."""
+    clips, found = experiment.test, experiment.predictions.keypoints
+    people = clips.people
+    figure = figures.skeleton_grid(
+        [crop_of(clips, row) for row in rows],
+        clips.to_crop(found)[rows],
+        clips.visible[rows],
+        clips.skeleton,
+        experiment.run.label,
+        columns=len(rows),
+        labels=[f"{people.sequence[row]:04d}, frame {people.frame[row]}" for row in rows],
+        others=clips.to_crop(clips.keypoints)[rows],
+    )
+    return figure
+
+
+def crop_of(clips: Clips, row: int) -> np.ndarray:
+    """The crop (h, w, 3) that a row is scored in."""
+    clip = clips.clip_of_row[row]
+    frame = np.flatnonzero(clips.scored[clip] & (clips.rows[clip] == row))[0]
+    return clips[0, int(clip)]["images"][frame].transpose(1, 2, 0)
+
+
+@torch.inference_mode()
+def heatmaps(experiment: Experiment, clip: int | None = None) -> Any:
+    """A figure of heat maps, one column a joint.
+
+    Rows are the stages of CPM about one image, the frames of a clip for LPM, and four people for a
+    top-down network.
+
+    Args:
+        experiment: after `train`.
+        clip: number of the test clip; the middle one by default.
+    """
+    clips, task = experiment.test, experiment.task
+    clip = len(clips) // 2 if clip is None else clip
+    task.model.eval()
+    pose_machine = isinstance(task, PoseMachineTask)
+    chosen = [clip] if pose_machine else np.linspace(0, len(clips) - 1, 4).astype(int)
+    images = batch_of(clips, chosen, experiment.machine)["images"]
+    maps = task.outputs(images).float().cpu().numpy()
+    frames = images.permute(0, 1, 3, 4, 2).cpu().numpy()
+    if not pose_machine:
+        shown, rows = frames[:, 0], [f"person {n + 1}" for n in range(len(maps))]
+    elif images.shape[1] == 1:
+        maps, shown = maps[0], [frames[0, 0]] * maps.shape[1]
+        rows = [f"stage {n + 1}" for n in range(len(maps))]
+    else:
+        maps, first = maps[0], ["initial"] * (maps.shape[1] - images.shape[1])
+        shown = [frames[0, 0]] * len(first) + list(frames[0])
+        rows = first + [f"frame {n + 1}" for n in range(images.shape[1])]
+    names = [*clips.skeleton.joints, "background"][: maps.shape[1]]
+    title = f"Heat maps of the {experiment.recipe.eval_split} split: {experiment.run.label}"
+    figure = figures.heatmap_grid(shown, maps, rows, names, title)
+    what = rows[-1].split()[0]
+    caption = f"Maps over the crop, one row a {what}, one column a joint."
+    return experiment.run.figure("5-heatmaps", figure, caption)
+
+
+def clip_gif(experiment: Experiment, longest: int = 24) -> Any:
+    """An animated picture of a test sequence with the predicted skeleton."""
+    clips, people = experiment.test, experiment.test.people
+    sequences, counts = np.unique(people.sequence, return_counts=True)
+    sequence = sequences[counts.argmax()]
+    rows = np.flatnonzero(people.sequence == sequence)[:longest]
+    sample = "generated sample, " if experiment.run.is_sample else ""
+    data = figures.skeleton_gif(
+        [people.read(row) for row in rows.tolist()],
+        experiment.predictions.keypoints[rows],
+        clips.skeleton,
+        f"{sample}{people.dataset} {sequence:04d}: predicted",
+    )
+    caption = f"Test sequence {sequence:04d} of {experiment.run.label}, predicted frame by frame."
+    return experiment.run.picture("6-clip.gif", data, caption)

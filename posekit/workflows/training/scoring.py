@@ -1,0 +1,96 @@
+"""Evaluate and finish: scores beside the mean pose and published ones, and the report."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...config.knobs import Recipe
+from ...config.recipes import published
+from ...data.clips import loader
+from ...inference.evaluate import Predictions, mean_pose, mobilepose_score, official_score, predict
+from ...reporting.pages import build_index, headline, shown, write_report
+from ...reporting.tables import comparison
+from ...train.progress import bar
+from .experiment import Experiment
+from .opening import notebook_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def evaluate(experiment: Experiment) -> "pd.DataFrame":
+    """Score the test split under the official protocol, beside mean pose and published scores."""
+    recipe, run, machine = experiment.recipe, experiment.run, experiment.machine
+    batches = loader(
+        experiment.test, recipe.batch_size, False, machine.workers, machine.device.type == "cuda"
+    )
+    experiment.predictions = predict(
+        experiment.task, batches, machine, recipe.flip_test, recipe.test_scales, bar
+    )
+    if bias := getattr(recipe, "test_bias", 0.0):
+        found = experiment.predictions
+        experiment.predictions = replace(found, keypoints=found.keypoints - bias)
+    soft = getattr(recipe, "soft_nms", False)
+    score = official_score(experiment.test, experiment.predictions, experiment.root, soft)
+    never_looks = _as_predictions(mean_pose(experiment.train, experiment.test))
+    baseline = official_score(experiment.test, never_looks, experiment.root, soft)
+    known = _published(recipe)
+    table = comparison(score, baseline, known, run.label, run.is_sample)
+    flips = "with" if recipe.flip_test else "without"
+    moved = f"{bias:g} px taken off every prediction, " if bias else ""
+    protocol = (
+        f"{score.protocol}; {recipe.eval_split} split, {moved}{flips} flip test, "
+        f"{len(recipe.test_scales)} test scale{'s' * (len(recipe.test_scales) > 1)}"
+    )
+    run.table(table)
+    run.update(
+        protocol=f"{protocol}; generated sample data" if run.is_sample else protocol,
+        metric=score.metric,
+        split=recipe.eval_split,
+        metrics=score.values,
+        baseline={"mean_pose": baseline.mean},
+        published={
+            p["method"]: p[score.headline.lower()] for p in known if p["metric"] == score.metric
+        },
+        n_samples=score.n_people,
+    )
+    experiment.tables[f"{score.metric}, {run.label}"] = table
+    return table
+
+
+def _published(recipe: Recipe) -> list[dict[str, Any]]:
+    """Published scores to stand beside the run's: they are of the test split."""
+    return published(recipe.paper, recipe.dataset) if recipe.eval_split == "test" else []
+
+
+def _as_predictions(keypoints: np.ndarray) -> Predictions:
+    return Predictions(keypoints, np.ones(keypoints.shape[:2]))
+
+
+def evaluate_leniently(experiment: Experiment) -> "pd.DataFrame":
+    """The same predictions under MobilePose-master's own metric, beside its published table."""
+    recipe, test, run = experiment.recipe, experiment.test, experiment.run
+    score = mobilepose_score(test, experiment.predictions.keypoints)
+    baseline = mobilepose_score(test, mean_pose(experiment.train, test))
+    known = _published(recipe)
+    table = comparison(score, baseline, known, run.label, run.is_sample)
+    experiment.tables[f"{score.metric} (lenient), {run.label}"] = table
+    return table
+
+
+def finish(experiment: Experiment) -> str:
+    """Write the report, mark the run finished and rebuild the index.
+
+    Returns:
+        Where things are and the result in one line.
+    """
+    run, record = experiment.run, experiment.run.record
+    record["status"] = "finished"
+    path = write_report(run, experiment.tables, experiment.network, notebook_cells())
+    run.end("finished")
+    index = build_index()
+    return (
+        f"{record['model']} on {run.label}: {shown(headline(record))} {record['metric']} "
+        f"(mean pose {shown(record['baseline']['mean_pose'])})\nreport {path}\nindex  {index}"
+    )

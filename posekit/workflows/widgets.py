@@ -1,0 +1,89 @@
+"""Widgets for a live JupyterLab; headless runs get a picture instead."""
+
+from typing import Any
+
+import numpy as np
+
+from ..reporting.run_folder import png
+from .occlusion_study import EFFECTS, PARTS, Study, glimpse
+from .training import Experiment, prediction_picture
+
+
+def browse(experiment: Experiment) -> Any:
+    """Look through the scored frames: prediction over truth, and the heat map of one joint.
+
+    With the parameter `interactive` a slider and a joint menu; otherwise a strip of four frames.
+
+    Args:
+        experiment: after `evaluate`.
+    """
+    count = len(experiment.test.people)
+    if not experiment.recipe.interactive:
+        rows = np.linspace(0, count - 1, 4).astype(int).tolist()
+        return experiment.run.picture(
+            "7-browse.png",
+            png(prediction_picture(experiment, rows)),
+            "Test frames: prediction (lines) over annotation (dotted).",
+        )
+    import ipywidgets
+
+    slider = ipywidgets.IntSlider(0, 0, count - 1, description="frame")
+    picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+
+    def show(_: Any = None) -> None:
+        picture.value = png(prediction_picture(experiment, [slider.value]))
+
+    slider.observe(show, "value")
+    show()
+    # A box stretches what it holds to its own width unless told otherwise.
+    return ipywidgets.VBox([slider, picture], layout={"align_items": "flex-start"})
+
+
+def cover_by_hand(study: Study) -> Any:
+    """Cover a person and watch heat maps and skeleton change.
+
+    With the parameter `interactive`: choose a network, a person, and a part, a joint or a disc that
+    sliders move and resize. Otherwise a strip: one person with nothing, a disc and a part covered.
+
+    Args:
+        study: after `start`.
+    """
+    if not study.recipe.interactive:
+        wishes = [("nothing", 1.0), ("disc", 1.0), ("disc", 2.0), ("left_arm", 1.0)]
+        shown = [glimpse(study, target=t, size=s, effect="black") for t, s in wishes]
+        return study.run.picture(
+            "5-by-hand.png", _beside(shown), "One person, covered by hand; lines are predictions."
+        )
+    import ipywidgets as w
+
+    joints = [f"joint {joint}" for joint in study.people.skeleton.joints]
+    names = list(zip(study.names, range(len(study.names)), strict=True))
+    controls = {
+        "network": w.Dropdown(options=names, description="network"),
+        "row": w.IntSlider(0, 0, len(study.people) - 1, description="person"),
+        "target": w.Dropdown(options=["disc", "nothing", *PARTS, *joints], description="cover"),
+        "effect": w.Dropdown(options=EFFECTS, description="with"),
+        "size": w.FloatSlider(1.0, min=0.2, max=4.0, step=0.1, description="size"),
+        "x": w.FloatSlider(0.5, min=0, max=1, step=0.02, description="disc x"),
+        "y": w.FloatSlider(0.3, min=0, max=1, step=0.02, description="disc y"),
+    }
+    picture = w.Image(format="png", layout={"max_width": "100%"})
+
+    def show(_: Any = None) -> None:
+        values = {name: control.value for name, control in controls.items()}
+        place = values.pop("x"), values.pop("y")
+        picture.value = glimpse(study, place=place, **values)
+
+    for control in controls.values():
+        control.observe(show, "value")
+    show()
+    layout = {"align_items": "flex-start"}
+    return w.HBox([w.VBox(list(controls.values())), picture], layout=layout)
+
+
+def _beside(pictures: list[bytes]) -> bytes:
+    """PNG pictures of one height beside each other."""
+    import cv2
+
+    images = [cv2.imdecode(np.frombuffer(p, np.uint8), cv2.IMREAD_COLOR) for p in pictures]
+    return cv2.imencode(".png", cv2.hconcat(images))[1].tobytes()

@@ -1,0 +1,85 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posekit.errors import PosekitError
+from posekit.geometry.skeletons import LSP, MPII, PENN_ACTION
+from posekit.metrics import pck
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "pose_machines"
+
+
+def golden(name):
+    return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("frames", ["video", "image"])
+@pytest.mark.parametrize("threshold", [0.2, 0.1])
+def test_mobilepose_pck(frames, threshold):
+    data = golden("decode_pck")
+    predicted, truth = (np.array(data[f"decoded_{k}_xy"])[..., :14, :] for k in ("pred", "target"))
+    visible = np.array(data[f"vis_{frames}"]) != 0
+    visible = np.broadcast_to(visible.reshape(2, -1, 14), (2, 2, 14))
+    score = pck.mobilepose_pck(
+        predicted.reshape(4, 14, 2), truth.reshape(4, 14, 2), visible.reshape(4, 14), threshold
+    )
+    expected = data["results"][f"{frames}_visibility_r{threshold}"]
+    assert score.mean == pytest.approx(100 * expected["total"], abs=1e-5)
+
+
+@pytest.mark.parametrize("order", ["literal", "corrected"])
+def test_penn_test(order):
+    data = golden("penn_eval")
+    truth, predicted = (np.array(data[k])[:, :14, ::-1] for k in ("gt", "pred"))
+    box = np.array(data["box"])
+    side = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
+    joints = {
+        "literal": pck.PENN_TEST_ORDER_AS_PRINTED,
+        "corrected": pck.PENN_TEST_ORDER,
+    }[order]
+    score = pck.penn_test(predicted, truth, np.array(data["vis"]) == 1, side, joints)
+    assert score.mean == pytest.approx(100 * data[order]["overall"], abs=1e-5)
+    head = 100 * data[order]["pck"][0]
+    knees = 100 * np.mean(data[order]["pck"][9:11])
+    assert score.per_joint["Head"] == pytest.approx(head, abs=1e-5)
+    assert score.per_joint["Knee"] == pytest.approx(knees, abs=1e-5)
+
+
+def test_lsp_by_hand():
+    """Torso 100 px: 20 px off counts, 20.1 px does not; occluded joints count."""
+    truth = np.zeros((1, 14, 2))
+    predicted = truth.copy()
+    predicted[0, LSP.index("left_knee"), 0] = 20.0
+    predicted[0, LSP.index("right_knee"), 0] = 20.1
+    predicted[0, LSP.index("neck"), 1] = 50
+    visible = np.ones((1, 14), bool)
+    score = pck.pck_score("LSP", predicted, truth, visible, np.array([100.0]))
+    assert score.per_joint["Knee"] == 50 and score.per_joint["Head"] == 50
+    assert score.mean == pytest.approx(100 * 12 / 14)
+    assert list(score.table().columns) == [*LSP.groups, "Mean", "metric"]
+
+
+def test_mpii_ignores_pelvis_and_thorax_and_counts_annotated_joints():
+    truth = np.zeros((2, 16, 2))
+    predicted = truth.copy()
+    predicted[:, MPII.index("pelvis", "thorax")] = np.nan
+    predicted[0, MPII.index("head_top")] = 11.0
+    visible = np.ones((2, 16), bool)
+    visible[1, MPII.index("left_ankle", "right_ankle")] = False
+    score = pck.pck_score("MPII", predicted, truth, visible, np.array([20.0, 20.0]))
+    assert score.per_joint["Head"] == 50 and score.per_joint["Ankle"] == 100
+    assert score.mean == pytest.approx(100 * 25 / 26)
+
+
+def test_nan_predictions_are_wrong_and_bad_input_is_refused():
+    truth = np.zeros((1, 13, 2))
+    visible = np.ones((1, 13), bool)
+    score = pck.pck_score("PennAction", truth * np.nan, truth, visible, np.array([50.0]))
+    assert score.mean == 0
+    with pytest.raises(PosekitError, match="joints in the order"):
+        pck.pck_score("PennAction", np.zeros((1, 14, 2)), truth, visible, np.array([50.0]))
+    with pytest.raises(PosekitError, match="reference length"):
+        pck.pck_score("PennAction", truth, truth, visible, np.array([np.nan]))
+    assert len(PENN_ACTION) == 13

@@ -1,0 +1,79 @@
+"""The steps of notebooks/convert_weights.ipynb, on files of every origin."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from posekit.errors import PosekitError
+from posekit.models import create_model
+from posekit.weights import load_weights, read_metadata, save_weights
+from posekit.workflows import conversion
+from posekit.workflows.conversion import Wishes
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "convert_weights.ipynb"
+
+
+def defaults() -> dict:
+    """The parameters cell as a kernel runs it."""
+    book = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    source = next("".join(c["source"]) for c in book["cells"] if c["cell_type"] == "code")
+    assert all(field.description in source for field in Wishes.model_fields.values())
+    return {n.target.id: ast.literal_eval(n.value) for n in ast.parse(source).body}
+
+
+def run(**wishes) -> tuple[conversion.Conversion, list[str]]:
+    job = conversion.start(defaults() | wishes)
+    steps = (conversion.load, conversion.save, conversion.export, conversion.finish)
+    return job, [job.text(), *(step(job) for step in steps)]
+
+
+def test_parameters_cell_declares_the_wishes():
+    assert defaults() == Wishes().model_dump()
+
+
+def test_a_checkpoint_becomes_a_file_that_says_what_it_is(tmp_path):
+    theirs = create_model("lpn_50", 16, width=0.125, attention="se")
+    state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "theirs.pth.tar")
+    first = {"weights": str(tmp_path / "theirs.pth.tar"), "network": "lpn_50", "skeleton": "mpii"}
+    first |= {"width": 0.125, "attention": "se", "onnx": False, "folder": str(tmp_path / "out")}
+    job, said = run(**first)
+    assert "ignored    epoch" in said[1] and "every number equal" in said[2]
+    path = tmp_path / "out" / "weights.safetensors"
+    noted = read_metadata(path)
+    assert (noted["model"], noted["attention"], noted["skeleton"]) == ("lpn_50", "se", "mpii")
+    again, said = run(weights=str(path), folder=str(tmp_path / "again"), image_size=[64, 64])
+    assert again.wishes.width == 0.125 and again.options["attention"] == "se"
+    assert again.exported.difference <= 1e-4 and "lpn_50.onnx" in said[3]
+    copy = create_model("lpn_50", 16, width=0.125, attention="se")
+    load_weights(copy, tmp_path / "again")
+    own = theirs.state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in copy.state_dict().items())
+    with pytest.raises(PosekitError, match="choose another folder"):
+        run(weights=str(path), folder=str(tmp_path / "again"))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"network": "hrnet_w32"}, "weights: set it"),
+        ({"weights": "absent.pth"}, "no such file or run folder"),
+        ({"weights": "~nosuchuser/absent.pth"}, "no such file or run folder"),
+        ({"weights": "cut.pth"}, "network: set it, no file says.*\n.*cut.pth: does not load"),
+        ({"weights": "a.pth", "network": "hrnet_w23"}, "did you mean hrnet_w"),
+        ({"weights": "a.pth", "network": "cpm", "skeleton": "coco"}, "cpm has pose_machine"),
+        ({"weights": "a.pth", "network": "hrnet_w32", "skeleton": "body"}, "choose one of coco"),
+        ({"weights": "odd.safetensors"}, "width='wide'"),
+        ({"wieghts": "a.pth"}, "did you mean weights"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(wishes, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"other": torch.zeros(1)}, "a.pth")
+    Path("cut.pth").write_bytes(b"PK")
+    save_weights(create_model("hourglass_1", width=0.1), "odd.safetensors", {"width": "wide"})
+    with pytest.raises(PosekitError, match=message):
+        conversion.start(defaults() | wishes)
