@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from ..config.machine import Machine
 from ..data import Annotations, coco, lsp, mpii, penn_action
 from ..data.clips import Clips
 from ..errors import PosekitError
@@ -21,7 +22,6 @@ from ..metrics import oks, pck
 from ..metrics.coco_ap import coco_keypoint_ap, results_from_arrays
 from ..metrics.pck import Score
 from ..models.families.task import Task
-from ..train.trainer import Machine
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,8 @@
 
 import contextlib
 import json
-import os
-import resource
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..config.knobs import Recipe
+from ..config.machine import Machine
 from ..errors import PosekitError
 from ..models.families.task import Task
 from . import distributed
@@ -23,38 +20,6 @@ from .checkpoints import Checkpoints
 from .optimiser import lr_factor, make_optimiser, set_lr
 
 _CHECK_EVERY = 50  # iterations between two looks at the loss, each of which waits for the device
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and how the network computes.
-
-    Attributes:
-        device: of the network.
-        dtype: autocast type, float32 for none.
-        workers: loading processes.
-    """
-
-    device: torch.device
-    dtype: torch.dtype
-    workers: int
-
-    def autocast(self) -> contextlib.AbstractContextManager:
-        """The precision context of a forward pass."""
-        if self.dtype is torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, self.dtype)
-
-    def put(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Move a batch to the device."""
-        return {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
-
-    def memory_mb(self) -> float:
-        """Peak memory: of the GPU where there is one, else of this process."""
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device) / 2**20
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 class Log:
@@ -185,40 +150,3 @@ def _check_finite(loss: Tensor, epoch: int, iteration: int) -> None:
             f"the loss is no longer a number (epoch {epoch}, iteration {iteration + 1}): lower "
             "lr, set clip_grad, or use precision=fp32; the last whole epoch is kept"
         )
-
-
-def choose_machine(recipe: Recipe) -> Machine:
-    """Choose device, precision and loading processes for what the recipe leaves to us.
-
-    A GPU is used when there is one, with bfloat16 where it is fast (float16 on older ones); a CPU
-    computes in float32. One loading process fewer than there are cores, none on two cores.
-
-    Raises:
-        PosekitError: the wanted device is not there.
-    """
-    name = recipe.device
-    if name == "auto":
-        mps = torch.backends.mps.is_available()
-        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise PosekitError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}): set device to "
-            "auto, cpu or cuda"
-        ) from error
-    precision = recipe.precision
-    if precision == "auto" and device.type == "cuda":
-        precision = "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
-    types = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    workers = recipe.workers
-    if workers < 0:
-        cores = available_cores()
-        workers = 0 if cores <= 2 else min(8, cores - 1)
-    return Machine(device, types.get(precision, torch.float32), workers)
-
-
-def available_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

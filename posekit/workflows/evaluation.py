@@ -16,6 +16,7 @@ from torch import nn
 
 from .. import data
 from ..config.knobs import NETWORK_OPTIONS, EvaluateRecipe, PoseMachineRecipe, Recipe, TopDownRecipe
+from ..config.machine import choose_machine
 from ..config.parameters import check, problems
 from ..config.recipes import Bound, resolve_source
 from ..errors import PosekitError
@@ -24,7 +25,6 @@ from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton, convert
 from ..inference.stored_settings import noted_skeleton, told_recipe, trained_run
 from ..models import Description, cost, describe, list_models
-from ..train.trainer import choose_machine
 from ..weights import RUN_WEIGHTS, load_weights
 from ..weights.onnx_in import OnnxNetwork, load_onnx
 from .training import (

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from posekit import data
+from posekit.config.machine import choose_machine
 from posekit.config.recipes import bind
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
@@ -20,7 +21,6 @@ from posekit.inference.evaluate import (
 )
 from posekit.models import create_model
 from posekit.models.families.pose_machine import PoseMachineTask
-from posekit.train.trainer import choose_machine
 
 
 @pytest.fixture(scope="module", params=["LSP", "MPII", "PennAction"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from posekit import data
+from posekit.config.machine import choose_machine
 from posekit.config.recipes import bind
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing, UniformAugmentation
@@ -16,7 +17,7 @@ from posekit.models import create_model
 from posekit.models.families.pose_machine import PoseMachineTask
 from posekit.train.checkpoints import Checkpoints
 from posekit.train.optimiser import lr_factor, make_optimiser
-from posekit.train.trainer import Log, choose_machine, fit
+from posekit.train.trainer import Log, fit
 
 TIMES = {"seconds", "clips_per_second", "memory_mb"}
 

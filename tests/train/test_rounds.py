@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from posekit import data
+from posekit.config.machine import choose_machine
 from posekit.config.recipes import bind
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing, TopDownAugmentation
@@ -11,7 +12,7 @@ from posekit.data.sample import ensure_sample
 from posekit.models import create_model
 from posekit.models.families.top_down import TopDownTask
 from posekit.train.rounds import fit_rounds
-from posekit.train.trainer import Log, choose_machine
+from posekit.train.trainer import Log
 
 TIMES = {"seconds", "clips_per_second", "memory_mb"}
 SCORES = [10.0, 30.0, 40.0, 20.0]  # of the epochs: the best of round 1 is its last, of 2 its first

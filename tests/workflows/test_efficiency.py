@@ -8,12 +8,12 @@ import torch
 import yaml
 from torch import nn
 
+from posekit.config.machine import choose_machine
 from posekit.config.recipes import bind
 from posekit.geometry.skeletons import COCO, MPII
 from posekit.models import cost
 from posekit.reporting import figures
 from posekit.reporting.run_folder import Run
-from posekit.train.trainer import choose_machine
 from posekit.workflows import efficiency
 from posekit.workflows.efficiency import (
     compare_runs,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import data
+from ...config.machine import choose_machine
 from ...config.parameters import check
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
@@ -24,7 +25,6 @@ from ...inference.people import Boxes, GivenBoxes, People, choose_boxes
 from ...inference.video import Few, Footage, Frame, Mp4, open_footage, progress
 from ...inference.video_estimator import VideoEstimator
 from ...reporting import run_folder
-from ...train.trainer import choose_machine
 from ...weights import RUN_WEIGHTS
 from .show import (
     LARGEST_PANEL,

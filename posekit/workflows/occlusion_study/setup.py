@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ... import data
 from ...config.knobs import Count, Pixels, Positive, Precision, Source
+from ...config.machine import Machine, choose_machine
 from ...config.parameters import Parameters, check
 from ...config.recipes import Bound, resolve_source
 from ...data import Annotations
@@ -24,7 +25,6 @@ from ...inference.estimator import Estimator
 from ...inference.open_network import Wanted, open_estimator, untrained
 from ...metrics import pck
 from ...reporting.run_folder import Run, all_runs, read_record
-from ...train.trainer import Machine, choose_machine
 from ...weights import RUN_WEIGHTS
 from ..training import drop_of, open_run
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ...config.knobs import PoseMachineRecipe, Recipe, TopDownRecipe
+from ...config.machine import Machine
 from ...config.recipes import RECIPES, read_recipe
 from ...data.clips import Clips
 from ...errors import PosekitError
@@ -19,7 +20,6 @@ from ...models import cost, create_model, describe, module_of
 from ...models.families.pose_machine import PoseMachineTask
 from ...models.families.task import Task
 from ...models.families.top_down import TopDownTask
-from ...train.trainer import Machine
 from ...weights import load_weights
 from ...weights.imagenet import init_backbone
 from .experiment import Experiment

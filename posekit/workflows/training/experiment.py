@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...config.knobs import Recipe
+from ...config.machine import Machine
 from ...config.recipes import Bound
 from ...data.clips import Clips
 from ...inference.evaluate import Predictions
 from ...models import Description
 from ...models.families.task import Task
 from ...reporting.run_folder import Run
-from ...train.trainer import Log, Machine
+from ...train.trainer import Log
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,11 +7,11 @@ from typing import Any
 
 from ... import data
 from ...config.knobs import PoseMachineRecipe
+from ...config.machine import choose_machine
 from ...config.recipes import Bound, bind
 from ...errors import PosekitError
 from ...models import describe, list_models
 from ...reporting.run_folder import Run
-from ...train.trainer import choose_machine
 from .building import try_shapes
 from .experiment import Experiment
 
