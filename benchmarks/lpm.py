@@ -45,7 +45,7 @@ def main() -> float:
     """Print one line and return the ratio of CPU times, plain over ours (best of all rounds)."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    model = create_model("lpm", width=0.5, init="he").eval()
+    model = create_model("lpm", width=0.5, weight_init="he").eval()
     frames = torch.rand(1, FRAMES, 3, SIZE, SIZE) - 0.5
     centre = torch.rand(1, 1, SIZE, SIZE)
     ways = {"plain": plain, "ours": LPM.forward}

@@ -7,7 +7,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-from .config.recipes import bind
+from .config.resolve import resolve
 from .errors import PosekitError
 from .files.places import DATASETS, data_root, find_data, project_root
 from .files.writing import write_bytes, write_text
@@ -74,7 +74,7 @@ def run_notebook(
         papers = sorted(p.stem.removeprefix("train_") for p in source.parent.glob("train_*.ipynb"))
         raise PosekitError(f"no notebook of {paper!r}: there are {', '.join(papers) or 'none'}")
     parameters = {"dataset": dataset, **parameters}
-    bind(paper, dict(parameters))
+    resolve(paper, dict(parameters))
 
     import papermill
 

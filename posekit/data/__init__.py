@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import PosekitError
 from ..files import places
+from ..files.places import dataset_name
 from ..files.words import some
 from ..geometry.skeletons import COCO, LSP, MPII, PENN_ACTION, Skeleton
 from . import coco, lsp, mpii, penn_action
@@ -22,6 +23,7 @@ __all__ = [
     "ImageSource",
     "check",
     "dataset",
+    "dataset_name",
     "find",
     "load",
 ]

@@ -1,185 +1,304 @@
-"""Any network as an `Estimator`: run folders, weight files, names, ONNX files."""
+"""Any network by whatever the reader has: run folders, weight files, names, ONNX files."""
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torch import nn
 
-from ..config.knobs import Pixels, Recipe
-from ..data.framing import Framing
+from ..config.families import TestingSettings
+from ..config.knobs import Pixels
+from ..data import DATASETS
 from ..errors import PosekitError
+from ..files.places import project_root
 from ..files.words import near
-from ..geometry.skeletons import MPII, SKELETONS, Skeleton, skeleton
-from ..models import describe, list_models
-from ..models.families.pose_machine import PoseMachineTask
-from ..models.families.top_down import TopDownTask
-from ..weights import load_weights
+from ..geometry.skeletons import SKELETONS, Skeleton, skeleton
+from ..models import Description, describe, list_models
+from ..weights import RUN_WEIGHTS, load_weights
 from ..weights.onnx_in import load_onnx
-from ..workflows import training as experiment
 from .estimator import Estimator
-from .stored_settings import noted, noted_skeleton, tensors_of, told_recipe, trained_run
+from .stored_settings import (
+    file_settings,
+    noted_metadata,
+    noted_skeleton,
+    run_settings,
+    tensors_of,
+    tested,
+    usual_settings,
+)
 
 _GUESSES = ("coco", "mpii", "lsp", "penn_action")  # skeletons of files that do not say theirs
 _CROP = TypeAdapter(tuple[Pixels, Pixels])
-_SMALL = {"width": 0.125, "image_size": (64, 64), "weight_init": "he"}  # of untrained networks
+_LIKE = {"pose_machine": "cpm", "top_down": "pose_resnet_50"}  # whose recipe tests an ONNX file
+_UNTRAINED = {"width": 0.125, "image_size": (64, 64), "weight_init": "he"}
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a notebook says about a network beside its name; None leaves it to the file.
+class Found:
+    """A network that has been found and not yet been built.
 
     Attributes:
-        skeleton: name of its joints.
-        image_size: (h, w) of the crop.
-        flip_test: average with the mirror image.
-        device: where to compute.
-
-    Raises:
-        PosekitError: image_size is no size of a crop.
+        name: for tables, titles and files.
+        story: what it is and where its weights come from, one sentence.
+        trained: False for random weights, whose poses mean nothing.
+        about: what it eats and returns.
+        joints: its skeleton, None where nothing says it: then it has the data set's.
+        settings: how it is tested.
+        origin: where the settings come from.
+        build: makes it for settings and joints, with its weights.
     """
 
-    skeleton: str | None
-    image_size: tuple[int, int] | None
-    flip_test: bool
-    device: torch.device
-
-    def __post_init__(self) -> None:
-        """Refuse an impossible crop before anything is opened."""
-        if self.image_size is None:
-            return
-        try:
-            _CROP.validate_python(self.image_size, strict=True)
-        except ValidationError as error:
-            raise PosekitError(
-                f"image_size={self.image_size!r}: must be (h, w), whole pixels from 16"
-            ) from error
+    name: str
+    story: str
+    trained: bool
+    about: Description
+    joints: Skeleton | None
+    settings: TestingSettings
+    origin: str
+    build: Callable[[TestingSettings, Skeleton], nn.Module]
 
 
-def open_estimator(source: str, wanted: Wanted) -> Estimator:
-    """Open a network by whatever the reader has.
+def find_network(
+    source: str,
+    dataset: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    onnx: Mapping[str, Any] | None = None,
+) -> Found:
+    """Find a network by whatever the reader has.
 
     Args:
         source: a run folder, an ONNX file, weights of posekit's own (.safetensors), `NAME@FILE` for
-            the weights of others, or the name of a network alone, untrained.
-        wanted: what the reader knows better.
+            the weights of others, or the name of a network alone, untrained. Paths are looked for
+            below the current folder, then below the project.
+        dataset: whose recipe says how a network without settings of its own is tested.
+        changes: options of the network that the reader knows better than the file.
+        onnx: what the reader knows better about an ONNX file, see `load_onnx`.
 
     Raises:
         PosekitError: there is no such thing, or it does not fit.
     """
-    source, path = source.strip(), Path(os.path.expanduser(source.strip()))
-    name, at, file = source.partition("@")
-    if source in list_models():
-        return untrained(source, wanted)
-    if at and name in list_models():
-        return _of_file(name, Path(os.path.expanduser(file)), wanted)
-    if path.is_dir():
-        return _of_run(path, wanted)
-    if not path.is_file():
-        raise PosekitError(
-            f"network={source!r}: no such run folder, file or network"
-            f"{near(source, list_models()) or '; networks are ' + ', '.join(list_models())}"
-        )
+    source = source.strip()
+    name, at, file = source.rpartition("@")
+    path = _place(file)
+    if at and _is_network(name):
+        if not path.exists():
+            raise PosekitError(f"weights={path}: there is no such file or run folder")
+        path = path / RUN_WEIGHTS if path.is_dir() else path
+        return _of_file(name, path, dataset, changes)
+    if _is_network(source):
+        return _untrained(source, dataset, changes)
+    path = _place(source)
     if path.suffix.lower() == ".onnx":
-        return _of_onnx(path, wanted)
-    if (name := noted(path).get("model")) in list_models():
-        return _of_file(name, path, wanted)
+        return _of_onnx(path, dataset, onnx or {})
+    if path.is_dir():
+        return _of_run(path)
+    if not path.is_file():
+        hint = near(source, list_models()) or f"; networks are {', '.join(list_models())}"
+        raise PosekitError(f"network={source!r}: no such run folder, file or network{hint}")
+    if (noted := noted_metadata(path).get("model")) in list_models():
+        return _of_file(noted, path, dataset, changes)
     raise PosekitError(
         f"{path} does not say which network it holds: write NAME@{path.name} with a name of "
         "posekit.list_models(), such as hrnet_w32@FILE"
     )
 
 
-def untrained(name: str, wanted: Wanted) -> Estimator:
-    """A network with random weights, small, to see the machinery move."""
-    small = {**_SMALL, "image_size": wanted.image_size or _SMALL["image_size"]}
-    recipe = experiment.recipe_of_network(name, changes=small)
-    about = f"{name} untrained: random weights at an eighth of its width, its poses mean nothing"
+def open_estimator(
+    source: str,
+    device: torch.device,
+    joints: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    flip_test: bool = False,
+) -> Estimator:
+    """Open a network, ready to estimate poses.
+
+    Args:
+        source: see `find_network`.
+        device: where to compute.
+        joints: name of its skeleton, for files that do not say theirs.
+        image_size: (h, w) of the crop; None as it was trained.
+        flip_test: average with the mirror image.
+
+    Raises:
+        PosekitError: there is no such thing, or it does not fit.
+    """
+    found = find_network(source, onnx={"skeleton": joints})
+    own = found.joints or skeleton(joints or "coco")
+    settings = found.settings
+    if image_size:
+        settings = settings.model_copy(update={"image_size": checked_crop(image_size)})
+        if found.about.name in list_models():
+            settings.check_shapes(own)
     torch.manual_seed(0)
-    joints = _joints(name, wanted)
-    return _estimator(name, about, False, recipe, joints, wanted)
+    model = found.build(settings, own).eval().to(device)
+    if model.description.num_keypoints != len(own):
+        raise PosekitError(
+            f"{source} has {model.description.num_keypoints} maps, the skeleton {own.name} "
+            f"{len(own)} joints: set skeleton to one of {', '.join(SKELETONS)}"
+        )
+    return Estimator(
+        name=found.name,
+        about=found.story,
+        trained=found.trained,
+        task=settings.task(model, own),
+        skeleton=own,
+        framing=settings.framing(),
+        device=device,
+        flip_test=flip_test,
+    )
 
 
-def _of_run(folder: Path, wanted: Wanted) -> Estimator:
-    record, recipe, file = trained_run(folder)
-    stored = noted_skeleton(file)
-    joints = skeleton(stored or _joints(recipe.network, wanted).name)
-    data = "the generated sample of " if record.get("source") == "sample" else ""
-    about = f"{recipe.network} of run {folder.name}, trained on {data}{record.get('dataset')}"
-    name = recipe.network
-    if recipe.covering:
-        name, about = f"{name} ({recipe.covering})", f"{about}, crops covered by {recipe.covering}"
-    return _estimator(name, about, True, recipe, joints, wanted, file)
+def checked_crop(image_size: tuple[int, int]) -> tuple[int, int]:
+    """The size (h, w) of a crop.
+
+    Raises:
+        PosekitError: it is none.
+    """
+    try:
+        return _CROP.validate_python(image_size, strict=True)
+    except ValidationError as error:
+        raise PosekitError(
+            f"image_size={image_size!r}: must be (h, w), whole pixels from 16"
+        ) from error
 
 
-def _of_file(name: str, path: Path, wanted: Wanted) -> Estimator:
+def _is_network(name: str) -> bool:
+    if name in list_models():
+        return True
+    return ":" in name and not _place(name).exists() and bool(describe(name))
+
+
+def _place(name: str) -> Path:
+    """A path below the current folder, or else below the project."""
+    path = os.path.expanduser(name)
+    # os.path and not Path, which raises for a text that cannot be a path.
+    return Path(path).absolute() if os.path.exists(path) else project_root() / path
+
+
+def _untrained(name: str, dataset: str | None, changes: Mapping[str, Any] | None) -> Found:
+    """A network with random weights, small, to see the machinery move."""
+    settings = usual_settings(name, dataset)
+    small = {k: v for k, v in _UNTRAINED.items() if k in type(settings).model_fields}
+    settings = settings.model_copy(update=small | dict(changes or {}))
+    story = f"{name} untrained: RANDOM weights, small; its poses mean nothing and are no result"
+    joints = describe(name).skeleton
+    return Found(
+        name=name,
+        story=story,
+        trained=False,
+        about=describe(name),
+        joints=skeleton(joints) if joints else None,
+        settings=settings,
+        origin="usual",
+        build=lambda settings, joints: settings.build(joints),
+    )
+
+
+def _with_weights(path: Path) -> Callable[[TestingSettings, Skeleton], nn.Module]:
+    def build(settings: TestingSettings, joints: Skeleton) -> nn.Module:
+        model = settings.build(joints)
+        load_weights(model, path)
+        return model
+
+    return build
+
+
+def _of_run(folder: Path) -> Found:
+    weights = folder / RUN_WEIGHTS
+    if not weights.is_file():
+        raise PosekitError(
+            f"{folder}: this run left no {RUN_WEIGHTS}; choose a finished training run"
+        )
+    trained = run_settings(folder)
+    noted = noted_skeleton(weights)
+    if noted is None:
+        raise PosekitError(
+            f"{weights}: its metadata lack skeleton, the joints that it was trained on: copy the "
+            "run folder again"
+        )
+    sample = " (generated sample)" * (trained.source == "sample")
+    title = trained.occlusion_title
+    story = f"{trained.network} of run {folder.name}, trained on {trained.dataset}{sample}"
+    if title:
+        story += f", crops occluded by {title}"
+    return Found(
+        name=f"{trained.network} ({title})" if title else trained.network,
+        story=story,
+        trained=True,
+        about=describe(trained.network),
+        joints=skeleton(noted),
+        settings=tested(trained),
+        origin="the run",
+        build=_with_weights(weights),
+    )
+
+
+def _of_file(
+    name: str, path: Path, dataset: str | None, changes: Mapping[str, Any] | None
+) -> Found:
     """A network by name with weights of a file, which may lack its skeleton and sizes."""
-    if not path.is_file():
-        raise PosekitError(f"{path}: no such weight file.")
-    recipe = told_recipe(name, path)
-    about = f"{name} with the weights of {path.name}"
-    given = wanted.skeleton or noted_skeleton(path) or describe(name).skeleton
-    joints = skeleton(given or _guess(recipe, path))
-    if joints is MPII and recipe.dataset != "MPII":
-        recipe = told_recipe(name, path, "MPII")
-    return _estimator(name, about, True, recipe, joints, wanted, path)
+    settings = file_settings(name, path, dataset, changes)
+    given = noted_skeleton(path) or describe(name).skeleton or _guess(settings, path)
+    joints = skeleton(given)
+    if (home := _home(joints)) and home != settings.dataset:
+        settings = file_settings(name, path, home, changes)
+    options = [f"{option} {value}" for option, value in settings.options().items()]
+    return Found(
+        name=name,
+        story=", ".join([f"{name} with the weights of {path.name}", *options]),
+        trained=True,
+        about=describe(name),
+        joints=joints,
+        settings=settings,
+        origin="the recipe",
+        build=_with_weights(path),
+    )
 
 
-def _guess(recipe: Recipe, path: Path) -> str:
+def _guess(settings: TestingSettings, path: Path) -> str:
     """The first skeleton whose number of joints fits the weights; coco if none does."""
     tensors = tensors_of(path)
     for guess in _GUESSES:
-        own = experiment.shapes_only(recipe, skeleton(guess)).state_dict()
+        own = settings.shapes_only(skeleton(guess)).state_dict()
         if all(tensors[key].shape == own[key].shape for key in own.keys() & tensors.keys()):
             return guess
     return _GUESSES[0]  # load_weights explains what is wrong
 
 
-def _of_onnx(path: Path, wanted: Wanted) -> Estimator:
-    network = load_onnx(path, skeleton=wanted.skeleton)
+def _home(joints: Skeleton) -> str | None:
+    """The data set whose own skeleton this is."""
+    return next((name for name, spec in DATASETS.items() if spec.skeleton is joints), None)
+
+
+def _of_onnx(path: Path, dataset: str | None, known: Mapping[str, Any]) -> Found:
+    network = load_onnx(path, **known)
     about = network.description
-    if about.kind != "image" or about.skeleton not in SKELETONS:
-        raise PosekitError(
-            f"{path} has {about.num_keypoints} maps for a {about.kind}: set skeleton to one of "
-            f"{', '.join(SKELETONS)}; networks of one frame can be shown"
-        )
-    size = wanted.image_size or network.input_size or (256, 192)
-    joints = skeleton(about.skeleton)
-    if len(joints) != about.num_keypoints:
-        raise PosekitError(
-            f"{path} has {about.num_keypoints} joints, the skeleton {joints.name} {len(joints)}"
-        )
-    if about.centre_map:
-        task, framing = PoseMachineTask(network, 1.0, 21.0), Framing(size, 1.25)
-    else:
-        task = TopDownTask(network, joints, sigma=2.0)
-        framing = Framing(size, 1.25, half_pixel=False, fill=0)
-    about = f"{path.name}, {len(joints)} joints of {joints.name}, input {size[0]} x {size[1]}"
-    return Estimator(path.stem, about, True, task, joints, framing, wanted.device, wanted.flip_test)
+    joints = SKELETONS.get(about.skeleton or "")
+    settings = usual_settings(_LIKE[about.family], dataset or (joints and _home(joints)))
+    changes: dict[str, Any] = {"network": about.name, "width": 1.0}
+    if about.family == "top_down":
+        changes["shift_heatmap"] = not about.half_pixel
+    if network.input_size:
+        changes["image_size"] = network.input_size
+    story = (
+        f"{path.name} computed by onnxruntime: {about.colour}, mean {_numbers(about.mean)}, "
+        f"std {_numbers(about.std)} of 0..255"
+    )
+    return Found(
+        name=path.stem,
+        story=story,
+        trained=True,
+        about=about,
+        joints=joints,
+        settings=settings.model_copy(update=changes),
+        origin="the file" if network.told else "usual",
+        build=lambda settings, joints: network,
+    )
 
 
-def _estimator(
-    name: str,
-    about: str,
-    trained: bool,
-    recipe: Recipe,
-    joints: Skeleton,
-    wanted: Wanted,
-    weights: Path | None = None,
-) -> Estimator:
-    """Build the recipe's network, fill it, and frame people as it was trained on them."""
-    if wanted.image_size:
-        recipe = recipe.model_copy(update={"image_size": wanted.image_size})
-        experiment.try_shapes(recipe, joints)
-    model = experiment.network_of(recipe, joints)
-    if weights:
-        load_weights(model, weights)
-    model.eval().to(wanted.device)
-    task = experiment.make_task(recipe, model, joints)
-    framing = replace(experiment.crops_of(recipe, joints)[0], drop=0.0)  # drop goes with the boxes
-    return Estimator(name, about, trained, task, joints, framing, wanted.device, wanted.flip_test)
-
-
-def _joints(name: str, wanted: Wanted) -> Skeleton:
-    return skeleton(describe(name).skeleton or wanted.skeleton or "coco")
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)

@@ -1,4 +1,4 @@
-"""What files tell of their networks: run folders in params.yaml, weight files in metadata."""
+"""Settings that files keep: run folders in params.yaml, weight files in their metadata."""
 
 import json
 import reprlib
@@ -10,35 +10,47 @@ import torch
 import yaml
 from pydantic import ValidationError
 
-from ..config.knobs import NOTED, Recipe
-from ..config.recipes import RECIPES
+from ..config.families import TestingSettings, TrainingSettings, settings_of
+from ..config.recipes import recipe_of_network
+from ..data import dataset as data_set
 from ..errors import PosekitError
-from ..files.places import DATASETS
 from ..geometry.skeletons import SKELETONS
-from ..reporting.run_folder import read_record
-from ..weights import RUN_WEIGHTS, read_metadata
+from ..models import options_of
+from ..weights import read_metadata
 from ..weights.files import read_file
 from ..weights.whose import owner_of
-from ..workflows.training import recipe_of_network
+
+# Beside the network's options, what a weight file notes of the settings that it was trained with.
+NOTED = {
+    *("dataset", "image_size", "box_padding", "sigma", "centre_sigma", "decoder", "shift_heatmap")
+}
 
 
-def trained_run(folder: Path) -> tuple[dict[str, Any], Recipe, Path]:
-    """A training run: its record, its recipe without the weights it began with, its weights.
+def noted_settings(settings: TestingSettings) -> dict[str, str]:
+    """What a weight file notes of the settings, as its metadata."""
+    names = NOTED | options_of(settings.network).keys()
+    values = {n: v for n, v in settings.model_dump(mode="json").items() if n in names}
+    return {name: v if isinstance(v, str) else json.dumps(v) for name, v in values.items()}
 
-    Raises:
-        PosekitError: the folder is not one of a training run that left weights.
+
+def usual_settings(
+    network: str, dataset: str | None = None, changes: Mapping[str, Any] | None = None
+) -> TestingSettings:
+    """The settings that a network is tested with by its own paper's recipe.
+
+    Args:
+        network: of the registry.
+        dataset: whose recipe; None, or one that there is none for, takes the usual one.
+        changes: values in place of the recipe's.
     """
-    record, weights = read_record(folder), folder / RUN_WEIGHTS
-    paper = record.get("paper")
-    if not isinstance(paper, str) or paper not in RECIPES or not weights.is_file():
-        raise PosekitError(
-            f"{folder}: this run left no {RUN_WEIGHTS}; choose a finished training run"
-        )
-    return record, recipe_of_run(folder, paper), weights
+    kind = settings_of(network, training=False)
+    trained_on, values = recipe_of_network(network, dataset)
+    values |= {"dataset": trained_on, **(changes or {})}
+    return kind.model_validate({k: v for k, v in values.items() if k in kind.model_fields})
 
 
-def recipe_of_run(folder: Path, paper: str) -> Recipe:
-    """The recipe of a run as its folder holds it, without the weights it began with.
+def run_settings(folder: Path) -> TrainingSettings:
+    """The settings of a training run as its folder holds them, without the weights it began with.
 
     Raises:
         PosekitError: params.yaml is missing or damaged, or holds an impossible value.
@@ -48,7 +60,8 @@ def recipe_of_run(folder: Path, paper: str) -> Recipe:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict):
             raise ValueError("it holds no `name: value` lines")
-        return RECIPES[paper].model_validate({**values, "paper": paper, "init": None})
+        kind = settings_of(str(values.get("network")))
+        return kind.model_validate({**values, "init": None})
     except ValidationError as error:
         reason = _mistakes(error)
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
@@ -56,46 +69,41 @@ def recipe_of_run(folder: Path, paper: str) -> Recipe:
     raise PosekitError(f"{path} cannot be used: {reason}: copy the run folder again")
 
 
-def told_recipe(
-    name: str, path: Path, dataset: str | None = None, changes: Mapping[str, Any] | None = None
-) -> Recipe:
-    """The recipe of a network with what a weight file tells of it, in metadata and tensors.
+def tested(settings: TrainingSettings) -> TestingSettings:
+    """The settings that a trained network is tested with."""
+    kind = settings_of(settings.network, training=False)
+    return kind.model_validate({name: getattr(settings, name) for name in kind.model_fields})
+
+
+def file_settings(
+    network: str,
+    path: Path,
+    dataset: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> TestingSettings:
+    """The usual settings of a network with what a weight file says, in metadata and tensors.
 
     Args:
-        name: of the registry.
+        network: of the registry.
         path: the file.
-        dataset: whose recipe; None for what the file tells, else the usual one.
+        dataset: whose recipe; None for what the file says, else the usual one.
         changes: values that the reader knows better.
 
     Raises:
         PosekitError: the file cannot be read, or its metadata make no network.
     """
-    known = type(recipe_of_network(name)).model_fields.keys() & {*NOTED}
-    told = {k: _value(v) for k, v in noted(path).items() if k in known} | dict(changes or {})
-    trained_on = told.pop("dataset", None)
-    if dataset is None and isinstance(trained_on, str) and trained_on in DATASETS:
-        dataset = trained_on
-    width = _changed_recipe(name, path, dataset, told).width
-    seen = owner_of(tensors_of(path), [name], width=width).options
-    seen = {k: "none" if v is None else v for k, v in seen.items()}
-    return _changed_recipe(name, path, dataset, seen | told)
-
-
-def noted(path: Path) -> dict[str, str]:
-    """The metadata of a .safetensors file; nothing of other files."""
-    return read_metadata(path) if path.suffix.lower() == ".safetensors" else {}
-
-
-def tensors_of(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file under the network's own names; none where only `convert` knows them."""
-    return {} if path.suffix.lower() == ".caffemodel" else read_file(path).tensors
-
-
-def _changed_recipe(
-    name: str, path: Path, dataset: str | None, changes: Mapping[str, Any]
-) -> Recipe:
+    names = NOTED | options_of(network).keys()
+    noted = {k: _value(v) for k, v in noted_metadata(path).items() if k in names}
+    noted |= changes or {}
+    trained_on = noted.pop("dataset", None)
     try:
-        return recipe_of_network(name, dataset, changes)
+        if dataset is None and isinstance(trained_on, str):
+            dataset = data_set(trained_on).name
+        known = settings_of(network, training=False).model_fields
+        noted = {k: v for k, v in noted.items() if k in known}
+        width = usual_settings(network, dataset, noted).width
+        seen = owner_of(tensors_of(path), [network], width=width).options
+        return usual_settings(network, dataset, seen | noted)
     except ValidationError as error:
         raise PosekitError(
             f"{path}: its metadata make no network: {_mistakes(error)}: write the file again with "
@@ -103,13 +111,18 @@ def _changed_recipe(
         ) from error
 
 
+def noted_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a .safetensors file; nothing of other files."""
+    return read_metadata(path) if path.suffix.lower() == ".safetensors" else {}
+
+
 def noted_skeleton(path: Path) -> str | None:
-    """The name of the joints in the metadata of a weight file, None where it tells none.
+    """The name of the joints in the metadata of a weight file, None where it does not say.
 
     Raises:
         PosekitError: there is no such skeleton.
     """
-    name = noted(path).get("skeleton")
+    name = noted_metadata(path).get("skeleton")
     if name is not None and name not in SKELETONS:
         raise PosekitError(
             f"{path}: its metadata say skeleton={name[:40]!r}, which is not one of "
@@ -118,8 +131,13 @@ def noted_skeleton(path: Path) -> str | None:
     return name
 
 
+def tensors_of(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file under the network's own names; none where only `convert` knows them."""
+    return {} if path.suffix.lower() == ".caffemodel" else read_file(path).tensors
+
+
 def _mistakes(error: ValidationError) -> str:
-    """The fields that a recipe refuses, with what is wrong with each."""
+    """The fields that settings refuse, with what is wrong with each."""
     return "; ".join(
         f"{'.'.join(map(str, e['loc']))}={reprlib.repr(e.get('input'))}: {e['msg']}"
         for e in error.errors(include_url=False)

@@ -1,8 +1,19 @@
 """Networks, one file per paper, built by name."""
 
-from . import cpm, hourglass, hrnet, ldcrn, lp_net, lpm, lpn, lsdnet, mobilepose, simplebaseline
+from . import (
+    cpm,
+    hourglass,
+    hrnet,
+    ldcrn,
+    lp_net,
+    lpm,
+    lpn,
+    lsdnet,
+    mobilepose,
+    simplebaseline,
+)
 from .complexity import Cost, cost
-from .registry import Description, create_model, describe, list_models, module_of, register
+from .registry import Description, create_model, describe, list_models, options_of, register
 
 __all__ = [
     "Cost",
@@ -20,7 +31,7 @@ __all__ = [
     "lpn",
     "lsdnet",
     "mobilepose",
-    "module_of",
-    "simplebaseline",
+    "options_of",
     "register",
+    "simplebaseline",
 ]

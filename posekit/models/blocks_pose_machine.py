@@ -3,11 +3,15 @@
 `width` scales the hidden channels, 1.0 being the papers' size.
 """
 
+from typing import Annotated, Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ..errors import PosekitError
 
+WeightInit = Annotated[Literal["paper", "he"], Field(description="random weights: paper or he")]
 STRIDE = 8  # image pixels per heat-map cell, after three poolings
 
 
@@ -47,7 +51,7 @@ def init_weights(model: nn.Module, init: str, width: float) -> None:
         PosekitError: for another value of `init`.
     """
     if init not in ("paper", "he"):
-        raise PosekitError(f"create_model: init={init!r} must be 'paper' or 'he'.")
+        raise PosekitError(f"create_model: weight_init={init!r} must be 'paper' or 'he'.")
     for module in model.modules():
         if not isinstance(module, nn.Conv2d):
             continue

@@ -8,19 +8,6 @@ from torch.nn import functional as F
 
 from ..errors import PosekitError
 from .blocks_pose_machine import scaled as _scaled
-from .registry import Description
-
-# Of ImageNet's pixels 0..255 in the order R, G, B. Networks fed with BGR images were trained
-# with the same numbers in the same order, so their blue is normalised as red; keep it so.
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
-
-
-def top_down(name: str, paper: str, colour: str = "RGB") -> Description:
-    """Describe a network that sees one person and returns K heat maps, by default COCO's 17."""
-    return Description(
-        name, paper, num_keypoints=17, colour=colour, mean=IMAGENET_MEAN, std=IMAGENET_STD
-    )
 
 
 def scaled(channels: int, width: float) -> int:

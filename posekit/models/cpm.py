@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks_pose_machine import STRIDE, check_inputs, conv, init_weights, scaled, stack
-from .registry import Description, register
+from .blocks_pose_machine import STRIDE, WeightInit, check_inputs, conv, init_weights, scaled, stack
+from .registry import Description, Width, register
 
 LATER_STAGES = range(2, 7)
 
@@ -163,13 +163,17 @@ class CPM(nn.Module):
     Description(
         name="cpm",
         paper="CPM, Wei et al., CVPR 2016, arXiv 1602.00134",
+        family="pose_machine",
         skeleton="pose_machine",
+        num_keypoints=14,
+        mean=(128.0,) * 3,
+        std=(256.0,) * 3,
         kind="image",
         centre_map=True,
         half_pixel=True,
         background=True,
     )
 )
-def cpm(num_keypoints: int, width: float = 1.0, init: str = "paper") -> CPM:
+def cpm(num_keypoints: int, width: Width = 1.0, weight_init: WeightInit = "paper") -> CPM:
     """Convolutional pose machine; 31.2 M parameters at width 1."""
-    return CPM(num_keypoints, width, init)
+    return CPM(num_keypoints, width, weight_init)

@@ -14,8 +14,8 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks_top_down import check_images, scaled, top_down, upsample
-from .registry import register
+from .blocks_top_down import check_images, scaled, upsample
+from .registry import Description, Width, register
 
 STACKS = (1, 2, 4, 8)
 DEPTH = 4  # times that an hourglass halves the resolution
@@ -77,7 +77,7 @@ class StackedHourglass(nn.Module):
         width: multiplier of all channels.
     """
 
-    def __init__(self, stacks: int, num_keypoints: int, width: float = 1.0) -> None:
+    def __init__(self, stacks: int, num_keypoints: int, width: Width = 1.0) -> None:
         super().__init__()
         c = scaled(256, width)
         self.conv1 = nn.Conv2d(3, c // 4, 7, 2, 3)
@@ -121,4 +121,5 @@ def _linear(channels: int) -> nn.Sequential:
 
 
 for _stacks in STACKS:
-    register(top_down(f"hourglass_{_stacks}", PAPER, "BGR"))(partial(StackedHourglass, _stacks))
+    _about = Description(f"hourglass_{_stacks}", PAPER, colour="BGR")
+    register(_about)(partial(StackedHourglass, _stacks))

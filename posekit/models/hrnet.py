@@ -20,9 +20,8 @@ from .blocks_top_down import (
     conv_bn_relu,
     init_normal,
     scaled,
-    top_down,
 )
-from .registry import register
+from .registry import Description, Width, register
 
 MODULES = (1, 4, 3)  # exchanges in stages 2, 3 and 4
 BLOCKS = 4  # residual blocks of a branch between two exchanges
@@ -168,7 +167,7 @@ class HRNet(HighResolutionFrame):
         width: multiplier of all channels.
     """
 
-    def __init__(self, base: int, num_keypoints: int, width: float = 1.0) -> None:
+    def __init__(self, base: int, num_keypoints: int, width: Width = 1.0) -> None:
         super().__init__()
         planes = self.add_stem(width)
         blocks, channels = [], planes
@@ -203,4 +202,4 @@ def _branch(channels: int) -> nn.Sequential:
 
 
 for _base in (32, 48):
-    register(top_down(f"hrnet_w{_base}", PAPER))(partial(HRNet, _base))
+    register(Description(f"hrnet_w{_base}", PAPER))(partial(HRNet, _base))

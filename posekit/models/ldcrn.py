@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks_top_down import conv, init_normal, scaled, top_down
+from .blocks_top_down import conv, init_normal, scaled
 from .hrnet import Exchange, HighResolutionFrame
-from .registry import register
+from .registry import Description, Width, register
 
 MODULES = (1, 2, 2)  # exchanges in stages 2, 3 and 4
 LAYERS = 4  # of a dense block
@@ -78,7 +78,7 @@ class LDCRN(HighResolutionFrame):
         width: multiplier of all channels.
     """
 
-    def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
+    def __init__(self, num_keypoints: int, width: Width = 1.0) -> None:
         super().__init__()
         base, growth = scaled(32, width), scaled(96, width) // 8
         planes = channels = self.add_stem(width)
@@ -125,4 +125,4 @@ class LDCRN(HighResolutionFrame):
 
 
 PAPER = "LDCRN, Yang et al., Journal of Real-Time Image Processing 2020"
-register(top_down("ldcrn", PAPER))(LDCRN)
+register(Description("ldcrn", PAPER))(LDCRN)

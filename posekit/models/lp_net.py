@@ -10,13 +10,17 @@ places, so the weights of one are not those of the other:
 """
 
 from functools import partial
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor, nn
 
-from .blocks_top_down import conv, conv_bn, top_down
+from .blocks_top_down import conv, conv_bn
 from .lpn import PAPER, STRIDES
-from .registry import register
+from .registry import Description, Width, register
 from .simplebaseline import BLOCKS, ResNetFrame
+
+ContextBlocks = Annotated[bool, Field(description="whether bottlenecks have a context block")]
 
 
 class ContextBlock(nn.Module):
@@ -89,7 +93,11 @@ class LPNet(ResNetFrame):
     """
 
     def __init__(
-        self, depth: int, num_keypoints: int, width: float = 1.0, gcb: bool = True
+        self,
+        depth: int,
+        num_keypoints: int,
+        width: Width = 1.0,
+        gcb: ContextBlocks = True,
     ) -> None:
         super().__init__()
         block = partial(LightBottleneck, gcb=gcb)
@@ -107,4 +115,5 @@ def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 for _depth in BLOCKS:
-    register(top_down(f"lp_net_{_depth}", PAPER, "BGR"))(partial(LPNet, _depth))
+    _about = Description(f"lp_net_{_depth}", PAPER, stem="lpn", recipe="lpn/lp_net", colour="BGR")
+    register(_about)(partial(LPNet, _depth))

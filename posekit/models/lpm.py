@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from .blocks_pose_machine import STRIDE, check_inputs, conv, init_weights, stack
+from .blocks_pose_machine import STRIDE, WeightInit, check_inputs, conv, init_weights, stack
 from .cpm import Features, Head, Stage1, pool_centre
-from .registry import Description, register
+from .registry import Description, Width, register
 
 GATE_BIAS = (1.4, 0.2, 0.0, 1.0)  # input, output, candidate, forget
 
@@ -166,13 +166,17 @@ def remember(gates: Tensor, C: Tensor | None) -> tuple[Tensor, Tensor]:
     Description(
         name="lpm",
         paper="LPM, Luo et al., CVPR 2018, arXiv 1712.06316",
+        family="pose_machine",
         skeleton="pose_machine",
+        num_keypoints=14,
+        mean=(128.0,) * 3,
+        std=(256.0,) * 3,
         kind="clip",
         centre_map=True,
         half_pixel=True,
         background=True,
     )
 )
-def lpm(num_keypoints: int, width: float = 1.0, init: str = "paper") -> LPM:
+def lpm(num_keypoints: int, width: Width = 1.0, weight_init: WeightInit = "paper") -> LPM:
     """LSTM pose machine; 12.1 M parameters at width 1."""
-    return LPM(num_keypoints, width, init)
+    return LPM(num_keypoints, width, weight_init)

@@ -6,23 +6,23 @@ upsamplings suffice; these are grouped transposed convolutions. The paper trains
 rounds, each from the best weights of the one before, and decodes by soft-argmax.
 """
 
-from dataclasses import replace
 from functools import partial
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from ..errors import PosekitError
-from .blocks_top_down import conv, conv_bn, init_normal, top_down
-from .registry import Description, register
+from .blocks_top_down import conv, conv_bn, init_normal
+from .registry import Description, Width, register
 from .simplebaseline import BLOCKS, ResNetFrame
 
 STRIDES = (1, 2, 2, 1)
 PAPER = "LPN, Zhang et al., 2019, arXiv 1911.10346"
 
 
-def _description(depth: int) -> Description:
-    """What the network of the paper, for COCO, eats and returns."""
-    return top_down(f"lpn_{depth}", PAPER, "BGR")
+def _description(depth: int, colour: str = "BGR") -> Description:
+    return Description(f"lpn_{depth}", PAPER, colour=colour)
 
 
 class GlobalContext(nn.Module):
@@ -110,15 +110,18 @@ class LPN(ResNetFrame):
         self,
         depth: int,
         num_keypoints: int,
-        width: float = 1.0,
-        attention: str | None = "gc",
+        width: Width = 1.0,
+        attention: Annotated[
+            Literal["gc", "se"] | None,
+            Field(description="at the end of bottlenecks: gc, se, none"),
+        ] = "gc",
     ) -> None:
         super().__init__()
         if attention not in ATTENTIONS:
             raise PosekitError(f"create_model: attention={attention!r} must be 'gc', 'se' or None.")
         # The published weights for MPII, and they alone, were trained on RGB images.
         colour = "RGB" if num_keypoints == 16 else "BGR"
-        self.description = replace(_description(depth), colour=colour)
+        self.description = _description(depth, colour)
         block = partial(LightBottleneck, attention=ATTENTIONS[attention])
         self.add_layers(depth, num_keypoints, width, STRIDES, block, _upsampling)
         init_normal(self)

@@ -18,15 +18,17 @@ narrow network takes far longer to see more in a picture than the mean pose.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import PosekitError
-from .blocks_top_down import conv, conv_bn, init_normal, scaled, top_down, upsample
+from .blocks_top_down import conv, conv_bn, init_normal, scaled, upsample
 from .hrnet import Exchange, HighResolutionFrame
-from .registry import register
+from .registry import Description, Width, register
 
 MODULES = (1, 4, 3)  # exchanges in stages 2, 3 and 4
 BLOCKS = 4  # blocks of a branch between two exchanges
@@ -178,9 +180,14 @@ class LSDNet(HighResolutionFrame):
         self,
         base: int,
         num_keypoints: int,
-        width: float = 1.0,
-        survival: str = "linear",
-        p_last: float = 0.5,
+        width: Width = 1.0,
+        survival: Annotated[
+            Literal["linear", "constant", "off"],
+            Field(description="chance to keep a block along the depth: linear, constant or off"),
+        ] = "linear",
+        p_last: Annotated[
+            float, Field(gt=0, le=1, description="chance to keep the last block")
+        ] = 0.5,
     ) -> None:
         super().__init__()
         probabilities = survival_probabilities(survival, p_last)
@@ -250,4 +257,4 @@ def _grouped_down(in_channels: int, out_channels: int, last: bool) -> nn.Module:
 
 
 for _base in (32, 48):
-    register(top_down(f"lsdnet_w{_base}", PAPER))(partial(LSDNet, _base))
+    register(Description(f"lsdnet_w{_base}", PAPER))(partial(LSDNet, _base))

@@ -13,14 +13,16 @@ the departures from the papers, which change the numbers; `cpm` and `lpm` have n
 """
 
 from dataclasses import replace
+from typing import Annotated, Literal, get_args
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import PosekitError
 from .blocks_pose_machine import STRIDE, check_inputs, conv, scaled, stack
-from .registry import Description, register
+from .registry import Description, Width, register
 
 # Mean and standard deviation (RGB) that the repository applies after dividing pixels by 255. The
 # MPII file is on the 0..255 scale and the Penn Action file 5 times too large, but published
@@ -39,6 +41,10 @@ RAW_MEANS = {
         (1.1889148078779097, 1.1586892843957086, 1.118308045916771),
     ),
 }
+Means = Annotated[
+    Literal["corrected", "LSP", "MPII", "PennAction"],
+    Field(description="image statistics: corrected, or those of a published checkpoint's data set"),
+]
 GATES = "gfio"  # order of the state dict
 UNSHARED_FRAMES = 5
 
@@ -249,10 +255,14 @@ def _check_grid(frames: Tensor) -> None:
         )
 
 
-def _describe(name: str, paper: str) -> Description:
+def _describe(stem: str, paper: str) -> Description:
     return Description(
-        name=name,
+        name=f"{stem}_mobilepose",
         paper=f"{paper}, as in MobilePose-master",
+        stem=stem,
+        recipe=f"{stem}/mobilepose",
+        family="pose_machine",
+        num_keypoints=14,
         skeleton="pose_machine",
         kind="clip",
         centre_map=True,
@@ -260,15 +270,15 @@ def _describe(name: str, paper: str) -> Description:
     )
 
 
-_CPM = _describe("cpm_mobilepose", "CPM, Wei et al., CVPR 2016, arXiv 1602.00134")
-_LPM = _describe("lpm_mobilepose", "LPM, Luo et al., CVPR 2018, arXiv 1712.06316")
+_CPM = _describe("cpm", "CPM, Wei et al., CVPR 2016, arXiv 1602.00134")
+_LPM = _describe("lpm", "LPM, Luo et al., CVPR 2018, arXiv 1712.06316")
 _UNSHARED = replace(_LPM, name="lpm_mobilepose_unshared")
 
 
 def _with_means(model: nn.Module, description: Description, means: str) -> nn.Module:
     """Attach the image statistics: "corrected", or those of a published checkpoint's data set."""
-    if means not in ("corrected", *RAW_MEANS):
-        choices = ", ".join(("corrected", *RAW_MEANS))
+    if means not in get_args(get_args(Means)[0]):
+        choices = ", ".join(get_args(get_args(Means)[0]))
         raise PosekitError(f"create_model: means={means!r} must be one of {choices}.")
     mean, std = RAW_MEANS["LSP" if means == "corrected" else means]
     model.description = replace(
@@ -278,20 +288,20 @@ def _with_means(model: nn.Module, description: Description, means: str) -> nn.Mo
 
 
 @register(_CPM)
-def cpm_mobilepose(num_keypoints: int, width: float = 1.0, means: str = "corrected") -> nn.Module:
+def cpm_mobilepose(num_keypoints: int, width: Width = 1.0, means: Means = "corrected") -> nn.Module:
     """CPM of the repository; 31.2 M parameters at width 1."""
     return _with_means(CPMMobilePose(num_keypoints, width), _CPM, means)
 
 
 @register(_LPM)
-def lpm_mobilepose(num_keypoints: int, width: float = 1.0, means: str = "corrected") -> nn.Module:
+def lpm_mobilepose(num_keypoints: int, width: Width = 1.0, means: Means = "corrected") -> nn.Module:
     """LPM of the repository; 12.1 M parameters at width 1."""
     return _with_means(LPMMobilePose(num_keypoints, width), _LPM, means)
 
 
 @register(_UNSHARED)
 def lpm_mobilepose_unshared(
-    num_keypoints: int, width: float = 1.0, means: str = "corrected"
+    num_keypoints: int, width: Width = 1.0, means: Means = "corrected"
 ) -> nn.Module:
     """LPM of the repository without weight sharing; 42.7 M parameters at width 1."""
     return _with_means(LPMMobilePoseUnshared(num_keypoints, width), _UNSHARED, means)

@@ -1,23 +1,39 @@
-"""The table of networks: what each one eats and returns, and how to build it by name."""
+"""The table of networks: what each eats and returns, which paper it is from, how to build it."""
 
+import importlib
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Annotated
 
+from pydantic import Field
 from torch import nn
 
 from ..errors import PosekitError
+from ..files.words import near
+
+# Of ImageNet's pixels 0..255 in the order R, G, B. Networks fed with BGR images were trained
+# with the same numbers in the same order, so their blue is normalised as red; keep it so.
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+Width = Annotated[float, Field(gt=0, le=8, description="multiplier on channels")]
 
 
 @dataclass(frozen=True)
 class Description:
-    """What the rest of the package has to know about a network to feed it and read it.
+    """What the rest of the package has to know about a network to feed it, read it and train it.
 
     Attributes:
         name: the name `create_model` knows it by.
         paper: short title, authors, venue and arXiv number.
+        stem: the paper's stem, under which its runs and published scores are filed; by default the
+            file that the network is written in, or the name of one from outside the package.
+        recipe: the folder below params/ that holds its recipes, perhaps with a variant, such as
+            "lpn/lp_net"; by default the stem, for networks from outside their family's first paper.
+        family: how it is fed, taught and read: pose_machine or top_down (posekit.models.families).
         skeleton: name of the skeleton whose joints it outputs, None where the data set decides.
         num_keypoints: K, joints without the background.
         kind: "clip" for frames (B, T, 3, h, w), "image" for images (B, 3, h, w).
@@ -32,62 +48,81 @@ class Description:
 
     name: str
     paper: str
+    stem: str = ""
+    recipe: str = ""
+    family: str = "top_down"
     skeleton: str | None = None
-    num_keypoints: int = 14
+    num_keypoints: int = 17
     kind: str = "image"
     centre_map: bool = False
     half_pixel: bool = False
     colour: str = "RGB"
-    mean: tuple[float, float, float] = (128.0, 128.0, 128.0)
-    std: tuple[float, float, float] = (256.0, 256.0, 256.0)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
     background: bool = False
 
 
 Builder = Callable[..., nn.Module]
 _builders: dict[str, tuple[Description, Builder]] = {}
+_PACKAGE = __name__.rpartition(".")[0]
+_FIRST_PAPER = {"pose_machine": "cpm", "top_down": "simplebaseline"}  # of each family
+_CLIPS = "lpm"  # the paper whose recipes suit networks of clips
 
 
 def register(description: Description) -> Callable[[Builder], Builder]:
     """Enter a network in the table; decorates its builder `f(num_keypoints, **options)`.
 
-    A builder whose options change the description sets `model.description` itself.
+    The builder may be a class. Its further parameters are the network's options and become knobs;
+    `Annotated[type, pydantic.Field(description=...)]` says what they mean. A builder whose options
+    change the description sets `model.description` itself.
     """
 
     def enter(builder: Builder) -> Builder:
-        _builders[description.name] = description, builder
+        package, _, module = getattr(builder, "func", builder).__module__.rpartition(".")
+        ours = package == _PACKAGE
+        stem = description.stem or (module if ours else _stem(description.name))
+        usual = _CLIPS if description.kind == "clip" else _FIRST_PAPER[description.family]
+        recipe = description.recipe or (stem if ours else usual)
+        known = replace(description, stem=stem, recipe=recipe)
+        _builders[description.name] = known, builder
         return builder
 
     return enter
 
 
+def _stem(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the networks that match a shell pattern, in alphabetical order."""
-    return sorted(name for name in _builders if fnmatchcase(name, pattern))
+    return sorted(n for n in _builders if fnmatchcase(n, pattern) and ":" not in n)
 
 
 def describe(name: str) -> Description:
     """What a network of this name eats and returns, without building it.
 
+    Args:
+        name: one of `list_models()`, or `my_module:MyNet` for a network from outside the package.
+
     Raises:
         PosekitError: for an unknown name.
     """
-    if name not in _builders:
-        raise PosekitError(_no_such("network", name, list_models()))
-    return _builders[name][0]
+    return _find(name)[0]
 
 
-def module_of(name: str) -> str:
-    """The file of posekit/models/ that a network is written in, its paper's stem."""
-    describe(name)
-    builder = _builders[name][1]
-    return getattr(builder, "func", builder).__module__.rpartition(".")[2]
+def options_of(name: str) -> dict[str, inspect.Parameter]:
+    """The options of a network's builder, with their types and defaults."""
+    parameters = inspect.signature(_find(name)[1]).parameters
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {n: p for n, p in parameters.items() if n != "num_keypoints" and p.kind in named}
 
 
 def create_model(name: str, num_keypoints: int | None = None, **options: object) -> nn.Module:
     """Build a network with freshly initialised weights.
 
     Args:
-        name: one of `list_models()`.
+        name: one of `list_models()`, or `my_module:MyNet`.
         num_keypoints: K joints; None takes the number of the network's paper.
         **options: the builder's own, such as `width`.
 
@@ -97,21 +132,46 @@ def create_model(name: str, num_keypoints: int | None = None, **options: object)
     Raises:
         PosekitError: for an unknown name or option, or a value that makes no network.
     """
-    description, builder = describe(name), _builders[name][1]
-    known = [name for name in inspect.signature(builder).parameters if name != "num_keypoints"]
+    description, builder = _find(name)
+    known = [*options_of(name), "num_keypoints"]
     for option in options:
         if option not in known:
-            raise PosekitError(_no_such(f"option of {name}", option, known))
+            raise PosekitError(_unknown(f"option of {name}", option, known))
     keypoints = description.num_keypoints if num_keypoints is None else num_keypoints
     if isinstance(keypoints, bool) or not isinstance(keypoints, int) or keypoints < 1:
         raise PosekitError(f"create_model: num_keypoints={keypoints!r} must be an integer >= 1.")
     model = builder(keypoints, **options)
     described = getattr(model, "description", description)
-    model.description = replace(described, num_keypoints=keypoints)
+    filed = {"stem": description.stem, "recipe": description.recipe}
+    model.description = replace(described, num_keypoints=keypoints, **filed)
     return model
 
 
-def _no_such(what: str, name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}."
-    return f"create_model: no {what} is called {name!r}; {hint}"
+def _find(name: str) -> tuple[Description, Builder]:
+    if name in _builders:
+        return _builders[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise PosekitError(_unknown("network", name, list_models()))
+    try:
+        builder = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PosekitError(
+            f"network={name!r}: {error}: write my_module:MyNet with a module that Python can import"
+        ) from error
+    entry = next((entry for entry in _builders.values() if entry[1] is builder), None)
+    if entry is None:
+        if not (isinstance(builder, type) and issubclass(builder, nn.Module)):
+            raise PosekitError(
+                f"network={name!r}: is neither a torch.nn.Module nor registered with "
+                "posekit.models.register"
+            )
+        register(Description(attribute, f"{attribute} of {module}"))(builder)
+        entry = _builders[attribute]
+    _builders[name] = entry
+    return entry
+
+
+def _unknown(what: str, name: str, known: list[str]) -> str:
+    hint = near(name, known) or f": there are {', '.join(known)}."
+    return f"create_model: no {what} is called {name!r}{hint}"

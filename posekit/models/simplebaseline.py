@@ -14,8 +14,8 @@ from math import prod
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks_top_down import Bottleneck, check_images, conv, init_normal, scaled, top_down
-from .registry import register
+from .blocks_top_down import Bottleneck, check_images, conv, init_normal, scaled
+from .registry import Description, Width, register
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # of the four layers
 STRIDES = (1, 2, 2, 2)  # of the four layers
@@ -88,7 +88,7 @@ class PoseResNet(ResNetFrame):
         width: multiplier of all channels.
     """
 
-    def __init__(self, depth: int, num_keypoints: int, width: float = 1.0) -> None:
+    def __init__(self, depth: int, num_keypoints: int, width: Width = 1.0) -> None:
         super().__init__()
         self.add_layers(
             depth, num_keypoints, width, STRIDES, Bottleneck, _deconv, Bottleneck.expansion
@@ -106,4 +106,4 @@ def _deconv(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 for _depth in BLOCKS:
-    register(top_down(f"pose_resnet_{_depth}", PAPER, "BGR"))(partial(PoseResNet, _depth))
+    register(Description(f"pose_resnet_{_depth}", PAPER, colour="BGR"))(partial(PoseResNet, _depth))

@@ -14,26 +14,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..config.knobs import Recipe, TopDownRecipe
-from ..config.recipes import RECIPES
+from ..config.families import TestingSettings
 from ..data import dataset
 from ..errors import PosekitError
 from ..geometry.skeletons import Skeleton
 from ..inference.evaluate import average_heatmaps
-from ..inference.stored_settings import recipe_of_run
+from ..inference.stored_settings import run_settings, usual_settings
 from ..models import Cost, cost
 from ..models.families.task import Task
 from ..reporting import figures
 from ..reporting.pages import headline
 from ..reporting.run_folder import all_runs
-from .training import Experiment, make_task, network_of, one_clip, shapes_only, try_shapes
+from .training.experiment import Experiment
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# What the lightweight papers compare themselves with, and the crops (h, w) they do it at.
-RIVALS = ("pose_resnet_50", "hrnet_w32")
-PAPER_SIZE = {"COCO": (256, 192), "MPII": (256, 256)}
+RIVALS = ("pose_resnet_50", "hrnet_w32")  # what the lightweight papers compare themselves with
 _DECIMALS = {"parameters": 0, "GMACs": 3, "legacy GFLOPs": 3, "weights MB": 1, "activations MB": 1}
 _MOST_RUNS = 12  # different networks that `compare_runs` times
 
@@ -43,15 +40,15 @@ def footprint(experiment: Experiment) -> str:
 
     Counted on shapes, so that the answer does not depend on the machine.
     """
-    recipe, joints = experiment.recipe, experiment.train.skeleton
-    prices = {name: price(one, joints) for name, one in contenders(recipe).items()}
-    rows = {name: row(one) for name, one in prices.items()}
+    settings, joints = experiment.settings, experiment.train.skeleton
+    costs = {name: cost_of(one, joints) for name, one in contenders(settings).items()}
+    rows = {name: row(one) for name, one in costs.items()}
     width = max(map(len, rows))
     lines = [" " * width + "".join(f"{column:>16}" for column in next(iter(rows.values())))]
     for name, values in rows.items():
         cells = (f"{v:>16,.{_DECIMALS[column]}f}" for column, v in values.items())
         lines.append(f"{name:{width}}" + "".join(cells))
-    papers = dict(list(prices.items())[: 1 + len(RIVALS)])
+    papers = dict(list(costs.items())[: 1 + len(RIVALS)])
     return "\n".join([*lines, shares(papers)])
 
 
@@ -63,19 +60,19 @@ def efficiency(experiment: Experiment, repeats: int = 5) -> "pd.DataFrame":
     import pandas as pd
 
     joints, run = experiment.train.skeleton, experiment.run
-    chosen = contenders(experiment.recipe, full=not experiment.bound.smoke)
+    chosen = contenders(experiment.settings, full=not experiment.config.smoke)
     times = latencies({name: _timed(one, joints) for name, one in chosen.items()}, repeats)
     table = pd.DataFrame(
         {
             "network": name,
-            **row(price(one, joints)),
+            **row(cost_of(one, joints)),
             "ms": round(times[name][0], 1),
             "ms with flip test": round(times[name][1], 1),
         }
         for name, one in chosen.items()
     )
     experiment.tables["Efficiency: one image, one CPU thread, random weights"] = table.astype(str)
-    own = times[_title_of(experiment.recipe)]
+    own = times[_title_of(experiment.settings)]
     run.update(latency_ms=round(own[0], 2), latency_flip_ms=round(own[1], 2))
     return table
 
@@ -88,17 +85,17 @@ def compare_runs(experiment: Experiment) -> Any:
     """
     run, joints = experiment.run, experiment.train.skeleton
     keys = ("dataset", "source", "split", "metric")
-    found: dict[str, tuple[Recipe, float]] = {}
+    found: dict[str, tuple[TestingSettings, float]] = {}
     for folder, record in [(run.folder, run.record), *all_runs()]:
         alike = all(record.get(key) == run.record[key] for key in keys)
         over = folder == run.folder or record.get("status") == "finished"
-        recipe = recipe_of(folder) if alike and over else None
-        if recipe and len(found) < _MOST_RUNS:  # of equal networks the newest run
-            found.setdefault(_title_of(recipe), (recipe, headline(record)))
+        settings = settings_if_usable(folder) if alike and over else None
+        if settings and len(found) < _MOST_RUNS:  # of equal networks the newest run
+            found.setdefault(_title_of(settings), (settings, headline(record)))
     times = latencies({name: _timed(one, joints) for name, (one, _) in found.items()}, repeats=3)
     points = []
-    for name, (recipe, score) in found.items():
-        own = price(recipe, joints)
+    for name, (settings, score) in found.items():
+        own = cost_of(settings, joints)
         points.append((name, score, own.params / 1e6, own.gmacs, times[name][0]))
     metric, never_looks = run.record["metric"], run.record["baseline"]["mean_pose"]
     heading = f"Score, size, work and time of all runs on {run.label}"
@@ -110,78 +107,76 @@ def compare_runs(experiment: Experiment) -> Any:
     return run.figure("8-tradeoff", figure, caption)
 
 
-def recipe_of(folder: Path) -> Recipe | None:
-    """The recipe of a run, None where today's posekit would not take it any more."""
-    paper = folder.name.partition("-")[0]
-    if paper not in RECIPES:
-        return None
+def settings_if_usable(folder: Path) -> TestingSettings | None:
+    """The settings of a run, None where today's posekit would not take them any more."""
     try:
-        recipe = recipe_of_run(folder, paper)
-        try_shapes(recipe, dataset(recipe.dataset).skeleton)
+        settings = run_settings(folder)
+        settings.check_shapes(dataset(settings.dataset).skeleton)
     except PosekitError:
         return None
-    return recipe
+    return settings
 
 
-def contenders(recipe: Recipe, full: bool = True) -> dict[str, Recipe]:
+def contenders(settings: TestingSettings, full: bool = True) -> dict[str, TestingSettings]:
     """The run's network and its rivals, all of one width and one crop.
 
     Args:
-        recipe: of the run.
+        settings: of the run.
         full: take full width and the papers' crop, and the run's own network besides where it is
             another; else take the run's width and crop for all of them.
 
     Returns:
-        What to call each, and a recipe that builds it.
+        What to call each, and settings that build it.
     """
-    size = PAPER_SIZE.get(recipe.dataset, recipe.image_size) if full else recipe.image_size
-    common = {"width": 1.0 if full else recipe.width, "image_size": size}
-    shared = {k: v for k, v in recipe.model_dump().items() if k in TopDownRecipe.model_fields}
-    rivals = [shared | common | {"network": name} for name in RIVALS]
-    chosen = [recipe.model_copy(update=common), *map(TopDownRecipe.model_validate, rivals), recipe]
-    return {_title_of(one): one for one in chosen}
+    papers_size = usual_settings(RIVALS[0], settings.dataset).image_size
+    common = {"width": 1.0, "image_size": papers_size}
+    if not full:
+        common = {"width": settings.width, "image_size": settings.image_size}
+    rivals = [usual_settings(name, settings.dataset, common) for name in RIVALS]
+    return {_title_of(one): one for one in [settings.model_copy(update=common), *rivals, settings]}
 
 
-def _title_of(recipe: Recipe) -> str:
+def _title_of(settings: TestingSettings) -> str:
     """A network as tables name it, with what sets it apart."""
-    own = [f"{name} {value}" for name, value in recipe.options().items()]
-    return ", ".join([recipe.network, "x".join(map(str, recipe.image_size)), *own])
+    own = [f"{name} {value}" for name, value in settings.options().items()]
+    return ", ".join([settings.network, "x".join(map(str, settings.image_size)), *own])
 
 
-def price(recipe: Recipe, joints: Skeleton) -> Cost:
-    """What a recipe's network costs for one image or clip."""
-    model = shapes_only(recipe, joints)
-    return cost(model, *one_clip(model, recipe.image_size, getattr(recipe, "frames", 1)))
+def cost_of(settings: TestingSettings, joints: Skeleton) -> Cost:
+    """What a network costs for one image or clip."""
+    model = settings.shapes_only(joints)
+    return cost(model, *settings.one_clip(model.description))
 
 
-def _timed(recipe: Recipe, joints: Skeleton) -> tuple[Task, tuple[int, ...]]:
+def _timed(settings: TestingSettings, joints: Skeleton) -> tuple[Task, tuple[int, ...]]:
     """A task on the CPU and the shape of its crops."""
-    shape = (1, getattr(recipe, "frames", 1), 3, *recipe.image_size)
-    return make_task(recipe, network_of(recipe, joints), joints), shape
+    model = settings.build(joints)
+    shape = (1, settings.clip_length(model.description), 3, *settings.image_size)
+    return settings.task(model, joints), shape
 
 
-def row(price: Cost) -> dict[str, float]:
+def row(work: Cost) -> dict[str, float]:
     """Size, work and memory of a network for one image, in the units of the table."""
     values = (
-        price.params,
-        price.gmacs,
-        price.legacy_gflops,
-        4 * price.params / 2**20,
-        price.activations / 2**20,
+        work.params,
+        work.gmacs,
+        work.legacy_gflops,
+        4 * work.params / 2**20,
+        work.activations / 2**20,
     )
     found = dict(zip(_DECIMALS, values, strict=True))
     return {name: round(value, _DECIMALS[name] or None) for name, value in found.items()}
 
 
-def shares(prices: dict[str, Cost]) -> str:
+def shares(costs: dict[str, Cost]) -> str:
     """The first network in shares of each of the others, as text."""
-    (name, own), *others = prices.items()
+    (name, own), *others = costs.items()
     lines = []
-    for other, price in others:
+    for other, work in others:
         ratios = {
-            "parameters": own.params / price.params,
-            "GMACs": own.gmacs / price.gmacs,
-            "legacy GFLOPs": own.legacy_gflops / price.legacy_gflops,
+            "parameters": own.params / work.params,
+            "GMACs": own.gmacs / work.gmacs,
+            "legacy GFLOPs": own.legacy_gflops / work.legacy_gflops,
         }
         lines.append(f"{name} against {other}:")
         lines += [f"  {r:6.1%} of the {what} ({r - 1:+.1%})" for what, r in ratios.items()]

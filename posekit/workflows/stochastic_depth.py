@@ -12,7 +12,7 @@ from ..data.clips import loader
 from ..inference.evaluate import Predictions, predict, validation_score
 from ..models.lsdnet import StochasticBlock
 from ..reporting import figures
-from .training import Experiment
+from .training.experiment import Experiment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +33,9 @@ def survival(experiment: Experiment, draws: int = 1000) -> Any:
         if isinstance(block, StochasticBlock) and ".branches.0." in name
     ]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(experiment.recipe.seed)
+        torch.manual_seed(experiment.settings.seed)
         drawn = [block.draw(torch.empty(draws, 1, 1, 1)).mean().item() for block in finest]
-    title = f"Stochastic depth of {experiment.recipe.network}: {draws:,} draws a block"
+    title = f"Stochastic depth of {experiment.settings.network}: {draws:,} draws a block"
     figure = figures.survival([block.survival for block in finest], drawn, title)
     return experiment.run.figure(
         "2-survival", figure, "Chance of each block to be kept, and draws."
@@ -54,7 +54,7 @@ def dropping(experiment: Experiment, draws: int = 2) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    model, seed = experiment.task.model, experiment.recipe.seed
+    model, seed = experiment.task.model, experiment.settings.seed
     expected = _found(experiment)
     ways = {"every block by its chance (as scored above)": expected}
     with everything_kept(model):
@@ -76,10 +76,10 @@ def dropping(experiment: Experiment, draws: int = 2) -> "pd.DataFrame":
 
 
 def _found(experiment: Experiment) -> Predictions:
-    recipe, machine = experiment.recipe, experiment.machine
+    settings, machine = experiment.settings, experiment.machine
     pin = machine.device.type == "cuda"
-    batches = loader(experiment.val, recipe.batch_size, False, machine.workers, pin)
-    return predict(experiment.task, batches, machine, recipe.flip_test)
+    batches = loader(experiment.val, settings.batch_size, False, machine.workers, pin)
+    return predict(experiment.task, batches, machine, settings.flip_test)
 
 
 def _blocks(model: nn.Module) -> list[StochasticBlock]:

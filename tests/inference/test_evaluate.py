@@ -70,7 +70,7 @@ def test_the_mean_pose_is_the_same_in_every_crop(clips):
 
 def test_two_evaluations_are_identical(clips):
     torch.manual_seed(0)
-    task = PoseMachineTask(create_model("lpm", width=0.0625, init="he"), 8.0, 8.0)
+    task = PoseMachineTask(create_model("lpm", width=0.0625, weight_init="he"), 8.0, 8.0)
     task.model.train()  # prediction has to switch dropout off itself
     batches = loader(clips, 4, False, 0, False)
     one, two = (predict(task, batches, machine(), True, (0.9, 1.0)) for _ in range(2))

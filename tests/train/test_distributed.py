@@ -25,7 +25,7 @@ from posekit.models.families.pose_machine import PoseMachineTask
 people = data.load("PennAction", "train", ensure_sample("PennAction", smoke=True))
 clips = Clips(people.rows(people.sequence <= 4), POSE_MACHINE, 2, Framing((32, 32), 1.25))
 torch.manual_seed(0)
-model = create_model("lpm", width=0.0625, init="he").eval()  # without dropout
+model = create_model("lpm", width=0.0625, weight_init="he").eval()  # without dropout
 task = PoseMachineTask(model, 4.0, 8.0, "sum")
 
 def gradients(share):

@@ -53,7 +53,7 @@ def test_every_network_exports_and_agrees(name, tmp_path):
 
 @torch.no_grad()
 def test_a_stream_by_two_graphs_is_the_clip(tmp_path):
-    model = create_model("lpm", width=0.1, init="he").eval()
+    model = create_model("lpm", width=0.1, weight_init="he").eval()
     posekit.export_onnx(model, tmp_path / "lpm.onnx", (32, 40))
     frames, centre = torch.randn(2, 4, 3, 32, 40), torch.rand(2, 1, 32, 40)
     expected = model(frames, centre).numpy()

@@ -1,12 +1,12 @@
-"""What the steps of a notebook share: one run of one paper."""
+"""What the steps of a notebook share: one run of one network."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...config.knobs import Recipe
+from ...config.families import TestingSettings, TrainingSettings
 from ...config.machine import Machine
-from ...config.recipes import Bound
+from ...config.resolve import Config
 from ...data.clips import Clips
 from ...inference.evaluate import Predictions
 from ...models import Description
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Experiment:
-    """One run of one paper's notebook: what every later step needs from the earlier ones.
+    """One run of one notebook: what every later step needs from the earlier ones.
 
     Attributes:
-        bound: the checked parameters.
+        config: the checked parameters.
         run: the run folder.
         machine: device, precision, loading processes.
+        about: what the network eats and returns.
         root: the data root that is read.
         train: training clips, augmented.
         val: clips held out from training, for choosing the best epoch.
@@ -35,12 +36,12 @@ class Experiment:
         network: the network's table as text.
         predictions: of the scored clips.
         tables: heading -> table, for the report.
-        about: what the network eats, where it is not one that the recipe names.
     """
 
-    bound: Bound
+    config: Config
     run: Run
     machine: Machine
+    about: Description
     root: Path | None = None
     train: Clips | None = None
     val: Clips | None = None
@@ -50,9 +51,8 @@ class Experiment:
     network: str = ""
     predictions: Predictions | None = None
     tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
-    about: Description | None = None
 
     @property
-    def recipe(self) -> Recipe:
-        """The values of the parameters."""
-        return self.bound.recipe
+    def settings(self) -> TrainingSettings | TestingSettings:
+        """The values of the knobs."""
+        return self.config.settings

@@ -2,59 +2,55 @@
 
 import contextlib
 import os
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
-from ... import data
-from ...config.knobs import PoseMachineRecipe
 from ...config.machine import choose_machine
-from ...config.recipes import Bound, bind
+from ...config.resolve import Config, resolve
+from ...data import dataset
 from ...errors import PosekitError
-from ...models import describe, list_models
+from ...models import describe
 from ...reporting.run_folder import Run
-from .building import try_shapes
 from .experiment import Experiment
 
 
-def start(paper: str, namespace: dict[str, Any]) -> Experiment:
+def start(paper: str, namespace: MutableMapping[str, Any]) -> Experiment:
     """Check the notebook's parameters and open the run folder.
 
     An interrupted run of the same parameters is continued, unless resume is "never".
 
     Args:
-        paper: stem of the paper.
+        paper: stem of the paper whose recipe is taken.
         namespace: the notebook's `globals()`.
 
     Raises:
         PosekitError: naming everything that is wrong with the parameters, before any work.
     """
-    bound = bind(paper, namespace)
-    recipe = bound.recipe
-    family = isinstance(recipe, PoseMachineRecipe)
-    fitting = [name for name in list_models() if describe(name).centre_map == family]
-    if recipe.network not in fitting:
-        raise PosekitError(f"network={recipe.network!r}: choose one of {', '.join(fitting)}")
-    if recipe.init and not Path(os.path.expanduser(recipe.init)).exists():
-        raise PosekitError(f"init={recipe.init!r}: there is no such run folder or weights file")
-    try_shapes(recipe, data.dataset(recipe.dataset).skeleton)
-    machine = choose_machine(recipe)
-    return Experiment(bound, open_run(bound), machine)
+    config = resolve(paper, namespace)
+    settings = config.settings
+    if settings.init and not Path(os.path.expanduser(settings.init)).exists():
+        raise PosekitError(f"init={settings.init!r}: there is no such run folder or weights file")
+    settings.check_shapes(dataset(settings.dataset).skeleton)
+    machine = choose_machine(settings.device, settings.precision, settings.workers)
+    run = open_run(config, resume=settings.resume == "auto")
+    return Experiment(config, run, machine, describe(settings.network))
 
 
-def open_run(bound: Bound) -> Run:
+def open_run(config: Config, resume: bool = False) -> Run:
     """The run folder; whoever runs the notebook learns where it is and a failure is noted in it.
 
     Raises:
-        PosekitError: detected boxes are wished where there are none.
+        PosekitError: detected boxes are wanted where there are none.
     """
-    recipe = bound.recipe
-    if getattr(recipe, "boxes", "ground_truth") == "detections":
-        if (recipe.dataset, recipe.eval_split) != ("COCO", "test"):
+    settings, spec = config.settings, dataset(config.settings.dataset)
+    if getattr(settings, "boxes", "ground_truth") == "detections":
+        if not (spec.detections and settings.eval_split == "test"):
             raise PosekitError(
-                f"boxes=detections: there are detections for the test split of COCO, not for the "
-                f"{recipe.eval_split} split of {recipe.dataset}: use ground_truth"
+                f"boxes=detections: {spec.name} has none for its {settings.eval_split} split: use "
+                "ground_truth"
             )
-    run = Run.open(bound)
+    run = Run.open(config, resume)
     _watch_for_failure(run)
     if link := os.environ.get("POSEKIT_RUN_LINK"):
         Path(link).write_text(str(run.folder), encoding="utf-8")

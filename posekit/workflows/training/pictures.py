@@ -7,9 +7,8 @@ import torch
 
 from ...data.clips import Clips
 from ...models import cost
-from ...models.families.pose_machine import PoseMachineTask
 from ...reporting import figures
-from .building import batch_of, make_task, one_clip, shapes_only
+from .building import batch_of
 from .experiment import Experiment
 
 if TYPE_CHECKING:
@@ -40,12 +39,12 @@ def codec_check(experiment: Experiment, clips: int = 4) -> Any:
 
     Prints how far the joints read off perfect heat maps are from the truth; returns a figure.
     """
-    source, recipe, size = experiment.test, experiment.recipe, experiment.test.image_size
+    source, settings, size = experiment.test, experiment.settings, experiment.test.image_size
     if not source.visible.any():  # detections have no truth
         source = experiment.val
-    ghost = shapes_only(recipe, source.skeleton)
-    task = make_task(recipe, ghost, source.skeleton)
-    cells = cost(ghost, *one_clip(ghost, source.image_size, source.rows.shape[1])).output[-2:]
+    model = settings.shapes_only(source.skeleton)
+    task = settings.task(model, source.skeleton)
+    cells = cost(model, *settings.one_clip(model.description)).output[-2:]
     chosen = np.unique(np.linspace(0, len(source) - 1, 64).astype(int))
     batch = batch_of(source, chosen, experiment.machine)
     keypoints, visible = batch["keypoints"][:, :1], batch["visible"][:, :1]
@@ -140,7 +139,7 @@ def heatmaps(experiment: Experiment, clip: int | None = None) -> Any:
     clips, task = experiment.test, experiment.task
     clip = len(clips) // 2 if clip is None else clip
     task.model.eval()
-    pose_machine = isinstance(task, PoseMachineTask)
+    pose_machine = experiment.about.family == "pose_machine"
     chosen = [clip] if pose_machine else np.linspace(0, len(clips) - 1, 4).astype(int)
     images = batch_of(clips, chosen, experiment.machine)["images"]
     maps = task.outputs(images).float().cpu().numpy()
@@ -155,7 +154,7 @@ def heatmaps(experiment: Experiment, clip: int | None = None) -> Any:
         shown = [frames[0, 0]] * len(first) + list(frames[0])
         rows = first + [f"frame {n + 1}" for n in range(images.shape[1])]
     names = [*clips.skeleton.joints, "background"][: maps.shape[1]]
-    title = f"Heat maps of the {experiment.recipe.eval_split} split: {experiment.run.label}"
+    title = f"Heat maps of the {experiment.settings.eval_split} split: {experiment.run.label}"
     figure = figures.heatmap_grid(shown, maps, rows, names, title)
     what = rows[-1].split()[0]
     caption = f"Maps over the crop, one row a {what}, one column a joint."

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...config.knobs import Recipe
 from ...config.recipes import published
 from ...data.clips import loader
 from ...inference.evaluate import Predictions, mean_pose, mobilepose_score, official_score, predict
@@ -21,33 +20,32 @@ if TYPE_CHECKING:
 
 def evaluate(experiment: Experiment) -> "pd.DataFrame":
     """Score the test split under the official protocol, beside mean pose and published scores."""
-    recipe, run, machine = experiment.recipe, experiment.run, experiment.machine
-    batches = loader(
-        experiment.test, recipe.batch_size, False, machine.workers, machine.device.type == "cuda"
-    )
+    settings, run, machine = experiment.settings, experiment.run, experiment.machine
+    pin = machine.device.type == "cuda"
+    batches = loader(experiment.test, settings.batch_size, False, machine.workers, pin)
     experiment.predictions = predict(
-        experiment.task, batches, machine, recipe.flip_test, recipe.test_scales, bar
+        experiment.task, batches, machine, settings.flip_test, settings.test_scales, bar
     )
-    if bias := getattr(recipe, "test_bias", 0.0):
+    if bias := settings.test_bias:
         found = experiment.predictions
         experiment.predictions = replace(found, keypoints=found.keypoints - bias)
-    soft = getattr(recipe, "soft_nms", False)
+    soft = settings.soft_nms
     score = official_score(experiment.test, experiment.predictions, experiment.root, soft)
     never_looks = _as_predictions(mean_pose(experiment.train, experiment.test))
     baseline = official_score(experiment.test, never_looks, experiment.root, soft)
-    known = _published(recipe)
+    known = _published(experiment)
     table = comparison(score, baseline, known, run.label, run.is_sample)
-    flips = "with" if recipe.flip_test else "without"
+    flips = "with" if settings.flip_test else "without"
     moved = f"{bias:g} px taken off every prediction, " if bias else ""
     protocol = (
-        f"{score.protocol}; {recipe.eval_split} split, {moved}{flips} flip test, "
-        f"{len(recipe.test_scales)} test scale{'s' * (len(recipe.test_scales) > 1)}"
+        f"{score.protocol}; {settings.eval_split} split, {moved}{flips} flip test, "
+        f"{len(settings.test_scales)} test scale{'s' * (len(settings.test_scales) > 1)}"
     )
     run.table(table)
     run.update(
         protocol=f"{protocol}; generated sample data" if run.is_sample else protocol,
         metric=score.metric,
-        split=recipe.eval_split,
+        split=settings.eval_split,
         metrics=score.values,
         baseline={"mean_pose": baseline.mean},
         published={
@@ -59,9 +57,11 @@ def evaluate(experiment: Experiment) -> "pd.DataFrame":
     return table
 
 
-def _published(recipe: Recipe) -> list[dict[str, Any]]:
-    """Published scores to stand beside the run's: they are of the test split."""
-    return published(recipe.paper, recipe.dataset) if recipe.eval_split == "test" else []
+def _published(experiment: Experiment) -> list[dict[str, Any]]:
+    """Scores published for the paper that the network is from, on the test split."""
+    if experiment.settings.eval_split != "test":
+        return []
+    return published(experiment.about.stem, experiment.settings.dataset)
 
 
 def _as_predictions(keypoints: np.ndarray) -> Predictions:
@@ -70,10 +70,10 @@ def _as_predictions(keypoints: np.ndarray) -> Predictions:
 
 def evaluate_leniently(experiment: Experiment) -> "pd.DataFrame":
     """The same predictions under MobilePose-master's own metric, beside its published table."""
-    recipe, test, run = experiment.recipe, experiment.test, experiment.run
+    test, run = experiment.test, experiment.run
     score = mobilepose_score(test, experiment.predictions.keypoints)
     baseline = mobilepose_score(test, mean_pose(experiment.train, test))
-    known = _published(recipe)
+    known = _published(experiment)
     table = comparison(score, baseline, known, run.label, run.is_sample)
     experiment.tables[f"{score.metric} (lenient), {run.label}"] = table
     return table

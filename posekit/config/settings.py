@@ -1,13 +1,13 @@
-"""Parameters of a notebook: read by their declared type, and refused before any work.
+"""Settings: the values of knobs, read by their declared type and refused before any work.
 
 papermill hands over what it was given: it accepts unknown names, checks no type and leaves numbers
 such as 1e-3 as text. A notebook's second code cell therefore passes its `globals()` to `check`.
 """
 
 import re
-from collections.abc import Collection, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
@@ -21,8 +21,8 @@ _NOTHING = ("none", "null", "")
 _CHECKED_MARK = "_posekit_checked"
 
 
-class Parameters(BaseModel):
-    """Declared parameters; the descriptions of the fields are what errors show."""
+class Settings(BaseModel):
+    """Declared knobs; the descriptions of the fields are what errors and tables show."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -31,17 +31,12 @@ class Parameters(BaseModel):
     def _coerce(cls, value: Any, info: ValidationInfo) -> Any:
         return coerce(cls.model_fields[info.field_name].annotation, value)
 
-    @classmethod
-    def knobs(cls) -> tuple[str, ...]:
-        """The names that a notebook's parameters cell declares; the paper is the notebook's own."""
-        return tuple(name for name in cls.model_fields if name != "paper")
-
 
 def check(
-    kind: type[Parameters],
+    kind: type[Settings],
     namespace: MutableMapping[str, Any],
     title: str,
-    besides: Collection[str] = (),
+    wrong: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The parameters that are set in a notebook; None and the word none are "not set".
 
@@ -51,15 +46,14 @@ def check(
             in the same kernel knows that other variables exist by then, and refuses only names
             that look like a misspelt parameter.
         title: first line of the error.
-        besides: names of the namespace that are no parameters and no mistake.
+        wrong: what is known to be wrong already.
 
     Raises:
         PosekitError: naming every unknown, mistyped or impossible parameter at once.
     """
-    names = kind.knobs()
+    names = tuple(kind.model_fields)
     given = {n: namespace[n] for n in names if not _unset(kind, n, namespace.get(n))}
-    others = {n: v for n, v in namespace.items() if n not in besides}
-    found = _unknown(names, others, _CHECKED_MARK not in namespace)
+    found = [*wrong, *_unknown(names, namespace, _CHECKED_MARK not in namespace)]
     found += problems(kind, given, skip_missing=True)
     if found:
         raise PosekitError("\n  ".join([title, *found]))
@@ -67,9 +61,7 @@ def check(
     return given
 
 
-def problems(
-    kind: type[Parameters], values: dict[str, Any], skip_missing: bool = False
-) -> list[str]:
+def problems(kind: type[Settings], values: dict[str, Any], skip_missing: bool = False) -> list[str]:
     """Everything that is wrong with some values, one line each."""
     try:
         kind.model_validate(values)
@@ -81,10 +73,13 @@ def problems(
 
 def coerce(kind: Any, value: Any) -> Any:
     """Read what papermill hands over as text, or as the wrong kind of number, by declared type."""
+    if get_origin(kind) in (UnionType, Union) and isinstance(value, str):
+        if value.strip().lower() in _NOTHING:
+            return None
+        kind = next(part for part in get_args(kind) if part is not NoneType)
     if get_origin(kind) is Literal and isinstance(value, str):
-        return value.strip().lower()
-    if get_origin(kind) is UnionType and isinstance(value, str):
-        return None if value.strip().lower() in _NOTHING else value
+        options = {str(option).lower(): option for option in get_args(kind)}
+        return options.get(value.strip().lower(), value)
     if get_origin(kind) is tuple:
         return _coerce_items(kind, value)
     if kind in (int, float) and isinstance(value, bool):
@@ -102,7 +97,12 @@ def _coerce_items(kind: Any, value: Any) -> Any:
     return value
 
 
-def _unset(kind: type[Parameters], name: str, value: Any) -> bool:
+def is_set(value: Any) -> bool:
+    """Whether a parameter is given: None, and the word, say that it is not."""
+    return not (value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING))
+
+
+def _unset(kind: type[Settings], name: str, value: Any) -> bool:
     """None says "not set here"; so does the word, except where None is a value of its own."""
     if isinstance(value, str) and value.strip().lower() in _NOTHING:
         meanings = get_args(kind.model_fields[name].annotation)
@@ -123,7 +123,7 @@ def _unknown(names: Sequence[str], namespace: dict[str, Any], first: bool) -> li
     return found
 
 
-def _problem(kind: type[Parameters], error: Any) -> str:
+def _problem(kind: type[Settings], error: Any) -> str:
     name = str(error["loc"][0])
     if error["type"] == "missing":
         return f"{name}: has no value"

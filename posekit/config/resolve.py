@@ -1,0 +1,178 @@
+"""From a notebook's parameters to checked settings, with where each value came from.
+
+A value is looked for in this order, the last one found wins: the knob's default, the paper's recipe
+`params/<paper>/<Dataset>.yaml`, `params/<paper>/sample.yaml` where the generated sample stands in
+for the data, `params/<paper>/smoke.yaml` where the test-suite runs a notebook on it, and what
+papermill or the reader sets in the notebook. None means "not set here".
+"""
+
+import contextlib
+import hashlib
+import json
+import operator
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal
+
+from ..data import dataset, dataset_name, find
+from ..errors import PosekitError
+from ..files.places import data_root, smoke
+from ..models import describe, list_models
+from .families import settings_of
+from .recipes import own_values, read_recipe, recipe_file, usual_dataset
+from .settings import Settings, check, is_set, problems
+
+# What may differ between two runs that end with the same numbers.
+_NO_EFFECT = {"data_root", "device", "workers", "resume", "tensorboard", "interactive"}
+_ALWAYS = ("dataset", "source", "network")  # what the printed table begins with
+
+
+@dataclass(frozen=True)
+class Config:
+    """Checked settings and where they came from.
+
+    Attributes:
+        paper: the stem that runs are filed under: the paper of the network, or the notebook's name.
+        settings: the values.
+        origins: knob -> "default", "recipe params/...", "sample.yaml", "smoke" or "you".
+        source: real or sample, resolved.
+        data_root: the folder that holds the real data sets; None for the sample.
+        smoke: the sample and every budget are shrunk for a test.
+    """
+
+    paper: str
+    settings: Settings
+    origins: dict[str, str]
+    source: Literal["real", "sample"]
+    data_root: Path | None
+    smoke: bool
+
+    def table(self) -> list[tuple[str, Any, str]]:
+        """Rows (name, value, origin); the source is the resolved one."""
+        values = self.settings.model_dump(mode="json") | {"source": self.source}
+        return [(name, value, self.origins[name]) for name, value in values.items()]
+
+    def text(self) -> str:
+        """What differs from the recipe and the defaults, as text that is equal on all machines."""
+        rows = [
+            (name, Path(value).name if name == "init" and value else _show(value), origin)
+            for name, value, origin in self.table()
+            if name not in _NO_EFFECT
+        ]
+        shown = [
+            row for row in rows if row[0] in _ALWAYS or not row[2].startswith(("recipe", "default"))
+        ]
+        widths = [max(len(row[i]) for row in shown) for i in range(2)]
+        lines = [f"{n:<{widths[0]}}  {v:<{widths[1]}}  {o}".rstrip() for n, v, o in shown]
+        files = {origin for _, _, origin in rows if origin.startswith("recipe")}
+        rest = f"{len(rows) - len(shown)} more knobs as in {', '.join(sorted(files)) or 'default'}"
+        command = f": python -m posekit knobs {self.paper}" if files else ""
+        return "\n".join([*lines, f"{rest}{command}"])
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that are equal for runs that end with the same numbers."""
+        values = self.settings.model_dump(mode="json", exclude=_NO_EFFECT)
+        values |= {"paper": self.paper, "source": self.source, "smoke": self.smoke}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
+    """Check a training notebook's parameters and complete them from the recipe.
+
+    Args:
+        paper: stem of the paper, the folder below params/.
+        namespace: the notebook's `globals()`.
+
+    Raises:
+        PosekitError: naming every unknown, mistyped or impossible parameter at once.
+    """
+    usual = usual_dataset(paper)
+    with contextlib.suppress(PosekitError):  # `check` says what is wrong with it
+        usual = dataset_name(_text(namespace, "dataset", usual))
+    file = recipe_file(usual, _text(namespace, "recipe", "paper"))
+    places = _text(namespace, "source", "auto"), _text(namespace, "data_root", "") or None
+    source, root = resolve_source(usual, *places)
+    small = source == "sample" and smoke()
+    layers = [(f"recipe params/{paper}/{file}", read_recipe(paper, file))]
+    layers += [("sample.yaml", read_recipe(paper, "sample.yaml"))] if source == "sample" else []
+    layers += [("smoke", read_recipe(paper, "smoke.yaml"))] if small else []
+    own = reduce(operator.or_, (found for _, found in layers))["network"]
+    network = _text(namespace, "network", own)
+    wrong = _misfit(network, own)
+    kind = settings_of(own if wrong else network)
+    given = check(kind, namespace, f"the {paper} notebook cannot run with this:", wrong)
+
+    defaults = {name: field.default for name, field in kind.model_fields.items()}
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(defaults, "default")
+    for origin, found in layers:
+        found = own_values(found, own, network)
+        values |= found
+        origins |= dict.fromkeys(found, origin)
+    values |= given | {"dataset": usual}
+    origins |= {
+        knob: "you"
+        for knob, value in given.items()
+        if knob not in ("dataset", "source") or value != defaults[knob]
+    }
+    if found := problems(kind, values):
+        title = f"params/{paper}/ ({file} and what replaces its values) is impossible:"
+        raise PosekitError("\n  ".join([title, *found]))
+    stem = describe(network).stem
+    return Config(stem, kind.model_validate(values), origins, source, root, small)
+
+
+def _text(namespace: MutableMapping[str, Any], name: str, default: str) -> str:
+    """A parameter that decides which knobs there are, read before they are known."""
+    value = namespace.get(name)
+    return str(value).strip() if is_set(value) else default
+
+
+def _misfit(network: str, usual: str) -> list[str]:
+    """What keeps a network from being trained by the recipe of another one, if anything."""
+    family = describe(usual).family
+    try:
+        if describe(network).family == family:
+            return []
+    except PosekitError as error:
+        if ":" in network:
+            return [str(error)]
+    fitting = [name for name in list_models() if describe(name).family == family]
+    return [f"network={network!r}: choose one of {', '.join(fitting)}"]
+
+
+def resolve_source(
+    name: str, source: str | None, given_root: str | None
+) -> tuple[Literal["real", "sample"], Path | None]:
+    """What a run reads: the real data and the folder that holds them, or the sample and None.
+
+    Args:
+        name: of the data set.
+        source: auto, real or sample; None for auto.
+        given_root: the parameter data_root.
+
+    Raises:
+        PosekitError: real data are wanted and not there; says what to get and where to put it.
+    """
+    source = (source or "auto").strip().lower()
+    root, spec = data_root(given_root), dataset(name)
+    # A test must not start a full run because the developer has the data.
+    wants_real = source == "real" or (source == "auto" and given_root is not None)
+    if source == "sample" or (source == "auto" and smoke() and not wants_real):
+        return "sample", None
+    if find(name, root):
+        return "real", root
+    if not wants_real:
+        return "sample", None
+    raise PosekitError(
+        f"no {spec.name} data: {root / spec.folder} does not exist. Get {spec.download} from "
+        f"{spec.page} and put them there (data/README.md shows the layout), name another folder "
+        "with data_root or POSEKIT_DATA, or set source to sample."
+    )
+
+
+def _show(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, list | bool | NoneType) else str(value)
