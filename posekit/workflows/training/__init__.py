@@ -1,5 +1,6 @@
-"""The steps of a training notebook, in its order; each takes the experiment that `start` returns
-and gives back what its cell shows.
+"""The steps of a training notebook, in its order.
+
+Each takes the experiment that `start` returns and gives back what its cell shows.
 """
 
 from .building import build, first_loss

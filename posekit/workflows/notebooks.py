@@ -1,0 +1,214 @@
+"""Notebooks as files: run one, clean them, renew the parameters cell, begin one for a new paper."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from ..config.families import settings_of
+from ..config.recipes import read_recipe, recipe_file, usual_dataset
+from ..config.resolve import resolve
+from ..errors import PosekitError
+from ..files.places import project_root
+from ..files.writing import write_bytes, write_text
+from ..models import describe, options_of
+from ..reporting.pages import build_index
+
+# The knobs that people turn, in the order of the parameters cell; all others are accepted as well.
+_SHOWN = (
+    *("dataset", "source", "data_root", "recipe", "eval_split", "network", "width", "image_size"),
+    *("init", "occlusion", "epochs", "batch_size", "lr", "flip_test", "device"),
+    "interactive",
+)
+_FAMILY = {"pose_machine": ("frames", "test_scales"), "top_down": ("boxes",)}
+_USUAL = ("width", "weight_init")  # options of most networks
+
+
+def notebook_path(paper: str) -> Path:
+    """Where a paper's training notebook lies."""
+    return project_root() / "notebooks" / f"train_{paper}.ipynb"
+
+
+def run(paper: str, dataset: str, parameters: dict[str, str], out: Path | None = None) -> int:
+    """Execute a paper's notebook and keep the result in the run folder as run.ipynb.
+
+    The notebook writes the path of its run folder into the file that POSEKIT_RUN_LINK names.
+
+    Returns:
+        0, or 1 for a run that failed.
+
+    Raises:
+        PosekitError: for a paper without notebook and for every parameter that cannot be.
+    """
+    source = notebook_path(paper)
+    if not source.is_file():
+        papers = sorted(p.stem.removeprefix("train_") for p in source.parent.glob("train_*.ipynb"))
+        raise PosekitError(f"no notebook of {paper!r}: there are {', '.join(papers) or 'none'}")
+    parameters = {"dataset": dataset, **parameters}
+    resolve(paper, dict(parameters))
+
+    import papermill
+
+    with tempfile.TemporaryDirectory(prefix="posekit-") as folder:
+        executed, link = Path(folder, "run.ipynb"), Path(folder, "link")
+        os.environ["POSEKIT_RUN_LINK"] = str(link)
+        status = 0
+        try:
+            papermill.execute_notebook(
+                source,
+                executed,
+                parameters,
+                kernel_name="python3",
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+            )
+        except papermill.PapermillExecutionError as error:
+            print(f"{source.name} stopped: {error.ename}: {error.evalue}", file=sys.stderr)
+            status = 1
+        finally:
+            del os.environ["POSEKIT_RUN_LINK"]
+            _keep(executed, link, out)
+    print(f"report: {build_index()}")
+    return status
+
+
+def _keep(executed: Path, link: Path, out: Path | None) -> None:
+    """Put the executed notebook where it belongs, also that of a failed or interrupted run."""
+    if not executed.is_file():
+        return
+    targets = (
+        [Path(link.read_text(encoding="utf-8").strip(), "run.ipynb")] if link.is_file() else []
+    )
+    targets += [out] if out else []
+    for target in targets:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(target, executed.read_bytes())
+        print(f"executed notebook: {target}")
+
+
+def clean(paths: list[Path]) -> None:
+    """Strip notebooks in place, all of notebooks/ by default, and say which ones changed."""
+    for path in paths or sorted((project_root() / "notebooks").glob("*.ipynb")):
+        book, before = _read(path)
+        strip(book)
+        _write(path, book, before, "cleaned")
+
+
+def strip(notebook: dict) -> None:
+    """Remove what differs from run to run; keep what nbval is meant to compare.
+
+    nbval compares a cell only when its count is there and fails one whose count or outputs stand
+    alone, so tagged cells keep both and all others lose both.
+    """
+    for key in set(notebook["metadata"]) - {"kernelspec", "language_info"}:
+        del notebook["metadata"][key]
+    notebook["metadata"].get("language_info", {}).pop("version", None)
+    for cell in notebook["cells"]:
+        for key in set(cell["metadata"]) - {"tags"}:
+            del cell["metadata"][key]
+        if cell["cell_type"] == "code" and "keep_output" not in cell["metadata"].get("tags", []):
+            cell["outputs"], cell["execution_count"] = [], None
+
+
+def renew(paper: str) -> None:
+    """Renew the parameters cell of a paper's notebook, or begin the notebook of a new paper.
+
+    Raises:
+        PosekitError: the paper has no network or recipe, or its notebook cannot be read.
+    """
+    path, source = notebook_path(paper), parameters_cell(paper)
+    if not path.exists():
+        write_text(path, _written(_begin(paper, source)))
+        print(f"begun {path}: say what the paper claims, and why each step is there")
+        return
+    book, before = _read(path)
+    for cell in book["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = source
+    _write(path, book, before, "renewed")
+
+
+def parameters_cell(paper: str) -> str:
+    """The parameters cell of a paper's notebook."""
+    dataset = usual_dataset(paper)
+    recipe = read_recipe(paper, recipe_file(dataset))
+    network = recipe["network"]
+    fields = settings_of(network).model_fields
+    special = [n for n in options_of(network) if n not in _USUAL]
+    special += ["rounds"] if "rounds" in recipe else []
+    at = _SHOWN.index("init")
+    names = [*_SHOWN[:at], *special, *_FAMILY[describe(network).family], *_SHOWN[at:]]
+    given = {"dataset": f'"{dataset}"', "source": '"auto"'}
+    lines = ["# None takes the recipe's value; every other knob is a parameter too"]
+    lines += [
+        f"{name}: {_type_name(fields[name].annotation)} = {given.get(name)}"
+        f"  # {fields[name].description}"
+        for name in names
+    ]
+    return "\n".join(lines)
+
+
+def _type_name(annotation: Any) -> str:
+    """The type of a knob as papermill shows it."""
+    if get_origin(annotation) is Literal:
+        return "str"
+    if get_origin(annotation) is tuple:
+        return "list"
+    parts = [part for part in get_args(annotation) if part is not NoneType]
+    return _type_name(parts[0]) if parts else annotation.__name__
+
+
+def _begin(paper: str, parameters: str) -> Any:
+    """A training notebook with the cells that all of them share."""
+    import nbformat.v4 as v4
+
+    title = describe(read_recipe(paper, recipe_file(usual_dataset(paper)))["network"]).paper
+    steps = [
+        ("Parameters", 'exp = lab.start("' + paper + '", globals())\nprint(exp.config.text())'),
+        ("Data", "print(lab.load(exp))"),
+        ("", "lab.sample_grid(exp)"),
+        ("Targets", "lab.codec_check(exp)"),
+        ("Network", "print(lab.build(exp))"),
+        ("", "print(lab.first_loss(exp))"),
+        ("Training", "history = lab.train(exp)\nhistory.tail(1)"),
+        ("", "lab.curves(exp)"),
+        ("Score", "lab.evaluate(exp)"),
+        ("Where it fails", "lab.error_gallery(exp)"),
+        ("Heat maps", "lab.heatmaps(exp)"),
+        ("Browse", "from posekit.workflows.widgets import browse\n\nbrowse(exp)"),
+        ("Record", "print(lab.finish(exp))"),
+    ]
+    tags = {"tags": ["parameters"]}
+    cells = [v4.new_markdown_cell(f"# {title}"), v4.new_code_cell(parameters, metadata=tags)]
+    for heading, code in steps:
+        if heading:
+            cells.append(v4.new_markdown_cell(f"## {heading}"))
+        start = "from posekit.workflows import training as lab\n\n" * (heading == "Parameters")
+        cells.append(v4.new_code_cell(start + code))
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    return v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+
+
+def _read(path: Path) -> tuple[Any, str]:
+    import nbformat
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        return nbformat.reads(text, as_version=4), text
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        raise PosekitError(f"{path} is not a readable notebook: {error}") from error
+
+
+def _write(path: Path, book: Any, before: str, done: str) -> None:
+    if (after := _written(book)) != before:
+        write_text(path, after)
+        print(f"{done} {path}")
+
+
+def _written(book: Any) -> str:
+    import nbformat
+
+    return nbformat.writes(book) + "\n"
