@@ -92,12 +92,13 @@ def recipe_of_network(network: str, dataset: str | None = None) -> tuple[str, di
     params = project_root() / "params" / folder
     found = next(((name, file) for name, file in files if (params / file).is_file()), files[-1])
     values = read_recipe(folder, found[1])
-    return found[0], own_values(values, values["network"], network) | {"network": network}
+    return found[0], own_values(values, folder, network) | {"network": network}
 
 
-def own_values(values: dict[str, Any], usual: str, network: str) -> dict[str, Any]:
-    """Values of a recipe for the network `usual` that another network has knobs for."""
-    foreign = options_of(usual).keys() - options_of(network).keys()
+def own_values(values: dict[str, Any], paper: str, network: str) -> dict[str, Any]:
+    """A recipe's values without the options of the paper's networks that this network lacks."""
+    others = (options_of(name) for name in list_models() if describe(name).stem == paper)
+    foreign = set().union(*others) - options_of(network).keys()
     return {name: value for name, value in values.items() if name not in foreign}
 
 

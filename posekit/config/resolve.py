@@ -37,7 +37,7 @@ class Config:
     Attributes:
         paper: the stem that runs are filed under: the paper of the network, or the notebook's name.
         settings: the values.
-        origins: knob -> "default", "recipe params/...", "sample.yaml", "smoke" or "you".
+        origins: knob -> "default", "recipe params/...", "sample.yaml", "smoke.yaml" or "you".
         source: real or sample, resolved.
         data_root: the folder that holds the real data sets; None for the sample.
         smoke: the sample and every budget are shrunk for a test.
@@ -96,10 +96,12 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
     places = _text(namespace, "source", "auto"), _text(namespace, "data_root", "") or None
     source, root = resolve_source(usual, *places)
     small = source == "sample" and smoke()
+    smaller = ["sample.yaml"] * (source == "sample") + ["smoke.yaml"] * small
     layers = [(f"recipe params/{paper}/{file}", read_recipe(paper, file))]
-    layers += [("sample.yaml", read_recipe(paper, "sample.yaml"))] if source == "sample" else []
-    layers += [("smoke", read_recipe(paper, "smoke.yaml"))] if small else []
-    own = reduce(operator.or_, (found for _, found in layers))["network"]
+    layers += [(name, read_recipe(paper, name)) for name in smaller]
+    own = reduce(operator.or_, (found for _, found in layers)).get("network")
+    if own is None:
+        raise PosekitError(f"params/{paper}/{file}: network: has no value")
     network = _text(namespace, "network", own)
     wrong = _misfit(network, own)
     kind = settings_of(own if wrong else network)
@@ -109,7 +111,7 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
     values: dict[str, Any] = {}
     origins = dict.fromkeys(defaults, "default")
     for origin, found in layers:
-        found = own_values(found, own, network)
+        found = own_values(found, paper, network)
         values |= found
         origins |= dict.fromkeys(found, origin)
     values |= given | {"dataset": usual}
@@ -119,7 +121,8 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
         if knob not in ("dataset", "source") or value != defaults[knob]
     }
     if found := problems(kind, values):
-        title = f"params/{paper}/ ({file} and what replaces its values) is impossible:"
+        files = ", ".join([file, *smaller])
+        title = f"params/{paper}/ ({files}) is incomplete or impossible:"
         raise PosekitError("\n  ".join([title, *found]))
     stem = describe(network).stem
     return Config(stem, kind.model_validate(values), origins, source, root, small)

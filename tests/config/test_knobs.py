@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from posekit.config.recipes import bind
+from posekit.config.resolve import resolve
 from posekit.models import create_model
 
 
@@ -11,7 +11,7 @@ from posekit.models import create_model
     ("paper", "wishes", "options"),
     [
         ("lpm", {}, {}),
-        ("lpm", {"weight_init": "he", "width": 0.5}, {"init": "he", "width": 0.5}),
+        ("lpm", {"weight_init": "he", "width": 0.5}, {"weight_init": "he", "width": 0.5}),
         ("hrnet", {"width": 0.25}, {"width": 0.25}),
         ("lpn", {}, {}),
         ("lpn", {"attention": "none"}, {"attention": None}),
@@ -29,13 +29,13 @@ from posekit.models import create_model
 def test_options_depart_from_what_networks_do_anyway(paper, wishes, options):
     dataset = "LSP" if paper == "lpm" else "COCO"
     usual = {"width": 1.0, "weight_init": "paper"} if paper == "lpm" else {"width": 1.0}
-    bound = bind(paper, {"dataset": dataset, "source": "sample", **usual, **wishes})
-    assert bound.recipe.options() == options
+    config = resolve(paper, {"dataset": dataset, "source": "sample", **usual, **wishes})
+    assert config.settings.options() == options
     with torch.device("meta"):
-        create_model(bound.recipe.network, **bound.recipe.options())
+        create_model(config.settings.network, **config.settings.options())
 
 
 def test_lp_net_comes_with_its_own_decoder_and_boxes():
-    found = bind("lpn", {"dataset": "COCO", "source": "sample", "recipe": "lp_net"}).recipe
+    found = resolve("lpn", {"dataset": "COCO", "source": "sample", "recipe": "lp_net"}).settings
     assert (found.network, found.decoder) == ("lp_net_50", "soft_argmax_lp_net")
     assert found.boxes == "ground_truth"

@@ -1,14 +1,16 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from posekit.config import parameters, recipes
-from posekit.config.knobs import PoseMachineRecipe
-from posekit.config.recipes import bind
+from posekit.config import recipes
+from posekit.config import settings as checked
+from posekit.config.families import settings_of
+from posekit.config.resolve import resolve
 from posekit.errors import PosekitError
 from posekit.files import places
 
-KNOBS = PoseMachineRecipe.knobs()
+KNOBS = tuple(settings_of("lpm").model_fields)
 
 
 @pytest.fixture(autouse=True)
@@ -20,38 +22,38 @@ def plain_environment(monkeypatch, tmp_path):
 
 def refusal(namespace, paper="lpm", **options) -> str:
     with pytest.raises(PosekitError) as caught:
-        bind(paper, namespace, **options)
+        resolve(paper, namespace, **options)
     return str(caught.value)
 
 
 def test_precedence_and_origins(monkeypatch, tmp_path):
-    bound = bind("lpm", {"lr": 0.01})
-    assert bound.source == "sample" and bound.data_root is None
-    origins = bound.origins
-    assert bound.recipe.lr == 0.01 and origins["lr"] == "you"
-    assert bound.recipe.width == 0.125 and origins["width"] == "sample.yaml"
+    config = resolve("lpm", {"lr": 0.01})
+    assert config.source == "sample" and config.data_root is None
+    origins = config.origins
+    assert config.settings.lr == 0.01 and origins["lr"] == "you"
+    assert config.settings.width == 0.125 and origins["width"] == "sample.yaml"
     assert origins["network"] == "recipe params/lpm/PennAction.yaml"
     assert origins["seed"] == origins["dataset"] == "default"
 
     monkeypatch.setenv("POSEKIT_SMOKE", "1")
-    small = bind("lpm", {"epochs": 3})
-    assert small.recipe.epochs == 3 and small.origins["epochs"] == "you"
-    assert small.origins["image_size"] == "smoke"
-    assert small.fingerprint() != bound.fingerprint()
+    small = resolve("lpm", {"epochs": 3})
+    assert small.settings.epochs == 3 and small.origins["epochs"] == "you"
+    assert small.origins["image_size"] == "smoke.yaml"
+    assert small.fingerprint() != config.fingerprint()
 
 
 def test_real_data_take_the_published_recipe(monkeypatch, tmp_path):
     (tmp_path / "penn_action").mkdir()
-    bound = bind("lpm", {"dataset": "penn-action"})
-    assert (bound.source, bound.data_root) == ("real", tmp_path)
-    assert bound.recipe.dataset == "PennAction" and bound.recipe.image_size == (368, 368)
-    assert bound.recipe.width == 1.0 and bound.recipe.optimiser == "sgd"
-    assert bind("lpm", {"source": "sample"}).source == "sample"
+    config = resolve("lpm", {"dataset": "penn-action"})
+    assert (config.source, config.data_root) == ("real", tmp_path)
+    assert config.settings.dataset == "PennAction" and config.settings.image_size == (368, 368)
+    assert config.settings.width == 1.0 and config.settings.optimiser == "sgd"
+    assert resolve("lpm", {"source": "sample"}).source == "sample"
 
     # The test-suite never starts a full run because the developer has the data.
     monkeypatch.setenv("POSEKIT_SMOKE", "1")
-    assert bind("lpm", {}).source == "sample"
-    assert bind("lpm", {"source": "real"}).recipe.width == 1.0
+    assert resolve("lpm", {}).source == "sample"
+    assert resolve("lpm", {"source": "real"}).settings.width == 1.0
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_missing_real_data_say_what_to_get_and_where_to_put_it(wish):
 def test_relative_data_root_is_found_below_the_current_folder(monkeypatch, tmp_path):
     (tmp_path / "mine" / "mpii").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert bind("lpm", {"dataset": "MPII", "data_root": "mine"}).data_root == tmp_path / "mine"
+    assert resolve("lpm", {"dataset": "MPII", "data_root": "mine"}).data_root == tmp_path / "mine"
 
 
 @pytest.mark.parametrize(
@@ -89,15 +91,15 @@ def test_relative_data_root_is_found_below_the_current_folder(monkeypatch, tmp_p
     ],
 )
 def test_values_are_read_by_declared_type(name, given_value, value):
-    bound = bind("lpm", {name: given_value})
-    assert getattr(bound.recipe, name) == value
-    assert type(getattr(bound.recipe, name)) is type(value)
-    assert bound.origins[name] == "you"
+    config = resolve("lpm", {name: given_value})
+    assert getattr(config.settings, name) == value
+    assert type(getattr(config.settings, name)) is type(value)
+    assert config.origins[name] == "you"
 
 
 @pytest.mark.parametrize("nothing", [None, "None", "null", ""])
 def test_none_means_from_the_recipe(nothing):
-    assert bind("lpm", {"epochs": nothing}).origins["epochs"] == "sample.yaml"
+    assert resolve("lpm", {"epochs": nothing}).origins["epochs"] == "sample.yaml"
 
 
 def test_every_problem_is_in_one_message():
@@ -137,19 +139,18 @@ def test_names_of_python_and_papermill_are_no_parameters():
         "Out": {},
         "_i1": "x",
         "pytest": pytest,
-        "bind": bind,
-        "Recipe": PoseMachineRecipe,
+        "resolve": resolve,
+        "Settings": checked.Settings,
     }
-    bind("lpm", {**namespace, "PAPERMILL_OUTPUT_PATH": "out.ipynb", "paper": "lpm"})
-    assert "paper='cpm'" in refusal({"paper": "cpm"})
+    resolve("lpm", {**namespace, "PAPERMILL_OUTPUT_PATH": "out.ipynb"})
 
 
 def test_second_call_in_a_kernel_refuses_only_misspelt_knobs():
     namespace = {"epochs": 2}
-    bind("lpm", namespace)
+    resolve("lpm", namespace)
     namespace |= {"people": 3, "table": []}
-    bind("lpm", namespace)
-    bind("lpm", {"people": 3, parameters._CHECKED_MARK: True})
+    resolve("lpm", namespace)
+    resolve("lpm", {"people": 3, checked._CHECKED_MARK: True})
     assert "people" in refusal({"people": 3})
     namespace["batchsize"] = 3
     assert "did you mean batch_size?" in refusal(namespace)
@@ -157,7 +158,7 @@ def test_second_call_in_a_kernel_refuses_only_misspelt_knobs():
 
 def test_paper_without_recipe_names_those_there_are():
     assert "LSP.yaml" in refusal({"dataset": "COCO"})
-    assert "unknown paper 'nosuch': there are cpm, lpm" in refusal({}, paper="nosuch")
+    assert "unknown paper 'nosuch': there are cpm, hourglass" in refusal({}, paper="nosuch")
 
 
 def test_broken_recipe_names_file_and_field(monkeypatch, tmp_path):
@@ -168,8 +169,10 @@ def test_broken_recipe_names_file_and_field(monkeypatch, tmp_path):
     assert "params/lpm/PennAction.yaml is not readable YAML" in refusal({"source": "sample"})
     (folder / "PennAction.yaml").write_text("epochs: 1\nepoch: 2\n")
     (folder / "sample.yaml").write_text("width: 0.0\n")
+    assert "params/lpm/PennAction.yaml: network: has no value" in refusal({"source": "sample"})
+    (folder / "PennAction.yaml").write_text("network: lpm\nepoch: 2\n")
     message = refusal({"source": "sample"})
-    assert "(PennAction.yaml, sample.yaml)" in message and "network: has no value" in message
+    assert "(PennAction.yaml, sample.yaml)" in message and "epochs: has no value" in message
     assert "epoch=2: unknown parameter: did you mean epochs?" in message
     assert "width=0.0: must be greater than 0" in message
 
@@ -191,35 +194,35 @@ def test_a_variant_starts_from_its_base(monkeypatch, tmp_path):
 
 
 def test_none_is_a_value_where_it_is_one_of_the_choices():
-    bound = bind("lpm", {"occlusion": "None", "init": "none"})
-    assert bound.recipe.occlusion == "none" and bound.origins["occlusion"] == "you"
-    assert bind("lpm", {"occlusion": None}).origins["occlusion"] == "default"
+    config = resolve("lpm", {"occlusion": "None", "init": "none"})
+    assert config.settings.occlusion == "none" and config.origins["occlusion"] == "you"
+    assert resolve("lpm", {"occlusion": None}).origins["occlusion"] == "default"
 
 
 def test_text_is_the_same_on_every_machine(tmp_path):
-    one = bind("lpm", {"init": str(tmp_path / "run"), "device": "cpu", "workers": 3})
-    two = bind("lpm", {"init": "/elsewhere/run"})
+    one = resolve("lpm", {"init": str(tmp_path / "run"), "device": "cpu", "workers": 3})
+    two = resolve("lpm", {"init": "/elsewhere/run"})
     assert one.text() == two.text() and str(tmp_path) not in one.text()
     assert [row[0] for row in one.table()] == list(KNOBS)
 
 
 def test_fingerprint_follows_what_changes_the_numbers():
-    plain = bind("lpm", {}).fingerprint()
+    plain = resolve("lpm", {}).fingerprint()
     same = {"device": "cpu", "workers": 2, "resume": "never", "tensorboard": True, "epochs": 11}
-    assert bind("lpm", same).fingerprint() == plain
+    assert resolve("lpm", same).fingerprint() == plain
     for change in ({"seed": 1}, {"epochs": 13}, {"dataset": "LSP"}, {"recipe": "mobilepose"}):
-        assert bind("lpm", change).fingerprint() != plain
+        assert resolve("lpm", change).fingerprint() != plain
 
 
-@settings(max_examples=60, deadline=None)
+@profile(max_examples=60, deadline=None)
 @given(st.dictionaries(st.sampled_from(KNOBS), st.one_of(st.text(), st.floats(), st.booleans())))
 def test_any_value_is_taken_or_refused_in_words(values):
     try:
-        bound = bind("lpm", dict(values))
+        config = resolve("lpm", dict(values))
     except PosekitError as error:
         assert str(error)
     else:
-        assert bound == bind("lpm", dict(values))
+        assert config.table() == resolve("lpm", dict(values)).table()
 
 
 def test_published_scores():
@@ -229,3 +232,20 @@ def test_published_scores():
     partial = [r for r in recipes.published("cpm", "MPII") if r["head"] is None]
     assert [row["mean"] for row in partial] == [87.9, 87.6]
     assert recipes.published("lpm", "COCO") == []
+
+
+def test_a_network_of_another_paper_is_filed_under_its_own():
+    config = resolve("hrnet", {"dataset": "COCO", "source": "sample", "network": "lpn_50"})
+    assert config.paper == "lpn" and config.settings.attention == "gc"
+    assert "width" in config.origins and config.origins["attention"] == "default"
+    assert "choose one of cpm" in refusal({"network": "hrnet_w32"})
+
+
+def test_what_is_printed_is_what_differs_from_the_recipe():
+    text = resolve("lpm", {"lr": 0.5}).text()
+    assert "lr " in text and "you" in text and "sample.yaml" in text and "momentum" not in text
+    assert "more knobs as in recipe params/lpm/PennAction.yaml" in text.splitlines()[-1]
+
+
+def test_the_sources_of_a_recipe_are_its_comments():
+    assert recipes.recipe_sources("lpm", "PennAction.yaml")["lr"] == "(release)"
