@@ -35,8 +35,13 @@ def usual_dataset(paper: str) -> str:
     return FAMILIES[families[0]].dataset
 
 
-def recipe_file(dataset: str, variant: str = "paper") -> str:
-    """The name of a recipe's file below params/<paper>/."""
+def recipe_file(paper: str, dataset: str, variant: str = "paper") -> str:
+    """The name of a recipe's file below params/<paper>/.
+
+    A data set that no paper has a recipe for, one of your own, takes that of the usual one.
+    """
+    if not list((project_root() / "params").glob(f"*/{dataset}*.yaml")):
+        dataset = usual_dataset(paper)
     return f"{dataset}.yaml" if variant == "paper" else f"{dataset}-{variant}.yaml"
 
 
@@ -88,11 +93,15 @@ def recipe_of_network(network: str, dataset: str | None = None) -> tuple[str, di
     folder, _, variant = about.recipe.partition("/")
     usual = FAMILIES[about.family].dataset
     choices = [(dataset, variant), (dataset, ""), (usual, variant), (usual, "")]
-    files = [(name, recipe_file(name, kind or "paper")) for name, kind in choices if name]
-    params = project_root() / "params" / folder
-    found = next(((name, file) for name, file in files if (params / file).is_file()), files[-1])
-    values = read_recipe(folder, found[1])
-    return found[0], own_values(values, folder, network) | {"network": network}
+    files = [(name, f"{name}{kind and '-'}{kind}.yaml") for name, kind in choices if name]
+    there = [
+        (name, file)
+        for name, file in files
+        if (project_root() / "params" / folder / file).is_file()
+    ]
+    trained_on, file = (there or files)[0]
+    values = own_values(read_recipe(folder, file), folder, network)
+    return trained_on, values | {"network": network}
 
 
 def own_values(values: dict[str, Any], paper: str, network: str) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
     usual = usual_dataset(paper)
     with contextlib.suppress(PosekitError):  # `check` says what is wrong with it
         usual = dataset_name(_text(namespace, "dataset", usual))
-    file = recipe_file(usual, _text(namespace, "recipe", "paper"))
+    file = recipe_file(paper, usual, _text(namespace, "recipe", "paper"))
     places = _text(namespace, "source", "auto"), _text(namespace, "data_root", "") or None
     source, root = resolve_source(usual, *places)
     small = source == "sample" and smoke()

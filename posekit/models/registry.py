@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Annotated
 
 from pydantic import Field
@@ -113,7 +114,12 @@ def describe(name: str) -> Description:
 
 def options_of(name: str) -> dict[str, inspect.Parameter]:
     """The options of a network's builder, with their types and defaults."""
-    parameters = inspect.signature(_find(name)[1]).parameters
+    return _options(_find(name)[1])
+
+
+@cache
+def _options(builder: Builder) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(builder).parameters
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {n: p for n, p in parameters.items() if n != "num_keypoints" and p.kind in named}
 

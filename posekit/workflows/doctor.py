@@ -59,7 +59,7 @@ def knobs(paper: str, dataset: str | None = None) -> str:
     Raises:
         PosekitError: there is no such paper, data set or recipe.
     """
-    file = recipe_file(dataset_name(dataset or usual_dataset(paper)))
+    file = recipe_file(paper, dataset_name(dataset or usual_dataset(paper)))
     recipe, sources = read_recipe(paper, file), recipe_sources(paper, file)
     lines = [f"knobs of {paper}; the recipe is params/{paper}/{file}; set one with -p NAME VALUE"]
     for name, field in settings_of(recipe["network"]).model_fields.items():

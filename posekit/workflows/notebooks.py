@@ -134,7 +134,7 @@ def renew(paper: str) -> None:
 def parameters_cell(paper: str) -> str:
     """The parameters cell of a paper's notebook."""
     dataset = usual_dataset(paper)
-    recipe = read_recipe(paper, recipe_file(dataset))
+    recipe = read_recipe(paper, recipe_file(paper, dataset))
     network = recipe["network"]
     fields = settings_of(network).model_fields
     special = [n for n in options_of(network) if n not in _USUAL]
@@ -165,7 +165,7 @@ def _begin(paper: str, parameters: str) -> Any:
     """A training notebook with the cells that all of them share."""
     import nbformat.v4 as v4
 
-    title = describe(read_recipe(paper, recipe_file(usual_dataset(paper)))["network"]).paper
+    title = describe(read_recipe(paper, recipe_file(paper, usual_dataset(paper)))["network"]).paper
     steps = [
         ("Parameters", 'exp = lab.start("' + paper + '", globals())\nprint(exp.config.text())'),
         ("Data", "print(lab.load(exp))"),
