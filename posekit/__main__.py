@@ -111,14 +111,14 @@ def train_alone(paper: str, dataset: str, parameters: dict[str, str]) -> int:
     from .train import distributed
     from .workflows import training as lab
 
-    with distributed.joined(), tempfile.TemporaryDirectory(prefix="posekit-") as folder:
-        if not distributed.first():  # what the others would write, nobody needs
+    with distributed.process_group(), tempfile.TemporaryDirectory(prefix="posekit-") as folder:
+        if not distributed.is_first():  # only the first process writes
             os.environ["POSEKIT_REPORTS"] = folder
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         run = lab.start(paper, {"device": distributed.device(), **parameters, "dataset": dataset})
         for step in (lab.load, lab.build, lab.train):
             print(step(run), flush=True)
-        if distributed.first():
+        if distributed.is_first():
             lab.curves(run)
             print(lab.evaluate(run).to_string())
             for picture in (lab.error_gallery, lab.heatmaps):
