@@ -67,14 +67,14 @@ def _train(arguments: argparse.Namespace) -> None:
     from .workflows import training as lab
 
     parameters = dict(arguments.parameters) | {"dataset": arguments.dataset}
-    with distributed.joined(), tempfile.TemporaryDirectory(prefix="posekit-") as folder:
-        if not distributed.first():  # what the others would write, nobody needs
+    with distributed.process_group(), tempfile.TemporaryDirectory(prefix="posekit-") as folder:
+        if not distributed.is_first():  # only the first process writes
             os.environ["POSEKIT_REPORTS"] = folder
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         exp = lab.start(arguments.paper, {"device": distributed.device(), **parameters})
         for step in (lab.load, lab.build, lab.train):
             print(step(exp), flush=True)
-        if distributed.first():
+        if distributed.is_first():
             lab.curves(exp)
             print(lab.evaluate(exp).to_string())
             lab.error_gallery(exp)

@@ -86,7 +86,7 @@ def predict(
     scales: Sequence[float] = (1.0,),
     bar: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
 ) -> Predictions:
-    """Predict every row of a split once.
+    """Predict every row of a split once; rows that no batch scores stay zero.
 
     Args:
         task: the network; it is put in evaluation mode.
@@ -98,7 +98,7 @@ def predict(
     """
     task.model.eval()
     clips: Clips = batches.dataset
-    keypoints, scores = np.empty(clips.keypoints.shape), np.empty(clips.visible.shape)
+    keypoints, scores = np.zeros(clips.keypoints.shape), np.zeros(clips.visible.shape)
     for batch in bar(batches, "predicting"):
         images = batch["images"].to(machine.device, non_blocking=True)
         with machine.autocast():

@@ -1,19 +1,18 @@
 """Checkpoints: written whole or not at all, read without pickle."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..errors import PosekitError
+from ..files.writing import replacing
 
 
 class Checkpoints:
     """The `checkpoints/` folder of a run: `last.pt` to continue from, `best.pt` to keep.
 
-    A checkpoint is written beside its target and renamed over it, so that an interrupted write
-    leaves the previous one.
+    An interrupted write leaves the previous checkpoint.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -23,7 +22,7 @@ class Checkpoints:
     def save(self, state: dict[str, Any], best: bool) -> None:
         """Write `last.pt`, and `best.pt` too if this is the best so far."""
         self.last.parent.mkdir(parents=True, exist_ok=True)
-        if best:
+        if best or not self.best.exists():
             _write({"model": state["model"], "epoch": state["epoch"]}, self.best)
         _write(state, self.last)
 
@@ -37,9 +36,8 @@ class Checkpoints:
 
 
 def _write(state: dict[str, Any], path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        torch.save(state, partial)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,32 +1,30 @@
 """Training in several processes, one a device, as torchrun starts them; one process needs nothing.
 
-Every process runs the same training on its share of each batch and the gradients are averaged, so
-that the batch of the recipe stays what it is. The first process alone validates and writes.
+Every process trains on its share of each batch and PyTorch's DistributedDataParallel averages the
+gradients, so that the batch size of the settings stays what it is. The held-out clips are shared
+in the same way. Only the first process writes.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-
-_PATIENCE = timedelta(hours=12)  # the others wait while the first one validates
+from torch.nn.parallel import DistributedDataParallel
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Join the other processes that torchrun has started, if it has."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(device())
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, timeout=_PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
     finally:
@@ -38,42 +36,58 @@ def device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "auto"
 
 
-def place() -> tuple[int, int]:
+def share() -> tuple[int, int]:
     """The number of this process, from 0, and how many there are."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
-def first() -> bool:
-    """Whether this process is the one that validates and writes."""
-    return place()[0] == 0
+def is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return share()[0] == 0
+
+
+def parallel(module: nn.Module) -> nn.Module:
+    """A module that averages its gradients over the processes in every backward pass.
+
+    All processes start with the weights of the first one. Before each training pass they take over
+    its buffers too: the running statistics of batch normalisation.
+    """
+    if share()[1] == 1:
+        return module
+    # A network may leave parameters out: LPM on single frames has no recurrent step. Those are
+    # found in the first pass, and are the same in every pass of every network here.
+    return DistributedDataParallel(module, static_graph=True)
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give all processes the buffers of the first one."""
+    if share()[1] > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 def from_first(make: Callable[[], Any]) -> Any:
     """What `make` returns in the first process, in all of them; it is called there only."""
-    if place()[1] == 1:
+    if share()[1] == 1:
         return make()
-    box = [make() if first() else None]
+    box = [make() if is_first() else None]
     dist.broadcast_object_list(box, src=0)
     return box[0]
 
 
-def average_gradients(model: nn.Module) -> None:
-    """Replace every gradient by its mean over the processes; a missing one counts as 0."""
-    count = place()[1]
+def gather(value: Any) -> list[Any]:
+    """The values of all processes, in their order, in the first one; nothing in the others."""
+    number, count = share()
     if count == 1:
-        return
-    trained = [p for p in model.parameters() if p.requires_grad]
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-    together = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(together)
-    parts = (together / count).split([gradient.numel() for gradient in gradients])
-    for p, part in zip(trained, parts, strict=True):
-        p.grad = part.view_as(p)
+        return [value]
+    values = [None] * count if number == 0 else None
+    dist.gather_object(value, values, dst=0)
+    return values or []
 
 
 def mean(value: Tensor) -> Tensor:
     """The mean of a number over the processes."""
-    count = place()[1]
+    count = share()[1]
     if count == 1:
         return value
     value = value.clone()

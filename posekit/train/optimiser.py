@@ -4,48 +4,48 @@ import math
 
 from torch import nn, optim
 
-from ..config.knobs import Recipe
+from ..config.families import TrainingSettings
 
 
-def make_optimiser(model: nn.Module, recipe: Recipe) -> optim.Optimizer:
-    """The recipe's optimiser, with the papers' factors on biases and on the first stage.
+def make_optimiser(model: nn.Module, settings: TrainingSettings) -> optim.Optimizer:
+    """The optimiser of the settings, with the papers' factors on biases and on the first stage.
 
     Biases, gate biases and normalisation are not decayed (caffe: decay_mult 0).
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         bias = parameter.ndim == 1
-        factor = recipe.bias_lr_factor if name.endswith(".bias") else 1.0
+        factor = settings.bias_lr_factor if name.endswith(".bias") else 1.0
         if "stage1" in name:
-            factor *= recipe.first_stage_lr_factor
-        decay = 0.0 if bias else recipe.weight_decay
+            factor *= settings.first_stage_lr_factor
+        decay = 0.0 if bias else settings.weight_decay
         groups.setdefault((factor, decay), []).append(parameter)
-    settings = [
-        {"params": parameters, "lr": recipe.lr * factor, "weight_decay": decay}
+    parameter_groups = [
+        {"params": parameters, "lr": settings.lr * factor, "weight_decay": decay}
         for (factor, decay), parameters in groups.items()
     ]
-    if recipe.optimiser == "sgd":
-        optimiser = optim.SGD(settings, momentum=recipe.momentum)
+    if settings.optimiser == "sgd":
+        optimiser = optim.SGD(parameter_groups, momentum=settings.momentum)
     else:
-        optimiser = {"adam": optim.Adam, "adamw": optim.AdamW}[recipe.optimiser](settings)
+        optimiser = {"adam": optim.Adam, "adamw": optim.AdamW}[settings.optimiser](parameter_groups)
     for group in optimiser.param_groups:
         group["base_lr"] = group["lr"]
     return optimiser
 
 
-def lr_factor(recipe: Recipe, iteration: int, iterations: int) -> float:
+def lr_factor(settings: TrainingSettings, iteration: int, iterations: int) -> float:
     """Learning rate at an iteration, as a factor on the base rate.
 
     "step" multiplies by lr_gamma every lr_step iterations (caffe's step policy), "milestones" after
     each epoch of lr_milestones; "onecycle" rises over the first quarter and falls to nothing along
     two half cosines.
     """
-    if recipe.schedule == "step":
-        return recipe.lr_gamma ** (iteration // recipe.lr_step)
-    if recipe.schedule == "milestones":
-        epoch = iteration * recipe.epochs // iterations
-        epoch += recipe.reference_mode  # the references step their schedule before an epoch
-        return recipe.lr_gamma ** sum(epoch >= milestone for milestone in recipe.lr_milestones)
+    if settings.schedule == "step":
+        return settings.lr_gamma ** (iteration // settings.lr_step)
+    if settings.schedule == "milestones":
+        epoch = iteration * settings.epochs // iterations
+        epoch += settings.reference_mode  # the references step their schedule before an epoch
+        return settings.lr_gamma ** sum(epoch >= milestone for milestone in settings.lr_milestones)
     rise = 0.25 * iterations
     if iteration < rise:
         return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * iteration / rise))

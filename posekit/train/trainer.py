@@ -1,152 +1,204 @@
-"""The training loop, for image and video networks alike, on any device."""
+"""The training loop, for image and video networks alike, on any device.
 
-import contextlib
-import json
+A training is a schedule of epochs (`fit`); an epoch is a series of steps (`train_epoch`); a step
+updates the weights once (`train_step`). After an epoch the network is validated and a checkpoint
+is written. A subclass may replace any of them; hooks watch (see `train.hooks`).
+"""
+
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..config.knobs import Recipe
+from ..config.families import TrainingSettings
 from ..config.machine import Machine
 from ..errors import PosekitError
 from ..models.families.task import Task
 from . import distributed
 from .checkpoints import Checkpoints
+from .hooks import Hook
 from .optimiser import lr_factor, make_optimiser, set_lr
 
-_CHECK_EVERY = 50  # iterations between two looks at the loss, each of which waits for the device
+_CHECK_EVERY = 50  # steps between two checks of the loss, each of which waits for the device
 
 
-class Log:
-    """`log.jsonl`, one line an epoch, flushed as it is written."""
+class TaskLoss(nn.Module):
+    """The training loss of a batch as a module, which DistributedDataParallel can wrap.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.records: list[dict[str, Any]] = []
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            with contextlib.suppress(json.JSONDecodeError):  # a line that a crash cut off
-                self.records.extend(map(json.loads, lines))
+    Its parameters are those of the network.
+    """
 
-    def keep(self, epochs: int) -> None:
-        """Forget what came after the checkpoint that training continues from."""
-        self.records = [r for r in self.records if r["epoch"] <= epochs]
-        self.path.write_text("".join(f"{json.dumps(r)}\n" for r in self.records), encoding="utf-8")
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.model = task.model
+        self.task = task
 
-    def write(self, record: dict[str, Any]) -> None:
-        """Append a record."""
-        self.records.append(record)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """The loss, a scalar, of a batch on the device."""
+        return self.task.loss(self.task.outputs(batch["images"]), batch)
 
 
-def fit(
-    task: Task,
-    batches: DataLoader,
-    validate: Callable[[], float],
-    recipe: Recipe,
-    machine: Machine,
-    checkpoints: Checkpoints,
-    log: Log,
-    report: Callable[[dict[str, Any]], None] = lambda record: None,
-    bar: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
-    round_number: int | None = None,
-) -> None:
-    """Train a network for one schedule, or go on where an interrupted training stopped.
+class Trainer:
+    """Trains a network.
 
-    Every epoch draws its random numbers from (seed, epoch) alone, so that a resumed run repeats
-    what an uninterrupted one does.
+    Every epoch draws its random numbers from (seed, epoch) alone, so that a resumed training
+    repeats what an uninterrupted one does.
 
     Args:
         task: the network with its targets, loss and decoding.
-        batches: from `posekit.data.loader`.
-        validate: scores the network on the validation part, percent.
-        recipe: optimiser, schedule, epochs, clip_grad, eval_every, seed.
+        batches: from `posekit.data.clips.loader`; the share of this process where there are
+            several.
+        validate: scores the network on the held-out clips, percent; called in all processes.
+        settings: optimiser, schedule, epochs, clip_grad, eval_every, seed.
         machine: device and precision.
-        checkpoints: where `last.pt` and `best.pt` go.
-        log: gets a record an epoch: epoch, loss, round, val, lr, and seconds, clips_per_second,
-            memory_mb.
-        report: called with each record.
-        bar: wraps the batches of an epoch in a progress bar.
-        round_number: which of several schedules this is, from 1, see `train.rounds`; log and random
-            numbers count epochs over all of them.
-
-    Raises:
-        PosekitError: the loss is no longer a number.
+        hooks: called in this order; those that write belong to the first process.
     """
-    model = task.model
-    optimiser = make_optimiser(model, recipe)
-    scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype is torch.float16)
-    done, best = 0, -1.0
-    if state := distributed.from_first(checkpoints.load_last):
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        scaler.load_state_dict(state["scaler"])
-        done, best = state["epoch"], state["best"]
-    before = (round_number - 1) * recipe.epochs if round_number else 0
-    log.keep(before + done)
 
-    iterations = recipe.epochs * len(batches)
-    for epoch in range(done, recipe.epochs):
-        number = before + epoch + 1
-        torch.manual_seed(recipe.seed * 1_000_003 + number - 1 + distributed.place()[0] * 99_991)
-        batches.sampler.epoch = number - 1
-        model.train()
-        started, total, clips = time.perf_counter(), torch.zeros((), device=machine.device), 0
-        for i, batch in enumerate(bar(batches, f"epoch {number}/{before + recipe.epochs}")):
-            factor = lr_factor(recipe, epoch * len(batches) + i, iterations)
-            set_lr(optimiser, factor)
-            with machine.autocast():
-                batch = machine.put(batch)
-                loss = task.loss(task.outputs(batch["images"]), batch)
-            optimiser.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
-            distributed.average_gradients(model)
-            if recipe.clip_grad:
-                scaler.unscale_(optimiser)
-                torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_grad)
-            scaler.step(optimiser)
-            scaler.update()
-            total += loss.detach()
+    def __init__(
+        self,
+        task: Task,
+        batches: DataLoader,
+        validate: Callable[[], float],
+        settings: TrainingSettings,
+        machine: Machine,
+        hooks: Sequence[Hook] = (),
+    ) -> None:
+        self.task = task
+        self.batches = batches
+        self.validate = validate
+        self.settings = settings
+        self.machine = machine
+        self.hooks = hooks
+        self.loss = distributed.parallel(TaskLoss(task))
+
+    def fit(self, checkpoints: Checkpoints, round_number: int | None = None) -> None:
+        """Train for one schedule, or go on where an interrupted training stopped.
+
+        Args:
+            checkpoints: where `last.pt` and `best.pt` go.
+            round_number: which of several schedules this is, from 1, see `train.rounds`; records
+                and random numbers count epochs over all of them.
+
+        Raises:
+            PosekitError: the loss is no longer a number, or a checkpoint cannot be read.
+        """
+        done = self.resume(checkpoints)
+        before = (round_number - 1) * self.settings.epochs if round_number else 0
+        for hook in self.hooks:
+            hook.on_start(before + done)
+        for epoch in range(done, self.settings.epochs):
+            started = time.perf_counter()
+            loss, clips_per_second = self.train_epoch(epoch, before + epoch + 1)
+            record = {"epoch": before + epoch + 1, "loss": loss}
+            if round_number:
+                record["round"] = round_number
+            improved = False
+            if (epoch + 1) % self.settings.eval_every == 0 or epoch + 1 == self.settings.epochs:
+                distributed.share_buffers(self.task.model)
+                record["val"] = self.validate()
+                improved = record["val"] > self.best
+                self.best = max(self.best, record["val"])
+            record |= {
+                "lr": self.lr,
+                "seconds": round(time.perf_counter() - started, 3),
+                "clips_per_second": round(clips_per_second, 1),
+                "memory_mb": round(self.machine.memory_mb(), 1),
+            }
+            for hook in self.hooks:
+                hook.on_epoch(record)
+            if distributed.is_first():
+                checkpoints.save(self.state(epoch + 1), improved)
+
+    def train_epoch(self, epoch: int, number: int) -> tuple[float, float]:
+        """Show the network all training clips once.
+
+        Args:
+            epoch: of the schedule, from 0.
+            number: of the epoch over all rounds, from 1.
+
+        Returns:
+            The mean loss of the steps, and clips a second over all processes.
+        """
+        rank, processes = distributed.share()
+        torch.manual_seed(self.settings.seed * 1_000_003 + number - 1 + rank * 99_991)
+        self.batches.sampler.epoch = number - 1
+        self.task.model.train()
+        steps, clips, started = len(self.batches), 0, time.perf_counter()
+        total = torch.zeros((), device=self.machine.device)
+        for hook in self.hooks:
+            hook.on_epoch_start(number, steps)
+        for step, batch in enumerate(self.batches):
+            iteration, iterations = epoch * steps + step, self.settings.epochs * steps
+            factor = lr_factor(self.settings, iteration, iterations)
+            set_lr(self.optimiser, factor)
+            self.lr = self.settings.lr * factor
+            batch = self.machine.put(batch)
+            loss = self.train_step(batch)
+            total += loss
             clips += len(batch["rows"])
-            if i % _CHECK_EVERY == 0 or i == len(batches) - 1:
-                _check_finite(total, number, i)
+            if step % _CHECK_EVERY == 0 or step == steps - 1:
+                _check_finite(total, number, step)
+            for hook in self.hooks:
+                hook.on_step(step, batch, loss)
         seconds = time.perf_counter() - started
-        record = {"epoch": number, "loss": distributed.mean(total).item() / len(batches)}
-        if round_number:
-            record["round"] = round_number
-        is_best = False
-        if (epoch + 1) % recipe.eval_every == 0 or epoch + 1 == recipe.epochs:
-            record["val"] = distributed.from_first(validate)
-            is_best = record["val"] > best
-            best = max(best, record["val"])
-        record |= {
-            "lr": recipe.lr * factor,
-            "seconds": round(time.perf_counter() - started, 3),
-            "clips_per_second": round(clips * distributed.place()[1] / seconds, 1),
-            "memory_mb": round(machine.memory_mb(), 1),
+        return distributed.mean(total).item() / steps, clips * processes / seconds
+
+    def train_step(self, batch: dict[str, Tensor]) -> Tensor:
+        """Update the weights once.
+
+        Args:
+            batch: on the device.
+
+        Returns:
+            The loss of the batch before the update, a scalar on the device.
+        """
+        with self.machine.autocast():
+            loss = self.loss(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        if self.settings.clip_grad:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.task.model.parameters(), self.settings.clip_grad)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return loss.detach()
+
+    def resume(self, checkpoints: Checkpoints) -> int:
+        """Make a fresh optimiser, and load the last checkpoint if there is one.
+
+        Returns:
+            How many epochs of the schedule are done.
+        """
+        fp16 = self.machine.dtype is torch.float16
+        self.optimiser = make_optimiser(self.task.model, self.settings)
+        self.scaler = torch.amp.GradScaler(self.machine.device.type, enabled=fp16)
+        self.best = -1.0
+        state = distributed.from_first(checkpoints.load_last)
+        if state is None:
+            return 0
+        self.task.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.best = state["best"]
+        return state["epoch"]
+
+    def state(self, epochs: int) -> dict[str, Any]:
+        """What a checkpoint after so many epochs of the schedule holds."""
+        return {
+            "epoch": epochs,
+            "best": self.best,
+            "model": self.task.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
         }
-        log.write(record)
-        state = {
-            "epoch": epoch + 1,
-            "best": best,
-            "model": model.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "scaler": scaler.state_dict(),
-        }
-        if distributed.first():
-            checkpoints.save(state, is_best or not checkpoints.best.exists())
-        report(record)
 
 
-def _check_finite(loss: Tensor, epoch: int, iteration: int) -> None:
+def _check_finite(loss: Tensor, epoch: int, step: int) -> None:
     if not torch.isfinite(loss):
         raise PosekitError(
-            f"the loss is no longer a number (epoch {epoch}, iteration {iteration + 1}): lower "
+            f"the loss is no longer a number (epoch {epoch}, iteration {step + 1}): lower "
             "lr, set clip_grad, or use precision=fp32; the last whole epoch is kept"
         )

@@ -11,8 +11,9 @@ from posekit.data.framing import Framing, TopDownAugmentation
 from posekit.data.sample import ensure_sample
 from posekit.models import create_model
 from posekit.models.families.top_down import TopDownTask
+from posekit.train.hooks import Hook, Log
 from posekit.train.rounds import fit_rounds
-from posekit.train.trainer import Log
+from posekit.train.trainer import Trainer
 
 TIMES = {"seconds", "clips_per_second", "memory_mb"}
 SCORES = [10.0, 30.0, 40.0, 20.0]  # of the epochs: the best of round 1 is its last, of 2 its first
@@ -46,24 +47,25 @@ def train(folder, people, wanted, die_in_epoch=None):
     model = create_model("lpn_50", len(joints), width=0.125)
     begun = []  # the weights that each epoch of this process started from
 
-    def bar(batches, title):
-        begun.append({k: v.clone() for k, v in model.state_dict().items()})
-        for i, batch in enumerate(batches):
-            if die_in_epoch and title.startswith(f"epoch {die_in_epoch}/") and i == 1:
+    class Watch(Hook):
+        def on_epoch_start(self, epoch, steps):
+            self.epoch = epoch
+            begun.append({k: v.clone() for k, v in model.state_dict().items()})
+
+        def on_step(self, step, batch, loss):
+            if self.epoch == die_in_epoch and step == 0:
                 raise Killed
-            yield batch
 
     log = Log(folder / "log.jsonl")
-    best = fit_rounds(
+    trainer = Trainer(
         TopDownTask(model, joints, wanted.sigma),
         loader(clips, 4, True, 0, False),
         lambda: SCORES[len(log.records)],
         wanted,
         choose_machine(wanted),
-        folder / "checkpoints",
-        log,
-        bar=bar,
+        [log, Watch()],
     )
+    best = fit_rounds(trainer, folder / "checkpoints")
     return [{k: v for k, v in r.items() if k not in TIMES} for r in log.records], best, begun
 
 

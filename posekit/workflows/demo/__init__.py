@@ -15,6 +15,7 @@ from ...config.parameters import check
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
 from ...files.places import smoke
+from ...files.progress import counted
 from ...files.writing import whole_file
 from ...geometry.crops import union_box
 from ...inference.box_file import BoxFile
@@ -22,7 +23,7 @@ from ...inference.estimator import Estimator, Look
 from ...inference.keypoint_files import Confidence, Jitter, KeypointFiles
 from ...inference.open_network import Wanted, open_estimator, untrained
 from ...inference.people import Boxes, GivenBoxes, People, choose_boxes
-from ...inference.video import Few, Footage, Frame, Mp4, open_footage, progress
+from ...inference.video import Few, Footage, Frame, Mp4, open_footage
 from ...inference.video_estimator import VideoEstimator
 from ...reporting import run_folder
 from ...weights import RUN_WEIGHTS
@@ -168,7 +169,7 @@ def watch(demo: Demo) -> "pd.DataFrame":
     with ExitStack() as stack:
         outputs = [_keypoint_files(stack, demo, e) for e in found]
         video = _video(stack, demo) if footage.moving else None
-        for frame in progress(footage.frames(wishes.max_frames), total):
+        for frame in counted(footage.frames(wishes.max_frames), total, "frames"):
             estimator = estimator if footage.moving else _video_estimator(demo)
             people, looks, spent = estimator.find(frame)
             frames, seconds = frames + 1, seconds + spent

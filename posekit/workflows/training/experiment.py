@@ -12,7 +12,7 @@ from ...inference.evaluate import Predictions
 from ...models import Description
 from ...models.families.task import Task
 from ...reporting.run_folder import Run
-from ...train.trainer import Log
+from ...train.hooks import Log
 
 if TYPE_CHECKING:
     import pandas as pd

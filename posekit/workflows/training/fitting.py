@@ -1,20 +1,22 @@
 """Train: epochs, validation, checkpoints, the log and its curves."""
 
-import json
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...config.knobs import NOTED, Recipe
+import numpy as np
+from torch.utils.data import DataLoader
+
 from ...data.clips import loader
-from ...errors import PosekitError
 from ...inference.evaluate import predict, validation_score
+from ...inference.stored_settings import noted_settings
 from ...metrics import pck
 from ...reporting import figures
+from ...reporting.run_folder import Run
 from ...train import distributed
-from ...train.progress import bar, epoch_lines
-from ...train.rounds import fit_rounds, rounds_of
-from ...train.trainer import Log
+from ...train.hooks import Hook, Log, Progress, TensorBoard
+from ...train.rounds import fit_rounds
+from ...train.trainer import Trainer
 from ...weights import RUN_WEIGHTS, save_weights
 from .experiment import Experiment
 
@@ -22,93 +24,111 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def train(experiment: Experiment) -> "pd.DataFrame":
+def train(
+    experiment: Experiment, hooks: Sequence[Hook] = (), trainer: type[Trainer] = Trainer
+) -> "pd.DataFrame":
     """Train, or continue an interrupted training; the best epoch's weights are kept.
 
-    Prints one line an epoch. Returns the log as a table.
+    Prints one line an epoch.
+
+    Args:
+        experiment: after `build`.
+        hooks: called besides those that write the log and show the progress.
+        trainer: a subclass changes how the network is trained.
+
+    Returns:
+        The log, one row an epoch.
     """
     import pandas as pd
 
-    recipe, machine, run = experiment.recipe, experiment.machine, experiment.run
-    pin = machine.device.type == "cuda"
-    make = partial(loader, batch_size=recipe.batch_size, workers=machine.workers, pin=pin)
-    batches = make(experiment.train, shuffle=True, share=distributed.place())
-    held_out = make(experiment.val, shuffle=False)
-    show = epoch_lines(rounds_of(recipe) * recipe.epochs, validation_metric(recipe))
-    writer = _tensorboard(run.folder) if recipe.tensorboard else None
-
-    def validate() -> float:
-        found = predict(experiment.task, held_out, machine)
-        return validation_score(experiment.val, found.keypoints)
-
-    def report(record: dict[str, Any]) -> None:
-        if distributed.first():
-            show(record)
-        seconds = sum(r["seconds"] for r in experiment.log.records)
-        run.update(epochs_done=record["epoch"], train_seconds=seconds)
-        if writer:
-            for key in record.keys() - {"epoch"}:
-                writer.add_scalar(key, record[key], record["epoch"])
-
+    settings, machine, run = experiment.settings, experiment.machine, experiment.run
+    make = partial(
+        loader,
+        batch_size=settings.batch_size,
+        workers=machine.workers,
+        pin=machine.device.type == "cuda",
+        share=distributed.share(),
+    )
     experiment.log = Log(run.folder / "log.jsonl")
     if run.resumed:
         print(f"continuing {run.folder.name}")
     best = fit_rounds(
-        experiment.task,
-        batches,
-        validate,
-        recipe,
-        machine,
+        trainer(
+            experiment.task,
+            make(experiment.train, shuffle=True),
+            partial(validate, experiment, make(experiment.val, shuffle=False)),
+            settings,
+            machine,
+            hooks=[*(_hooks(experiment) if distributed.is_first() else ()), *hooks],
+        ),
         run.checkpoints,
-        experiment.log,
-        report,
-        bar,
     )
-    if best is None:
-        return pd.DataFrame(experiment.log.records)
-    model = experiment.task.model
-    model.load_state_dict(best.best_weights())
-    about = model.description
-    save_weights(
-        model,
-        run.folder / RUN_WEIGHTS,
-        {
-            "model": about.name,
-            "paper": about.paper,
-            "skeleton": experiment.train.skeleton.name,
-            "colour": about.colour,
-            "run": run.folder.name,
-            "data": run.label,
-            **_noted(recipe),
-        },
-    )
+    if best is not None:
+        experiment.task.model.load_state_dict(best.best_weights())
+        _save_weights(experiment)
     return pd.DataFrame(experiment.log.records)
 
 
-def _noted(recipe: Recipe) -> dict[str, str]:
-    """What a weight file keeps of its recipe."""
-    values = {n: v for n, v in recipe.model_dump(mode="json").items() if n in NOTED}
-    return {n: v if isinstance(v, str) else json.dumps(v) for n, v in values.items()}
+class _RunRecord(Hook):
+    """Keeps epochs and seconds in the run's metrics.json."""
+
+    def __init__(self, run: Run, log: Log) -> None:
+        self.run = run
+        self.log = log
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        seconds = sum(r["seconds"] for r in self.log.records)
+        self.run.update(epochs_done=record["epoch"], train_seconds=seconds)
 
 
-def validation_metric(recipe: Recipe) -> str:
-    known = pck.PROTOCOLS.get(recipe.dataset)
+def _hooks(experiment: Experiment) -> list[Hook]:
+    """The hooks that write and print, the log before those that read it."""
+    settings, run, log = experiment.settings, experiment.run, experiment.log
+    progress = Progress(settings.rounds * settings.epochs, validation_metric(experiment))
+    hooks = [log, progress, _RunRecord(run, log)]
+    return [*hooks, TensorBoard(run.folder / "tensorboard")] if settings.tensorboard else hooks
+
+
+def validate(experiment: Experiment, batches: DataLoader) -> float:
+    """The score of the held-out clips, percent; every process predicts its share of them.
+
+    Args:
+        experiment: with `task`, `val` and `machine`.
+        batches: this process's share of the clips in `val`.
+    """
+    clips = experiment.val
+    keypoints = predict(experiment.task, batches, experiment.machine).keypoints
+    number, processes = distributed.share()
+    # A clip that comes twice to fill up the shares counts in the process that it belongs to.
+    rows = np.flatnonzero(clips.clip_of_row % processes == number)
+    for part, found in distributed.gather((rows, keypoints[rows])):
+        keypoints[part] = found
+    return distributed.from_first(lambda: validation_score(clips, keypoints))
+
+
+def _save_weights(experiment: Experiment) -> None:
+    """Write the weight file of the run."""
+    model, run = experiment.task.model, experiment.run
+    about = model.description
+    metadata = {
+        "model": about.name,
+        "paper": about.paper,
+        "skeleton": experiment.train.skeleton.name,
+        "colour": about.colour,
+        "run": run.folder.name,
+        "data": run.label,
+    }
+    save_weights(model, run.folder / RUN_WEIGHTS, metadata | noted_settings(experiment.settings))
+
+
+def validation_metric(experiment: Experiment) -> str:
+    known = pck.PROTOCOLS.get(experiment.settings.dataset)
     return f"val {known.name}" if known else "val mean OKS, percent"
-
-
-def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise PosekitError(
-            "tensorboard=True needs the package tensorboard: pip install tensorboard"
-        ) from error
-    return SummaryWriter(folder / "tensorboard")
 
 
 def curves(experiment: Experiment) -> Any:
     """Figure of loss, validation score and learning rate."""
-    metric = validation_metric(experiment.recipe)
-    title = f"Training of {experiment.recipe.network} on {experiment.run.label}"
+    metric = validation_metric(experiment)
+    title = f"Training of {experiment.settings.network} on {experiment.run.label}"
     figure = figures.curves(experiment.log.records, metric, title)
     return experiment.run.figure("3-curves", figure, "Loss, validation score, learning rate.")

@@ -7,10 +7,10 @@ import numpy as np
 
 from ...config.recipes import published
 from ...data.clips import loader
+from ...files.progress import bar
 from ...inference.evaluate import Predictions, mean_pose, mobilepose_score, official_score, predict
 from ...reporting.pages import build_index, headline, shown, write_report
 from ...reporting.tables import comparison
-from ...train.progress import bar
 from .experiment import Experiment
 from .opening import notebook_cells
 

@@ -16,8 +16,9 @@ from posekit.geometry.skeletons import POSE_MACHINE
 from posekit.models import create_model
 from posekit.models.families.pose_machine import PoseMachineTask
 from posekit.train.checkpoints import Checkpoints
+from posekit.train.hooks import Hook, Log
 from posekit.train.optimiser import lr_factor, make_optimiser
-from posekit.train.trainer import Log, fit
+from posekit.train.trainer import Trainer
 
 TIMES = {"seconds", "clips_per_second", "memory_mb"}
 
@@ -31,8 +32,22 @@ class Killed(Exception):
     pass
 
 
-def train(folder, wanted, die_in_epoch=None):
-    """Train a tiny LPM, perhaps dying in the middle of an epoch; returns log and weights."""
+class Die(Hook):
+    """Ends training in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        self.dies_in = epoch
+
+    def on_epoch_start(self, epoch, steps):
+        self.epoch = epoch
+
+    def on_step(self, step, batch, loss):
+        if self.epoch == self.dies_in and step == 0:
+            raise Killed
+
+
+def train(folder, wanted, *hooks, trainer=Trainer):
+    """Train a tiny LPM; returns log, network and checkpoints."""
     people = data.load("PennAction", "train", ensure_sample("PennAction", smoke=True))
     people = people.rows(people.sequence <= 4)
     clips = Clips(
@@ -42,24 +57,13 @@ def train(folder, wanted, die_in_epoch=None):
     model = create_model("lpm", width=0.0625)
     task = PoseMachineTask(model, 8.0, 8.0, wanted.loss)
 
-    def bar(batches, title):
-        for i, batch in enumerate(batches):
-            if die_in_epoch and title.startswith(f"epoch {die_in_epoch}/") and i == 1:
-                raise Killed
-            yield batch
-
     log, checkpoints = Log(folder / "log.jsonl"), Checkpoints(folder / "checkpoints")
     scores = iter([10.0, 30.0, 20.0][len(log.records) :])
-    fit(
-        task,
-        loader(clips, 4, True, 0, False),
-        lambda: next(scores),
-        wanted,
-        choose_machine(wanted),
-        checkpoints,
-        log,
-        bar=bar,
+    batches = loader(clips, 4, True, 0, False)
+    made = trainer(
+        task, batches, lambda: next(scores), wanted, choose_machine(wanted), [log, *hooks]
     )
+    made.fit(checkpoints)
     return [{k: v for k, v in r.items() if k not in TIMES} for r in log.records], model, checkpoints
 
 
@@ -69,7 +73,7 @@ def test_resume_in_mid_epoch_ends_with_the_same_numbers(tmp_path):
         (tmp_path / name).mkdir()
     whole, straight, _ = train(tmp_path / "a", wanted)
     with pytest.raises(Killed):
-        train(tmp_path / "b", wanted, die_in_epoch=3)
+        train(tmp_path / "b", wanted, Die(epoch=3))
     with (tmp_path / "b" / "log.jsonl").open("a") as file:
         file.write('{"epoch": 3, "lo')  # a line that the crash cut off
     resumed, continued, checkpoints = train(tmp_path / "b", wanted)
@@ -88,6 +92,39 @@ def test_seed_decides(tmp_path):
     first, second = (train(tmp_path / name, recipe(epochs=1))[0] for name in "ab")
     other = train(tmp_path / "c", recipe(epochs=1, seed=1))[0]
     assert first == second != other
+
+
+def test_hooks_see_every_step_and_a_subclass_changes_one(tmp_path):
+    """Hooks and a trainer as a notebook may define them."""
+    seen = []
+
+    class Watch(Hook):
+        def on_start(self, epochs):
+            seen.append(("start", epochs))
+
+        def on_epoch_start(self, epoch, steps):
+            seen.append(("epoch", epoch, steps))
+
+        def on_step(self, step, batch, loss):
+            assert batch["images"].dtype == torch.uint8 and not loss.requires_grad
+            seen.append(("step", step, loss.item()))
+
+        def on_epoch(self, record):
+            assert not (tmp_path / "checkpoints" / "last.pt").exists()
+            seen.append(("record", record["loss"]))
+
+    class Frozen(Trainer):
+        def train_step(self, batch):
+            return torch.ones(())
+
+    log, model, _ = train(tmp_path, recipe(epochs=1), Watch(), trainer=Frozen)
+    steps = seen[1][2]
+    expected = [("start", 0), ("epoch", 1, steps), *(("step", n, 1.0) for n in range(steps))]
+    assert steps > 1 and seen == [*expected, ("record", 1.0)] and log[0]["loss"] == 1
+    torch.manual_seed(0)
+    untrained = create_model("lpm", width=0.0625)
+    for a, b in zip(untrained.parameters(), model.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_a_loss_that_explodes_is_named(tmp_path):

@@ -1,0 +1,137 @@
+"""What watches a training: the log, the progress on the screen, TensorBoard."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import PosekitError
+from ..files.progress import bar, clock
+from ..files.writing import write_text
+
+
+class Hook:
+    """Called by the trainer as training goes on; a subclass defines the methods that it needs.
+
+    Epochs are counted from 1, over all rounds where there are several.
+    """
+
+    def on_start(self, epochs: int) -> None:
+        """A schedule starts, or goes on, after so many whole epochs."""
+
+    def on_epoch_start(self, epoch: int, steps: int) -> None:
+        """An epoch of so many steps starts."""
+
+    def on_step(self, step: int, batch: dict[str, Tensor], loss: Tensor) -> None:
+        """The weights have been updated.
+
+        Args:
+            step: of the epoch, from 0.
+            batch: on the device: images (B, T, 3, h, w) uint8, keypoints, visible, rows, scored.
+            loss: of the batch, on the device: to read its value waits for the device.
+        """
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        """An epoch is over; its checkpoint is not written yet.
+
+        Args:
+            record: epoch, loss, round (of several), val (where validated), lr, seconds,
+                clips_per_second, memory_mb.
+        """
+
+
+class Log(Hook):
+    """`log.jsonl`, one line an epoch, flushed as it is written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records: list[dict[str, Any]] = _read(path) if path.exists() else []
+
+    def on_start(self, epochs: int) -> None:
+        """Drop what came after the checkpoint that training continues from."""
+        self.records = [r for r in self.records if r["epoch"] <= epochs]
+        write_text(self.path, "".join(f"{json.dumps(r)}\n" for r in self.records))
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        """Append a record."""
+        self.records.append(record)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The records before the first damaged line, such as one that a crash cut off."""
+    records: list[dict[str, Any]] = []
+    for line in path.read_bytes().splitlines():
+        try:
+            record = json.loads(line)
+            int(record["epoch"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            break
+        records.append(record)
+    return records
+
+
+class Progress(Hook):
+    """A moving bar over the steps of an epoch where a front end shows it, and a line an epoch.
+
+    Args:
+        epochs: in all, over all rounds.
+        metric: name of the validation score.
+    """
+
+    def __init__(self, epochs: int, metric: str) -> None:
+        self.epochs = epochs
+        self.metric = metric
+        self.first: int | None = None  # epoch that this process has started with
+
+    def on_epoch_start(self, epoch: int, steps: int) -> None:
+        """Show an empty bar."""
+        if self.first is None:
+            self.first, self.started = epoch, time.monotonic()
+        self.bar = bar(None, f"epoch {epoch}/{self.epochs}", steps)
+
+    def on_step(self, step: int, batch: dict[str, Tensor], loss: Tensor) -> None:
+        """Move the bar; a full one vanishes."""
+        self.bar.update()
+        if step + 1 == self.bar.total:
+            self.bar.close()
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        """Print the line."""
+        epoch, epochs = record["epoch"], self.epochs
+        seconds = time.monotonic() - self.started
+        left = seconds / (epoch - self.first + 1) * (epochs - epoch)
+        score = f"  {self.metric} {record['val']:5.1f}" if "val" in record else ""
+        stage = f"round {record['round']}  " if "round" in record else ""
+        print(
+            f"{stage}epoch {epoch:>{len(str(epochs))}}/{epochs}  loss {record['loss']:.4g}{score}  "
+            f"lr {record['lr']:.2e}  {record['clips_per_second']:g} clips/s  "
+            f"{record['memory_mb']:.0f} MB  {clock(left)} left",
+            flush=True,
+        )
+
+
+class TensorBoard(Hook):
+    """Every number of every record, as TensorBoard events.
+
+    Raises:
+        PosekitError: the package tensorboard is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise PosekitError(
+                "tensorboard=True needs the package tensorboard: pip install tensorboard"
+            ) from error
+        self.writer = SummaryWriter(folder)
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        """Write a point of each curve."""
+        for name in record.keys() - {"epoch"}:
+            self.writer.add_scalar(name, record[name], record["epoch"])
+        self.writer.flush()
