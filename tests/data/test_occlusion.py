@@ -75,6 +75,17 @@ def test_pictures_are_those_of_the_reference(case):
     check_picture(crop, case.get("blur") or case["blur31"], off=1)
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "drawn"),
+    [(20, 47.9, True), (20, 48.0, False), (47.9, 20, True), (52.0, 20, True), (0, 0, True)]
+    + [(-0.1, 20, False), (20, -0.1, False)],
+)
+def test_the_reference_draws_discs_from_0_to_the_other_side(x, y, drawn):
+    """Its `circle_cutout` asks for 0 <= x < h and 0 <= y < w of a crop (h, w)."""
+    found = disc(np.array([x, y]), 6, (64, 48), reference_mode=True)
+    assert (found is not None) == drawn
+
+
 def test_excluded_joints_in_both_readings():
     points = np.array(GOLDEN["remove_annotation"]["keypoints"])
     for case in GOLDEN["remove_annotation"]["cases"]:

@@ -58,8 +58,11 @@ def disc(
     """The pixels of a crop (h, w) within `radius` of a joint; None if the joint is outside it."""
     h, w = shape
     x, y = float(centre[0]), float(centre[1])
-    across, down = (h, w) if reference_mode else (w, h)
-    if not (-0.5 <= x < across - 0.5 and -0.5 <= y < down - 0.5):
+    if reference_mode:  # the reference compares x with the height and y with the width
+        inside = 0 <= x < h and 0 <= y < w
+    else:
+        inside = -0.5 <= x < w - 0.5 and -0.5 <= y < h - 0.5
+    if not inside:
         return None
     x1, x2 = max(0, int(np.ceil(x - radius))), min(w, int(x + radius) + 1)
     y1, y2 = max(0, int(np.ceil(y - radius))), min(h, int(y + radius) + 1)
