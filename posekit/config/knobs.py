@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from ..files.places import dataset_name
+from ..geometry.decoding import DECODERS
 from .parameters import Parameters
 
 Count = Annotated[int, Field(ge=1)]
@@ -19,9 +20,7 @@ Source = Literal["auto", "real", "sample"]
 Split = Literal["test", "val", "train"]
 Boxes = Literal["ground_truth", "detections"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Decoder = Literal[
-    "argmax", "quarter", "dark", "soft_argmax", "soft_argmax_official", "soft_argmax_lp_net"
-]
+Decoder = Literal[*DECODERS]
 
 # Knobs that decide which network is built, and those of how it is fed and read besides: a weight
 # file notes its own.
@@ -158,7 +157,7 @@ class TopDownRecipe(Recipe):
         description="epochs after which the learning rate falls"
     )
     loss: Literal["mse", "ohkm"] = Field("mse", description="mse, or ohkm for the 8 worst joints")
-    decoder: Decoder = Field("quarter", description="how a map is read, see geometry.codecs")
+    decoder: Decoder = Field("quarter", description="how a map is read, see geometry.decoding")
     flip_test: bool = Field(True, description="average with the mirrored image when testing")
     shift_heatmap: bool = Field(True, description="move the mirror image's maps by one cell")
     soft_nms: bool = Field(False, description="lower duplicates' scores instead of dropping them")
@@ -240,7 +239,7 @@ class EvaluateRecipe(Parameters):
     image_size: tuple[Pixels, Pixels] = Field(None, description="crop as [h, w], pixels")
     box_padding: Positive = Field(None, description="side of the crop as a multiple of the box")
     sigma: Positive = Field(None, description="Gaussian of a target, for the decoder dark")
-    decoder: Decoder = Field(None, description="how a map is read, see geometry.codecs")
+    decoder: Decoder = Field(None, description="how a map is read, see geometry.decoding")
     flip_test: bool = Field(None, description="average with the mirrored image")
     shift_heatmap: bool = Field(None, description="move the mirror image's maps by one cell")
     soft_nms: bool = Field(None, description="lower duplicates' scores instead of dropping them")
