@@ -177,7 +177,7 @@ def _estimator(
         load_weights(model, weights)
     model.eval().to(wanted.device)
     task = experiment.make_task(recipe, model, joints)
-    framing = replace(experiment.crops_of(recipe, joints)[0], drop=0.0)  # drop goes with the boxes
+    framing = replace(experiment.framing_of(recipe), drop=0.0)  # drop goes with the boxes
     return Estimator(name, about, trained, task, joints, framing, wanted.device, wanted.flip_test)
 
 

@@ -17,7 +17,7 @@ from .building import (
 )
 from .experiment import Experiment
 from .fitting import curves, train
-from .loading import crops_of, drop_of, hold_out, load
+from .loading import drop_of, framing_of, hold_out, load, transforms_of
 from .opening import notebook_cells, open_run, start
 from .pictures import (
     clip_gif,
@@ -36,7 +36,6 @@ __all__ = [
     "clip_gif",
     "codec_check",
     "crop_of",
-    "crops_of",
     "curves",
     "drop_of",
     "error_gallery",
@@ -44,6 +43,7 @@ __all__ = [
     "evaluate_leniently",
     "finish",
     "first_loss",
+    "framing_of",
     "heatmaps",
     "hold_out",
     "load",
@@ -58,5 +58,6 @@ __all__ = [
     "shapes_only",
     "start",
     "train",
+    "transforms_of",
     "try_shapes",
 ]

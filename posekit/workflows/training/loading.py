@@ -10,9 +10,19 @@ from ... import data
 from ...config.knobs import PoseMachineRecipe, Recipe
 from ...data import Annotations, EmptySplit
 from ...data.clips import Clips
-from ...data.framing import Framing, TopDownAugmentation, UniformAugmentation
+from ...data.framing import Framing
 from ...data.occlusion.occluder import Occluder
 from ...data.sample import ensure_sample
+from ...data.transforms import (
+    ColourJitter,
+    HalfBody,
+    NormalRotation,
+    NormalScale,
+    RandomFlip,
+    RandomRotation,
+    RandomScale,
+    Transform,
+)
 from ...geometry.skeletons import SKELETONS, Skeleton
 from ...models import describe
 from .building import shapes_only
@@ -37,13 +47,13 @@ def load(experiment: Experiment) -> str:
     about = experiment.about or shapes_only(recipe, tables["train"].skeleton).description
     joints = SKELETONS.get(about.skeleton, tables["train"].skeleton)
     frames = recipe.frames if about.kind == "clip" else 1
-    framing, augmentation = crops_of(recipe, joints)
+    framing = framing_of(recipe)
 
-    def clips(people: Annotations, *changes: Any) -> Clips:
-        return Clips(people, joints, frames, framing, *changes)
+    def clips(people: Annotations, **training: Any) -> Clips:
+        return Clips(people, joints, frames, framing, **training)
 
-    changes = augmentation, recipe.seed, occluder_of(recipe, joints)
-    experiment.train = clips(tables["train"], *changes)
+    transforms = transforms_of(recipe, joints)
+    experiment.train = clips(tables["train"], transforms=transforms, seed=recipe.seed)
     experiment.val = clips(tables["val"])
     scored = tables[recipe.eval_split]
     if getattr(recipe, "boxes", "ground_truth") == "detections":
@@ -63,42 +73,46 @@ def load(experiment: Experiment) -> str:
     return "\n".join([label, *lines, *(f"note: {note}" for note in notes)])
 
 
-def occluder_of(recipe: Recipe, joints: Skeleton) -> Occluder | None:
-    """What covers training crops, where the recipe asks for it."""
-    if recipe.occlusion == "none":
-        return None
-    return Occluder(
-        joints,
-        recipe.occlusion,
-        recipe.occlusion_mode,
-        recipe.occlusion_prob,
-        recipe.occlusion_exclude,
-        getattr(recipe, "occlusion_frames", "all"),
-        getattr(recipe, "reference_mode", False),
-        describe(recipe.network).colour == "RGB",
-    )
-
-
-def crops_of(recipe: Recipe, joints: Skeleton) -> tuple[Framing, Any]:
-    """How the recipe's family frames a person, and how training moves the crop about."""
-    size, jitter = recipe.image_size, recipe.colour_jitter
+def framing_of(recipe: Recipe) -> Framing:
+    """How the recipe's family crops a person."""
+    size, padding = recipe.image_size, recipe.box_padding
     if isinstance(recipe, PoseMachineRecipe):
-        moves = (recipe.scale_range, recipe.rotation, recipe.flip_prob, jitter)
-        return Framing(size, recipe.box_padding), UniformAugmentation(*moves)
-    drop = drop_of(recipe.dataset)
-    framing = Framing(size, recipe.box_padding, half_pixel=False, drop=drop, fill=0)
-    augmentation = TopDownAugmentation(
-        joints,
-        size[1] / size[0],
-        recipe.half_body_prob,
-        recipe.scale_factor,
-        recipe.rotation,
-        recipe.rotation_prob,
-        recipe.flip_prob,
-        jitter,
-        recipe.reference_mode,
-    )
-    return framing, augmentation
+        return Framing(size, padding)
+    return Framing(size, padding, half_pixel=False, drop=drop_of(recipe.dataset), fill=0)
+
+
+def transforms_of(recipe: Recipe, joints: Skeleton) -> list[Transform]:
+    """The augmentation of training crops: that of the recipe's family, jitter, occlusion.
+
+    A geometric transform whose knob is 0 stays in the list: what it draws belongs to the sequence
+    of random numbers that a seed stands for.
+    """
+    reference_mode = getattr(recipe, "reference_mode", False)
+    if isinstance(recipe, PoseMachineRecipe):
+        transforms = [RandomScale(recipe.scale_range), RandomRotation(recipe.rotation)]
+    else:
+        h, w = recipe.image_size
+        transforms = [
+            HalfBody(recipe.half_body_prob, joints, aspect=w / h, reference_mode=reference_mode),
+            NormalScale(recipe.scale_factor),
+            NormalRotation(recipe.rotation, recipe.rotation_prob),
+        ]
+    transforms.append(RandomFlip(recipe.flip_prob))
+    if recipe.colour_jitter:
+        transforms.append(ColourJitter(recipe.colour_jitter))
+    if recipe.occlusion != "none":
+        occluder = Occluder(
+            joints,
+            kind=recipe.occlusion,
+            mode=recipe.occlusion_mode,
+            prob=recipe.occlusion_prob,
+            exclude=recipe.occlusion_exclude,
+            frames=getattr(recipe, "occlusion_frames", "all"),
+            reference_mode=reference_mode,
+            rgb=describe(recipe.network).colour == "RGB",
+        )
+        transforms.append(occluder)
+    return transforms
 
 
 def drop_of(dataset: str) -> float:
