@@ -30,14 +30,18 @@ _FACE_MARGIN = 1.2
 
 
 def part_joints(part: str, skeleton: Skeleton) -> list[int]:
-    """Positions of the joints that a part's box is drawn around; those of a limb in order."""
+    """Positions of the joints that a part's box is drawn around; those of a limb in order.
+
+    None where the skeleton does not have the whole limb.
+    """
     return _joints(part, skeleton.joints)
 
 
 @lru_cache(maxsize=256)
 def _joints(part: str, names: tuple[str, ...]) -> list[int]:
     if part in _LIMBS:
-        return [names.index(joint) for joint in _LIMBS[part]]
+        limb = _LIMBS[part]
+        return [names.index(joint) for joint in limb] if set(limb) <= set(names) else []
     if part in ("left_side", "right_side"):
         return [i for i, joint in enumerate(names) if joint.startswith(part[:-4])]
     chosen = [i for i, j in enumerate(names) if j.partition("_")[2] in _KINDS.get(part, ())]
@@ -71,7 +75,8 @@ def part_box(
     if len(points) < 2:
         return None
     if part == "hip" or (part == "head" and "nose" not in skeleton.joints):
-        return _around(points.mean(0), _span(*points) * ((2, 2) if part == "hip" else (2, 1)))
+        widths = _span(points[0], points[-1]) * ((2, 2) if part == "hip" else (2, 1))
+        return _around(points.mean(0), widths)
     if part in _LIMBS and not there.all():
         if there[1]:  # the middle one and an end
             return _around(keypoints[joints[1]], 2 * _span(*points))

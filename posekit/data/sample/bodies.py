@@ -1,23 +1,17 @@
-"""People drawn for the generated sample: pose, motion, clothes, and what hides what.
+"""Bodies of the people in the generated sample: convex parts with clothes, hair and face.
 
-A person is a chain of tapered limbs in the picture plane. Nothing is coded by side: front and back
-are told by face, hair and collar, and left and right follow from them.
+No part is coloured by its side: face, hair and collar show front and back, and left and right
+follow from them.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-SIDES = ("right", "left")
+from .motion import SIDES
+
 _ARC = np.linspace(-np.pi / 2, np.pi / 2, 7)
 _SKIN = np.array([(150, 185, 232), (120, 160, 215), (90, 130, 190), (60, 95, 150), (45, 65, 105)])
-# action: how far arms and legs swing, radians
-ACTIONS = {
-    "jumping_jacks": (0.5, 0.25),
-    "tennis_serve": (0.6, 0.1),
-    "squats": (0.15, 0.35),
-    "bowling": (0.35, 0.2),
-}
 # Limb radius at both ends, as a fraction of the height.
 _RADII = {
     "neck": (0.030, 0.027),
@@ -56,7 +50,7 @@ class Figure:
         parts: in drawing order, the farthest first.
         front: the person faces the camera.
         height: standing height in image pixels.
-        face: eyes, nose and ears -> (T, 2) image pixels, also where they look the other way.
+        face: eyes, nose and ears -> (T, 2) image pixels, also in a view from the back.
     """
 
     joints: dict[str, np.ndarray]
@@ -76,81 +70,14 @@ class Figure:
         return np.concatenate([points.min(1), points.max(1)], 1)
 
 
-def pose(
-    rng: np.random.Generator, frames: int, action: str, upright: bool, front: bool
-) -> dict[str, np.ndarray]:
-    """Joints of a moving person of height 1, the pelvis at the origin, y downwards.
-
-    Args:
-        rng: the person's own generator.
-        frames: T.
-        action: one of `ACTIONS`.
-        upright: body angle within about 0.25 rad of upright, otherwise any angle.
-        front: facing the camera.
-
-    Returns:
-        Joint name -> (T, 2), plus hands and feet, which no data set annotates.
-    """
-    arms, legs = ACTIONS[action]
-    time = np.arange(frames)
-
-    def swing(rest: float, reach: float) -> np.ndarray:
-        speed, phase = rng.uniform(0.25, 0.7), rng.uniform(0, 2 * np.pi)
-        return rest + reach * rng.uniform(0.3, 1) * np.sin(speed * time + phase)
-
-    def bone(length: float, least: float = 0.85) -> float:
-        return length * rng.uniform(0.94, 1.06) * rng.uniform(least, 1.0)
-
-    def step(start: np.ndarray, length: float, side: float, angle: np.ndarray) -> np.ndarray:
-        """Go along a bone; the angle is from straight down, outwards positive."""
-        return start + length * np.stack([side * np.sin(angle), np.cos(angle)], -1)
-
-    turn = rng.uniform(-0.8, 0.8)
-    across = np.cos(turn) * (-1 if front else 1)  # x of the person's right side
-    lean = swing(rng.normal(0, 0.12), 0.1)
-    j = {"pelvis": np.zeros((frames, 2))}
-    j["thorax"] = step(j["pelvis"], bone(0.29), 1, np.pi + lean)
-    nod = np.pi + lean + swing(rng.normal(0, 0.15), 0.1)
-    j["upper_neck"] = step(j["thorax"], bone(0.055), 1, nod)
-    j["neck"] = (j["thorax"] + j["upper_neck"]) / 2
-    j["head_top"] = step(j["upper_neck"], bone(0.15, 0.95), 1, nod)
-    j["head"] = (j["upper_neck"] + j["head_top"]) / 2
-    j["gaze"] = np.full((frames, 2), [np.sin(turn), 0.0])
-    shoulder, hip = bone(0.115, 1), bone(0.07, 1)
-    girdle = np.stack([np.cos(lean), -np.sin(lean)], -1)
-    for side in SIDES:
-        x = across if side == "right" else -across
-        out = np.sign(x)
-        down = np.sign(x) * lean  # the arms follow the trunk in part
-        j[f"{side}_shoulder"] = j["thorax"] + x * shoulder * girdle
-        j[f"{side}_hip"] = j["pelvis"] + np.array([x * hip, 0.02])
-        rest = rng.normal(0.3, 0.15) if rng.random() < 0.4 else rng.uniform(0.2, 2.6)
-        upper = swing(rest, arms) - 0.5 * down
-        lower = upper + swing(rng.uniform(-0.4, 1.3), 0.8 * arms)
-        j[f"{side}_elbow"] = step(j[f"{side}_shoulder"], bone(0.175), out, upper)
-        j[f"{side}_wrist"] = step(j[f"{side}_elbow"], bone(0.16), out, lower)
-        j[f"{side}_hand"] = step(j[f"{side}_wrist"], 0.03, out, lower)
-        rest = rng.normal(0.15, 0.1) if rng.random() < 0.6 else rng.uniform(0.1, 1.0)
-        upper = swing(rest, legs)
-        lower = upper - np.maximum(rest, 0) * rng.uniform(0, 1.5) + swing(rng.normal(0, 0.1), legs)
-        j[f"{side}_knee"] = step(j[f"{side}_hip"], bone(0.245, 0.8), out, upper)
-        j[f"{side}_ankle"] = step(j[f"{side}_knee"], bone(0.235, 0.8), out, lower)
-        j[f"{side}_foot"] = step(j[f"{side}_ankle"], 0.05, out, lower + rng.uniform(0.2, 0.9))
-    angle = rng.normal(0, 0.25) if upright else rng.uniform(-np.pi, np.pi)
-    angle = angle + np.cumsum(np.full(frames, rng.normal(0, 0.02)))
-    matrix = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], -1)
-    matrix = matrix.reshape(frames, 2, 2)
-    return {name: np.einsum("tij,tj->ti", matrix, points) for name, points in j.items()}
-
-
 def dress(
     rng: np.random.Generator, joints: dict[str, np.ndarray], height: float, front: bool
 ) -> Figure:
-    """Put flesh and clothes on a pose.
+    """Make the drawn body of a pose.
 
     Args:
         rng: the person's own generator.
-        joints: joint name -> (T, 2), image pixels, as placed in the picture.
+        joints: joint name -> (T, 2), image pixels, as placed in the image.
         height: image pixels.
         front: facing the camera.
     """
@@ -210,9 +137,7 @@ def _hull(
 ) -> Part:
     """The convex hull of discs around joints, as polygons of a fixed number of points."""
     turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
-    away = np.stack(
-        [np.cos(turn), np.sin(turn)], -1
-    )  # a hull is where each direction reaches farthest
+    away = np.stack([np.cos(turn), np.sin(turn)], -1)  # the hull is the farthest point each way
     points = np.stack([joints[corner] for corner in corners], 1)
     farthest = np.einsum("tkc,pc->tpk", points, away).argmax(-1)
     outline = np.take_along_axis(points, farthest[..., None], 1) + radius * away
