@@ -12,6 +12,10 @@ from .motion import SIDES
 
 _ARC = np.linspace(-np.pi / 2, np.pi / 2, 7)
 _SKIN = np.array([(150, 185, 232), (120, 160, 215), (90, 130, 190), (60, 95, 150), (45, 65, 105)])
+_CLOTHES = ((30, 240), (20, 210), (10, 90), (15, 230))  # shirt, trousers, hair, shoes
+_HEAD = 0.064  # half the width of a head, as a fraction of the height
+_EYE = 0.14  # of an eye from the middle of the face, as a fraction of the head's height
+_TORSO = ("right_shoulder", "left_shoulder", "right_hip", "left_hip")
 # Limb radius at both ends, as a fraction of the height.
 _RADII = {
     "neck": (0.030, 0.027),
@@ -89,7 +93,7 @@ def dress(
     shin = skin if rng.random() < 0.35 else trousers
 
     def limb(name: str, a: str, b: str, colour: np.ndarray) -> Part:
-        ra, rb = (build * r for r in _RADII[name.split("_", 1)[-1] if a != "thorax" else name])
+        ra, rb = (build * r for r in _RADII[name.removeprefix("left_").removeprefix("right_")])
         return Part(name, capsule(joints[a], joints[b], ra, rb), rb, colour)
 
     def arm(side: str) -> list[Part]:
@@ -110,22 +114,17 @@ def dress(
         _hull("pelvis", joints, ("right_hip", "left_hip"), 0.05 * build, trousers),
         _hull("torso", joints, _TORSO, 0.04 * build, shirt),
     ]
-    head = [limb("neck", "thorax", "upper_neck", skin)]
-    head += [_neckline(joints, 0.02 * build, skin)] if front else []
-    head += _head(joints, gaze, build, skin, hair, front)
+    head = _Head.of(joints, gaze, size=_HEAD * build)
+    top = [limb("neck", "thorax", "upper_neck", skin)]
+    top += [_neckline(joints, 0.02 * build, skin)] if front else []
+    top += head.parts(skin, hair, front)
     first, second = rng.permutation(SIDES)
     near = [rng.random() < (0.85 if front else 0.5) for _ in SIDES]
     arms = [(arm(side), over) for side, over in zip((first, second), near, strict=True)]
     behind = [part for parts, over in arms if not over for part in parts]
     before = [part for parts, over in arms if over for part in parts]
-    parts = [*behind, *leg(first), *leg(second), *trunk, *head, *before]
-    return Figure(joints, parts, front, height, _face(joints, gaze, build, front))
-
-
-_CLOTHES = ((30, 240), (20, 210), (10, 90), (15, 230))
-_HEAD = 0.064  # half the width of a head, as a fraction of the height
-_EYE = 0.14  # of an eye from the middle of the face, as a fraction of the head's height
-_TORSO = ("right_shoulder", "left_shoulder", "right_hip", "left_hip")
+    parts = [*behind, *leg(first), *leg(second), *trunk, *top, *before]
+    return Figure(joints, parts, front, height, head.face(front))
 
 
 def _hull(
@@ -151,62 +150,62 @@ def _neckline(joints: dict[str, np.ndarray], radius: float, colour: np.ndarray) 
     return Part("torso", outline, radius, colour)
 
 
-def _head(
-    joints: dict[str, np.ndarray],
-    gaze: np.ndarray,
-    build: float,
-    skin: np.ndarray,
-    hair: np.ndarray,
-    front: bool,
-) -> list[Part]:
-    """Head with hair; the face and its eyes only from the front."""
-    chin, top = joints["upper_neck"], joints["head_top"]
-    axis = top - chin
-    size = _HEAD * build
-    middle = chin + 0.5 * axis
+@dataclass(frozen=True)
+class _Head:
+    """Where a head lies, (T, 2) each, image pixels.
 
-    def blob(
-        name: str, a: float, b: float, radius: float, colour: np.ndarray, x: float = 0
-    ) -> Part:
+    Attributes:
+        chin: the upper neck.
+        axis: from chin to top.
+        across: as long as the axis, to its side.
+        shift: of the face, towards where the person looks.
+        size: half the width.
+    """
+
+    chin: np.ndarray
+    axis: np.ndarray
+    across: np.ndarray
+    shift: np.ndarray
+    size: float
+
+    @classmethod
+    def of(cls, joints: dict[str, np.ndarray], gaze: np.ndarray, size: float) -> "_Head":
+        axis = joints["head_top"] - joints["upper_neck"]
         across = np.stack([-axis[:, 1], axis[:, 0]], -1)
-        shift = x * across + 0.25 * size * gaze
-        return Part(
-            name,
-            capsule(chin + a * axis + shift, chin + b * axis + shift, radius, radius),
-            radius,
-            colour,
-        )
+        return cls(joints["upper_neck"], axis, across, 0.25 * size * gaze, size)
 
-    nape = 0.4 if front else -0.1  # hair hangs down behind
-    skull = capsule(chin + nape * axis, middle + 0.08 * axis, size * 0.92, size)
-    skull = Part("head", skull, size, hair)
-    if not front:
-        return [skull]
-    dark = skin * 0.3
-    return [
-        skull,
-        blob("head", 0.33, 0.5, size * 0.78, skin),
-        blob("head", 0.5, 0.54, size * 0.11, dark, _EYE),
-        blob("head", 0.5, 0.54, size * 0.11, dark, -_EYE),
-        blob("head", 0.2, 0.22, size * 0.1, dark),
-    ]
+    def parts(self, skin: np.ndarray, hair: np.ndarray, front: bool) -> list[Part]:
+        """Skull with hair; the face, its eyes and mouth only from the front."""
 
+        def feature(a: float, b: float, radius: float, colour: np.ndarray, x: float = 0) -> Part:
+            start, shift = self.chin, x * self.across + self.shift
+            a, b = start + a * self.axis + shift, start + b * self.axis + shift
+            return Part("head", capsule(a, b, radius, radius), radius, colour)
 
-def _face(
-    joints: dict[str, np.ndarray], gaze: np.ndarray, build: float, front: bool
-) -> dict[str, np.ndarray]:
-    """Where a drawn head has its eyes, nose and ears: person-centric, (T, 2) each."""
-    chin, axis = joints["upper_neck"], joints["head_top"] - joints["upper_neck"]
-    across = np.stack([-axis[:, 1], axis[:, 0]], -1)
-    size = _HEAD * build
-    turned = 0.25 * size * gaze
-    beside = 0.85 * size * across / np.linalg.norm(across, axis=-1, keepdims=True)
-    face = {"nose": chin + 0.37 * axis + 1.3 * turned}
-    for side in SIDES:
-        x = 1 if (side == "left") == front else -1
-        face[f"{side}_eye"] = chin + 0.52 * axis + x * _EYE * across + turned
-        face[f"{side}_ear"] = chin + 0.45 * axis + x * beside
-    return face
+        nape = self.chin + (0.4 if front else -0.1) * self.axis  # hair hangs down behind
+        crown = self.chin + 0.5 * self.axis + 0.08 * self.axis
+        size, dark = self.size, skin * 0.3
+        skull = Part("head", capsule(nape, crown, size * 0.92, size), size, hair)
+        if not front:
+            return [skull]
+        return [
+            skull,
+            feature(0.33, 0.5, size * 0.78, skin),
+            feature(0.5, 0.54, size * 0.11, dark, _EYE),
+            feature(0.5, 0.54, size * 0.11, dark, -_EYE),
+            feature(0.2, 0.22, size * 0.1, dark),
+        ]
+
+    def face(self, front: bool) -> dict[str, np.ndarray]:
+        """Eyes, nose and ears of the drawn head: person-centric, (T, 2) each."""
+        chin, axis, across = self.chin, self.axis, self.across
+        beside = 0.85 * self.size * across / np.linalg.norm(across, axis=-1, keepdims=True)
+        face = {"nose": chin + 0.37 * axis + 1.3 * self.shift}
+        for side in SIDES:
+            x = 1 if (side == "left") == front else -1
+            face[f"{side}_eye"] = chin + 0.52 * axis + x * _EYE * across + self.shift
+            face[f"{side}_ear"] = chin + 0.45 * axis + x * beside
+        return face
 
 
 def capsule(a: np.ndarray, b: np.ndarray, ra: float, rb: float) -> np.ndarray:
