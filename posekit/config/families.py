@@ -9,9 +9,19 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, create_model, field_validator
 
-from ..data.framing import Framing, TopDownAugmentation, UniformAugmentation
+from ..data.framing import Framing
 from ..data.occlusion.occluder import Occluder
-from ..geometry.codecs import DECODERS
+from ..data.transforms import (
+    ColourJitter,
+    HalfBody,
+    NormalRotation,
+    NormalScale,
+    RandomFlip,
+    RandomRotation,
+    RandomScale,
+    Transform,
+)
+from ..geometry.decoding import DECODERS
 from ..geometry.skeletons import Skeleton
 from ..models import Description, describe, options_of
 from ..models.families.pose_machine import PoseMachineTask
@@ -71,15 +81,10 @@ class PoseMachineTraining(TrainingKnobs, PoseMachineTesting):
         """How the network is fed, taught and read."""
         return PoseMachineTask(model, self.sigma, self.centre_sigma, self.loss)
 
-    def augmentation(self, joints: Skeleton) -> UniformAugmentation:
-        """How training moves the crop about."""
-        return UniformAugmentation(
-            self.scale_range, self.rotation, self.flip_prob, self.colour_jitter
-        )
-
-    def occluder(self, joints: Skeleton) -> Occluder | None:
-        """What occludes training crops, if anything."""
-        return _occluder(self, joints)
+    def transforms(self, joints: Skeleton) -> list[Transform]:
+        """The augmentation of training crops, in the order in which it is drawn."""
+        moves = [RandomScale(self.scale_range), RandomRotation(self.rotation)]
+        return [*moves, *_common_transforms(self, joints)]
 
 
 class TopDownTesting(RunKnobs, TestingKnobs, NetworkKnobs, DataKnobs):
@@ -87,7 +92,9 @@ class TopDownTesting(RunKnobs, TestingKnobs, NetworkKnobs, DataKnobs):
 
     dataset: Dataset = Field("COCO", description="COCO or MPII")
     sigma: Positive = Field(2.0, description="Gaussian of a target, heat-map cells")
-    decoder: Literal[DECODERS] = Field("quarter", description="how a map is read, geometry.codecs")
+    decoder: Literal[*DECODERS] = Field(
+        "quarter", description="how a map is read, geometry.decoding"
+    )
     shift_heatmap: bool = Field(True, description="move the mirror image's maps by one cell")
 
     def framing(self, crop_drop: float = 0.0) -> Framing:
@@ -130,23 +137,16 @@ class TopDownTraining(TrainingKnobs, TopDownTesting):
             reference_mode=self.reference_mode,
         )
 
-    def augmentation(self, joints: Skeleton) -> TopDownAugmentation:
-        """How training moves the crop about."""
-        return TopDownAugmentation(
-            joints,
-            self.image_size[1] / self.image_size[0],
-            self.half_body_prob,
-            self.scale_factor,
-            self.rotation,
-            self.rotation_prob,
-            self.flip_prob,
-            self.colour_jitter,
-            self.reference_mode,
-        )
-
-    def occluder(self, joints: Skeleton) -> Occluder | None:
-        """What occludes training crops, if anything."""
-        return _occluder(self, joints, self.reference_mode)
+    def transforms(self, joints: Skeleton) -> list[Transform]:
+        """The augmentation of training crops, in the order in which it is drawn."""
+        h, w = self.image_size
+        mode = self.reference_mode
+        moves = [
+            HalfBody(self.half_body_prob, joints, aspect=w / h, reference_mode=mode),
+            NormalScale(self.scale_factor),
+            NormalRotation(self.rotation, self.rotation_prob),
+        ]
+        return [*moves, *_common_transforms(self, joints, reference_mode=mode)]
 
 
 TestingSettings = PoseMachineTesting | TopDownTesting
@@ -194,19 +194,27 @@ def _type(option: Parameter) -> Any:
     return Any if option.default is Parameter.empty else type(option.default)
 
 
-def _occluder(
+def _common_transforms(
     settings: TrainingKnobs, joints: Skeleton, reference_mode: bool = False
-) -> Occluder | None:
-    """What occludes training crops, where the settings ask for it."""
-    if settings.occlusion == "none":
-        return None
-    return Occluder(
-        skeleton=joints,
-        kind=settings.occlusion,
-        mode=settings.occlusion_mode,
-        prob=settings.occlusion_prob,
-        exclude=settings.occlusion_exclude,
-        frames=settings.occlusion_frames,
-        reference_mode=reference_mode,
-        rgb=describe(settings.network).colour == "RGB",
-    )
+) -> list[Transform]:
+    """The augmentation that all families have: mirror image, colour, occlusion.
+
+    A geometric transform whose knob is 0 stays in the list: what it draws belongs to the sequence
+    of random numbers that a seed stands for.
+    """
+    transforms: list[Transform] = [RandomFlip(settings.flip_prob)]
+    if settings.colour_jitter:
+        transforms.append(ColourJitter(settings.colour_jitter))
+    if settings.occlusion != "none":
+        occluder = Occluder(
+            joints,
+            kind=settings.occlusion,
+            mode=settings.occlusion_mode,
+            prob=settings.occlusion_prob,
+            exclude=settings.occlusion_exclude,
+            frames=settings.occlusion_frames,
+            reference_mode=reference_mode,
+            rgb=describe(settings.network).colour == "RGB",
+        )
+        transforms.append(occluder)
+    return transforms

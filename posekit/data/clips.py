@@ -4,7 +4,7 @@ Workers return uint8 crops, keypoints and visibility; normalisation and targets 
 batch on the device.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 
 import cv2
@@ -16,10 +16,8 @@ from ..errors import PosekitError
 from ..geometry.crops import invert, transform, union_box
 from ..geometry.skeletons import Skeleton, convert
 from .annotations import Annotations
-from .framing import Augmentation, Framing
-
-# (crops, keypoints, visible, rng, donor) -> crops and the joints that count, see data.occlusion.
-Occlude = Callable[..., tuple[np.ndarray, np.ndarray]]
+from .framing import Framing
+from .transforms import Donor, Person, Placement, Sample, Transform, by_kind
 
 
 def windows(sequence: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,9 +57,9 @@ class Clips(Dataset):
         skeleton: the network's joints.
         frames: T.
         framing: how a box becomes a crop.
-        augmentation: None for testing.
+        transforms: the augmentation, see `data.transforms`; none for testing. The attribute is a
+            list that may be changed before an epoch starts.
         seed: of the augmentation.
-        occlude: covers parts of the crops, after everything else.
     """
 
     def __init__(
@@ -70,17 +68,15 @@ class Clips(Dataset):
         skeleton: Skeleton,
         frames: int,
         framing: Framing,
-        augmentation: Augmentation | None = None,
+        transforms: Sequence[Transform] = (),
         seed: int = 0,
-        occlude: Occlude | None = None,
     ) -> None:
         self.people = people
         self.skeleton = skeleton
         self.framing = framing
-        self.augmentation = augmentation
+        self.transforms = list(transforms)
         self.seed = seed
-        self.occlude = occlude
-        self._donors: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
+        self._donors: dict[tuple[int, int], Donor] = {}
         self.rows, self.scored = windows(people.sequence, frames)
         self.keypoints, self.visible = convert(
             people.keypoints, people.visible, people.skeleton, skeleton
@@ -119,53 +115,52 @@ class Clips(Dataset):
         """
         epoch, clip = key
         rows = self.rows[clip]
-        matrix, flip, gain = self.matrices[clip], False, None
         rng = np.random.default_rng([self.seed, epoch, clip])
-        if self.augmentation is not None:
-            first = self.keypoints[rows[0]], self.visible[rows[0]]
-            *place, flip, gain = self.augmentation.draw(
-                rng, self.centres[clip], self.sides[clip], *first
-            )
-            matrix = self.framing.matrix(*place, flip)
-        keypoints = transform(matrix, self.keypoints[rows]).astype(np.float32)
-        visible = self.visible[rows]
-        if flip:
+        geometric, photometric = by_kind(self.transforms)
+        placement = Placement(self.centres[clip], self.sides[clip])
+        person = Person(self.keypoints[rows[0]], self.visible[rows[0]])
+        for move in geometric:
+            placement = move.place(placement, person, rng)
+        matrix = self.framing.matrix(**vars(placement))
+        keypoints, visible = self._joints(rows, matrix)
+        if placement.flip:
             keypoints, visible = keypoints[:, self.skeleton.flip], visible[:, self.skeleton.flip]
-        pictures = (self.people.read(row) for row in dict.fromkeys(rows))
-        crops = np.stack([self.framing.cut(picture, matrix) for picture in pictures])
-        if gain is not None:
-            crops = np.clip(crops * gain, 0, 255).astype(np.uint8)
-        if len(crops) < len(rows):
-            crops = crops[np.unique(rows, return_inverse=True)[1]]
-        if self.occlude is not None:
-            donor = partial(self._donor, epoch, rng)
-            crops, visible = self.occlude(crops, keypoints, visible, rng, donor)
+        shown, frame = np.unique(rows, return_inverse=True)
+        crops = np.stack([self.framing.cut(self.people.read(row), matrix) for row in shown])
+        if len(shown) < len(rows):
+            crops = crops[frame]
+        sample = Sample(crops, keypoints, visible, partial(self._donor, epoch, rng))
+        for change in photometric:
+            sample = change.apply(sample, rng)
         return {
-            "images": np.ascontiguousarray(crops.transpose(0, 3, 1, 2)),
-            "keypoints": keypoints,
-            "visible": visible,
+            "images": np.ascontiguousarray(sample.crops.transpose(0, 3, 1, 2)),
+            "keypoints": sample.keypoints,
+            "visible": sample.visible,
             "rows": rows,
             "scored": self.scored[clip],
         }
 
-    def _donor(self, epoch: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Crop (h, w, 3), keypoints (K, 2) and visible (K,) of another clip, without augmentation.
+    def _joints(self, rows: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints (T, K, 2) float32 in crop pixels and visible (T, K) of some rows."""
+        return transform(matrix, self.keypoints[rows]).astype(np.float32), self.visible[rows]
+
+    def _donor(self, epoch: int, rng: np.random.Generator) -> Donor:
+        """A frame of another clip.
 
         Each epoch has a few donors of its own, which follow from (seed, epoch) alone and are
-        remembered: so almost no sample decodes a second picture.
+        cached: so almost no sample decodes a second image.
         """
         count = min(len(self), max(4, min(256, len(self) // 64)))
         key = epoch, int(rng.integers(count))
         if key not in self._donors:
             if self._donors and next(iter(self._donors))[0] != epoch:
                 self._donors.clear()
-            # No clip has a number from len(self) on: the donor's stream is nobody else's.
+            # No clip has a number from len(self) on: no sample shares the donor's generator.
             chosen = np.random.default_rng([self.seed, epoch, len(self) + key[1]])
             clip = int(chosen.integers(len(self)))
             row, matrix = self.rows[clip, 0], self.matrices[clip]
-            joints = transform(matrix, self.keypoints[row]).astype(np.float32)
             crop = self.framing.cut(self.people.read(row), matrix)
-            self._donors[key] = crop, joints, self.visible[row]
+            self._donors[key] = Donor(crop, *self._joints(row, matrix))
         return self._donors[key]
 
 
@@ -221,10 +216,10 @@ def loader(
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,
-        worker_init_fn=_quiet_worker,
+        worker_init_fn=_one_thread,
     )
 
 
-def _quiet_worker(_: int) -> None:
+def _one_thread(_: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

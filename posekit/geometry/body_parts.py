@@ -12,11 +12,17 @@ from .skeletons import POSE_MACHINE, Skeleton, convert
 
 PARTS = ("head", "torso", "left_arm", "right_arm", "hip", "left_leg", "right_leg")
 HALVES = ("left_side", "right_side", "upper_body", "lower_body")
-LIMBS = {
+_LIMBS = {
     f"{side}_{limb}": tuple(f"{side}_{joint}" for joint in joints)
     for limb, joints in (("arm", ("shoulder", "elbow", "wrist")), ("leg", ("hip", "knee", "ankle")))
     for side in ("left", "right")
 }  # from one end to the other
+_KINDS = {
+    "hip": ("hip",),
+    "torso": ("shoulder", "hip"),
+    "upper_body": ("shoulder", "elbow", "wrist", "hip"),
+    "lower_body": ("hip", "knee", "ankle"),
+}  # joints of both sides
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 _SKULL = ("head_top", "head", "upper_neck", "neck")
 _SPREAD = 0.25  # least width of a guessed box as a share of its height, and the other way round
@@ -24,27 +30,25 @@ _FACE_MARGIN = 1.2
 
 
 def part_joints(part: str, skeleton: Skeleton) -> list[int]:
-    """Positions of the joints that a part's box is drawn around; those of a limb in order."""
+    """Positions of the joints that a part's box is drawn around; those of a limb in order.
+
+    None where the skeleton does not have the whole limb.
+    """
     return _joints(part, skeleton.joints)
 
 
 @lru_cache(maxsize=256)
 def _joints(part: str, names: tuple[str, ...]) -> list[int]:
-    head = [i for i, j in enumerate(names) if j in (_FACE if "nose" in names else _SKULL)]
-    if part in LIMBS:
-        return [names.index(joint) for joint in LIMBS[part]]
-    if part == "head":
-        return head
+    if part in _LIMBS:
+        limb = _LIMBS[part]
+        return [names.index(joint) for joint in limb] if set(limb) <= set(names) else []
     if part in ("left_side", "right_side"):
         return [i for i, joint in enumerate(names) if joint.startswith(part[:-4])]
-    kinds = {
-        "hip": ("hip",),
-        "torso": ("shoulder", "hip"),
-        "upper_body": ("shoulder", "elbow", "wrist", "hip"),
-        "lower_body": ("hip", "knee", "ankle"),
-    }[part]
-    chosen = [i for i, j in enumerate(names) if "_" in j and j.partition("_")[2] in kinds]
-    return chosen + (head if part == "upper_body" else [])
+    chosen = [i for i, j in enumerate(names) if j.partition("_")[2] in _KINDS.get(part, ())]
+    if part in ("head", "upper_body"):
+        head = _FACE if "nose" in names else _SKULL
+        chosen += [i for i, joint in enumerate(names) if joint in head]
+    return chosen
 
 
 def part_box(
@@ -66,28 +70,19 @@ def part_box(
         keypoints, present = convert(keypoints, present, skeleton, POSE_MACHINE)
         skeleton = POSE_MACHINE
     joints = part_joints(part, skeleton)
-    points, there = keypoints[joints], present[joints]
-    face = "nose" in skeleton.joints
-    if part == "hip" or (part == "head" and not face):
-        if not there.all():
-            return None
-        return _around(points.mean(0), _span(*points) * ((2, 2) if part == "hip" else (2, 1)))
-    if part in LIMBS and not there.all():
-        return _part_of_limb(points, there)
-    if there.sum() < 2:
+    there = present[joints]
+    points = keypoints[joints][there]
+    if len(points) < 2:
         return None
-    low, high = points[there].min(0), points[there].max(0)
+    if part == "hip" or (part == "head" and "nose" not in skeleton.joints):
+        widths = _span(points[0], points[-1]) * ((2, 2) if part == "hip" else (2, 1))
+        return _around(points.mean(0), widths)
+    if part in _LIMBS and not there.all():
+        if there[1]:  # the middle one and an end
+            return _around(keypoints[joints[1]], 2 * _span(*points))
+        return _around(points.mean(0), _span(*points))
+    low, high = points.min(0), points.max(0)
     return _around((low + high) / 2, (high - low) * (_FACE_MARGIN if part == "head" else 1))
-
-
-def _part_of_limb(points: np.ndarray, there: np.ndarray) -> np.ndarray | None:
-    """A box from two of a limb's three joints."""
-    if there.sum() < 2:
-        return None
-    ends = points[there]
-    if not there[1]:
-        return _around(ends.mean(0), _span(*ends))
-    return _around(points[1], 2 * _span(*ends))
 
 
 def _span(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ A pixel's centre lies at integer coordinates, so an image of width w spans -0.5 
 middle is (w - 1) / 2, and a mirror maps x to w - 1 - x. Boxes are (x1, y1, x2, y2) in pixels.
 
 HRNet and its relatives call w / 2 the middle of their crops and mirror about it: `half_pixel=False`
-reproduces that, here as in codecs.
+reproduces that, here as in heatmaps.
 """
 
 import numpy as np

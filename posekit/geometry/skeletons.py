@@ -1,4 +1,4 @@
-"""Joints of every data set: names, flip pairs, limbs and parts, as data.
+"""Joints of every data set: names, flip pairs and limbs, as data.
 
 Sides are the person's own (person-centric): the right shoulder is the one beside the person's
 right arm, whichever way the person faces. Index order is that of the data set's own files.
@@ -6,6 +6,7 @@ right arm, whichever way the person faces. Index order is that of the data set's
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,37 +44,9 @@ class Skeleton:
         return np.array([self.joints.index(_other_side(joint)) for joint in self.joints])
 
     @cached_property
-    def flip_pairs(self) -> list[tuple[int, int]]:
-        """Pairs of joint positions that a mirror swaps."""
-        return [(i, int(j)) for i, j in enumerate(self.flip) if i < j]
-
-    @cached_property
     def limb_indices(self) -> list[tuple[int, int]]:
         """The limbs as pairs of joint positions."""
         return [(self.joints.index(a), self.joints.index(b)) for a, b in self.limbs]
-
-    @cached_property
-    def parts(self) -> dict[str, list[int]]:
-        """Body part -> joint positions: head, torso, arms and legs."""
-        members = {
-            "head": {
-                "head",
-                "head_top",
-                "neck",
-                "upper_neck",
-                "nose",
-                *_pair("eye"),
-                *_pair("ear"),
-            },
-            "torso": {*_pair("shoulder"), *_pair("hip"), "thorax", "pelvis"},
-        }
-        for side in ("left", "right"):
-            members[f"{side}_arm"] = {f"{side}_{j}" for j in ("shoulder", "elbow", "wrist")}
-            members[f"{side}_leg"] = {f"{side}_{j}" for j in ("hip", "knee", "ankle")}
-        return {
-            part: [i for i, joint in enumerate(self.joints) if joint in names]
-            for part, names in members.items()
-        }
 
 
 def _other_side(joint: str) -> str:
@@ -88,17 +61,13 @@ def _pair(joint: str) -> tuple[str, str]:
     return f"left_{joint}", f"right_{joint}"
 
 
-_LEG_LIMBS = tuple(
-    (f"{side}_{a}", f"{side}_{b}")
-    for side in ("right", "left")
-    for a, b in (("hip", "knee"), ("knee", "ankle"))
-)
-_ARM_LIMBS = tuple(
-    (f"{side}_{a}", f"{side}_{b}")
-    for side in ("right", "left")
-    for a, b in (("shoulder", "elbow"), ("elbow", "wrist"))
-)
-_TORSO_LIMBS = (
+_LIMBS = (
+    *(
+        (f"{side}_{a}", f"{side}_{b}")
+        for limb in (("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist"))
+        for side in ("right", "left")
+        for a, b in pairwise(limb)
+    ),
     ("right_shoulder", "left_shoulder"),
     ("right_shoulder", "right_hip"),
     ("left_shoulder", "left_hip"),
@@ -108,7 +77,6 @@ _LIMB_GROUPS = {
     name.capitalize(): _pair(name)
     for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 }
-_LIMBS = _LEG_LIMBS + _ARM_LIMBS + _TORSO_LIMBS
 
 LSP = Skeleton(
     "lsp",

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..data.framing import Framing
-from ..geometry import codecs
 from ..geometry.crops import invert, transform
+from ..geometry.heatmaps import centre_map
 from ..geometry.skeletons import Skeleton
 from ..models.families.task import Task, normalised
 from .evaluate import average_heatmaps
@@ -100,7 +100,7 @@ class Estimator:
     def _step(self, images: Tensor, memory: list[Any]) -> tuple[Tensor, list[Any]]:
         """One frame (P, 3, h, w) of a stream: beliefs (P, 1, K, H, W) and everybody's new state."""
         model, frames = self.task.model, normalised(images, self.task.model)
-        centre = codecs.centre_map(self.framing.image_size, self.task.centre_sigma, frames)
+        centre = centre_map(self.framing.image_size, self.task.centre_sigma, frames)
         maps, after = [None] * len(images), [None] * len(images)
         for known in (False, True):  # the first frame of a person has its own first stage
             rows = [i for i, state in enumerate(memory) if (state is not None) == known]

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from posekit import data
 from posekit.data.clips import Clips, EpochSampler, loader, windows
-from posekit.data.framing import Framing, UniformAugmentation
+from posekit.data.framing import Framing
 from posekit.data.occlusion.occluder import Occluder
 from posekit.data.sample import ensure_sample
+from posekit.data.transforms import ColourJitter, RandomFlip, RandomRotation, RandomScale
 from posekit.geometry.skeletons import POSE_MACHINE
 
 lengths = st.lists(st.integers(1, 17), min_size=1, max_size=6)
@@ -63,8 +64,9 @@ def people():
     )
 
 
-def clips(people, augmentation=None, frames=3, seed=0):
-    return Clips(people, POSE_MACHINE, frames, Framing((64, 48), 1.25), augmentation, seed)
+def clips(people, transforms=(), frames=3, seed=0):
+    framing = Framing((64, 48), 1.25)
+    return Clips(people, POSE_MACHINE, frames, framing, transforms=transforms, seed=seed)
 
 
 def test_a_sample_is_uint8_and_keypoints_sit_where_the_picture_says(people):
@@ -81,7 +83,7 @@ def test_a_sample_is_uint8_and_keypoints_sit_where_the_picture_says(people):
 
 
 def test_augmentation_depends_on_seed_epoch_and_clip_only(people):
-    wild = UniformAugmentation((0.7, 1.3), 40.0, 0.5, 0.2)
+    wild = [RandomScale((0.7, 1.3)), RandomRotation(40.0), RandomFlip(0.5), ColourJitter(0.2)]
     a, b = clips(people, wild)[3, 1], clips(people, wild)[3, 1]
     for key in a:
         np.testing.assert_array_equal(a[key], b[key])
@@ -92,7 +94,7 @@ def test_augmentation_depends_on_seed_epoch_and_clip_only(people):
 
 def test_mirror_swaps_sides(people):
     plain = clips(people)[0, 0]
-    mirror = clips(people, UniformAugmentation(flip_prob=1.0))[0, 0]
+    mirror = clips(people, [RandomFlip(1.0)])[0, 0]
     difference = mirror["images"][..., ::-1].astype(int) - plain["images"].astype(int)
     assert np.abs(difference).mean() < 2  # only the rounding of bilinear weights differs
     swapped = mirror["keypoints"][:, POSE_MACHINE.flip]
@@ -101,7 +103,7 @@ def test_mirror_swaps_sides(people):
 
 
 def test_batches_do_not_depend_on_the_number_of_workers(people):
-    wild = UniformAugmentation((0.8, 1.2), 30.0, 0.5)
+    wild = [RandomScale((0.8, 1.2)), RandomRotation(30.0), RandomFlip(0.5)]
 
     def epoch(workers):
         batches = loader(clips(people, wild), 4, True, workers, False)
@@ -112,7 +114,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(people):
         assert all((alone[key] == together[key]).all() for key in alone)
 
 
-def test_covering_is_the_same_with_workers_and_decodes_few_other_pictures(people):
+def test_occlusion_is_the_same_with_workers_and_decodes_few_other_pictures(people):
     read = []
 
     class Counting:
@@ -120,15 +122,14 @@ def test_covering_is_the_same_with_workers_and_decodes_few_other_pictures(people
             read.append(name)
             return people.images.read(name)
 
-    mix = Occluder(POSE_MACHINE, "partmix", prob=1.0, exclude=True)
+    mix = [Occluder(POSE_MACHINE, kind="partmix", prob=1.0, exclude=True)]
 
-    def epoch(workers, occlude=mix, table=people):
-        source = Clips(table, POSE_MACHINE, 3, Framing((64, 48), 1.25), None, 0, occlude)
-        batches = loader(source, 4, True, workers, False)
+    def epoch(workers, transforms=mix, table=people):
+        batches = loader(clips(table, transforms), 4, True, workers, False)
         batches.sampler.epoch = 2
         return list(batches)
 
-    covered, plain = epoch(0), epoch(0, None)
+    covered, plain = epoch(0), epoch(0, ())
     for alone, together in zip(covered, epoch(2), strict=True):
         assert all((alone[key] == together[key]).all() for key in alone)
     for mixed, bare in zip(covered, plain, strict=True):
@@ -136,7 +137,7 @@ def test_covering_is_the_same_with_workers_and_decodes_few_other_pictures(people
         assert not (mixed["visible"] & ~bare["visible"]).any()
         assert (mixed["keypoints"] == bare["keypoints"]).all()
     counting = replace(people, images=Counting())
-    epoch(0, None, counting)
+    epoch(0, (), counting)
     needed = len(read)
     epoch(0, mix, counting)
     assert needed < len(read) - needed <= needed + 4

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posekit.data.occlusion.occluder import KINDS, Occluder, attack, excluded
-from posekit.data.occlusion.regions import EFFECTS, cover, disc, rectangle, region
+from posekit.data.occlusion.occluder import KINDS, Occluder, in_twice_the_box, occlude_target
+from posekit.data.occlusion.regions import (
+    EFFECTS,
+    disc,
+    occlude_region,
+    rectangle,
+    target_region,
+)
+from posekit.data.transforms import Sample
 from posekit.errors import PosekitError
 from posekit.geometry.body_parts import HALVES, PARTS, part_box, part_joints
 from posekit.geometry.skeletons import COCO, MPII, SKELETONS
@@ -67,12 +74,23 @@ def test_pictures_are_those_of_the_reference(case):
         if where is not None and colour:
             crop[where.rows, where.columns][where.mask] = colour
         elif where is not None:
-            cover(crop, where, "mean")
+            occlude_region(crop, where, "mean")
         check_picture(crop, case[name])
     crop = IMAGE.copy()
     if where is not None:
-        cover(crop, where, "blur")
+        occlude_region(crop, where, "blur")
     check_picture(crop, case.get("blur") or case["blur31"], off=1)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "drawn"),
+    [(20, 47.9, True), (20, 48.0, False), (47.9, 20, True), (52.0, 20, True), (0, 0, True)]
+    + [(-0.1, 20, False), (20, -0.1, False)],
+)
+def test_the_reference_draws_discs_from_0_to_the_other_side(x, y, drawn):
+    """Its `circle_cutout` asks for 0 <= x < h and 0 <= y < w of a crop (h, w)."""
+    found = disc(np.array([x, y]), 6, (64, 48), reference_mode=True)
+    assert (found is not None) == drawn
 
 
 def test_excluded_joints_in_both_readings():
@@ -80,24 +98,25 @@ def test_excluded_joints_in_both_readings():
     for case in GOLDEN["remove_annotation"]["cases"]:
         centre, half = np.array(case["center"]), np.array(case["widths"]) / 2
         box = np.concatenate([centre - half, centre + half])
-        assert np.flatnonzero(excluded(box, points)).tolist() == case["removed"]
-        painted = rectangle(box, (100, 100)).holds(points)
+        assert np.flatnonzero(in_twice_the_box(box, points)).tolist() == case["removed"]
+        painted = rectangle(box, (100, 100)).contains(points)
         assert set(np.flatnonzero(painted)) <= set(case["removed"])  # half of it on each side
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(sorted(SKELETONS)), st.integers(0, 2**32 - 1), st.sampled_from(PARTS))
-def test_every_joint_of_a_covered_part_is_excluded(name, seed, part):
+def test_every_joint_of_an_occluded_part_is_excluded(name, seed, part):
     skeleton, rng = SKELETONS[name], np.random.default_rng(seed)
     points = rng.uniform(10, 180, (len(skeleton), 2)).astype(np.float32)
-    where = region(part, points, np.ones(len(skeleton), bool), (256, 192), skeleton)
+    seen = np.ones(len(skeleton), bool)
+    where = target_region(part, points, seen, size=(256, 192), skeleton=skeleton)
     own = part_joints(part, skeleton)
     if part in ("left_arm", "right_arm", "left_leg", "right_leg", "torso", "hip"):
-        assert where.holds(points)[own].all()
+        assert where.contains(points)[own].all()
     x1, y1, x2, y2 = where.box
     (x, y), slack = points.T, 1.5
     outside = (x < x1 - slack) | (x > x2 + slack) | (y < y1 - slack) | (y > y2 + slack)
-    assert not where.holds(points)[outside].any()
+    assert not where.contains(points)[outside].any()
 
 
 @pytest.mark.parametrize(
@@ -105,7 +124,7 @@ def test_every_joint_of_a_covered_part_is_excluded(name, seed, part):
     [{"kind": "cutuot"}, {"mode": "keypoints"}, {"frames": "some"}, {"prob": 2.0}],
     ids=str,
 )
-def test_words_that_mean_nothing_are_refused(change):
+def test_unknown_names_are_refused(change):
     with pytest.raises(PosekitError, match=next(iter(change))):
         Occluder(**{"skeleton": COCO, "kind": "blur", **change})
 
@@ -113,9 +132,16 @@ def test_words_that_mean_nothing_are_refused(change):
 @pytest.mark.parametrize(
     ("target", "effect"), [("nose", "blur"), (17, "blur"), (-1, "black"), ("head", "gray")]
 )
-def test_an_attack_on_nothing_is_refused(target, effect):
+def test_an_unknown_target_or_effect_is_refused(target, effect):
     with pytest.raises(PosekitError, match="target|effect"):
-        attack(IMAGE[None], np.zeros((1, 17, 2)), np.ones((1, 17), bool), target, effect, COCO)
+        occlude_target(
+            IMAGE[None],
+            np.zeros((1, 17, 2)),
+            np.ones((1, 17), bool),
+            target=target,
+            effect=effect,
+            skeleton=COCO,
+        )
 
 
 def test_the_reference_draws_parts_without_head_and_torso():
@@ -151,10 +177,17 @@ def donor_of(crops, points, visible):
     return lambda: (crops[0], points[0], visible[0])
 
 
+def occluded(occluder, crops, points, visible, rng, donor=None):
+    """Crops and the joints that count of a clip (T, ...) after an occluder."""
+    sample = occluder.apply(Sample(crops, points, visible, donor), rng)
+    assert sample.keypoints is points
+    return sample.crops, sample.visible
+
+
 def stain(skeleton, points, visible, shape, target):
     """Boolean picture of all pixels that may be covered for a target."""
     out = np.zeros(shape, bool)
-    found = region(target, points, visible, shape, skeleton)
+    found = target_region(target, points, visible, size=shape, skeleton=skeleton)
     if found is not None:
         out[found.rows, found.columns] |= True if found.mask is None else found.mask
     return out
@@ -182,11 +215,13 @@ def test_only_chosen_parts_change_and_only_their_joints_are_excluded(
     who, kind, mode, exclude, frames
 ):
     skeleton, crops, points, visible = person(*who, frames=3)
-    occluder = Occluder(skeleton, kind, mode, 1.0, exclude, frames)
+    options = {"kind": kind, "mode": mode, "exclude": exclude, "frames": frames}
+    occluder = Occluder(skeleton, prob=1.0, **options)
     donor = donor_of(*person(*who[:2], who[2] + 1)[1:])
     before = crops.copy()
-    out, counted = occluder(crops, points, visible, np.random.default_rng(who[2]), donor)
-    again, _ = occluder(crops, points, visible, np.random.default_rng(who[2]), donor)
+    clip = crops, points, visible
+    out, counted = occluded(occluder, *clip, np.random.default_rng(who[2]), donor)
+    again, _ = occluded(occluder, *clip, np.random.default_rng(who[2]), donor)
     np.testing.assert_array_equal(crops, before)
     np.testing.assert_array_equal(out, again)
     assert not (counted & ~visible).any() and (exclude or (counted == visible).all())
@@ -207,19 +242,22 @@ def test_only_chosen_parts_change_and_only_their_joints_are_excluded(
         for x, y in rounded:
             near = changed[frame, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
             assert near.any()
-    same = Occluder(skeleton, kind, mode, 0.0, exclude, frames)
-    out, counted = same(crops, points, visible, np.random.default_rng(0), donor)
+    never = Occluder(skeleton, prob=0.0, **options)
+    out, counted = occluded(never, *clip, np.random.default_rng(0), donor)
     assert (out == crops).all() and (counted == visible).all()
 
 
 @settings(max_examples=40, deadline=None)
 @given(people, st.sampled_from(EFFECTS), st.sampled_from([0.5, 1.0, 2.0]))
-def test_an_attack_covers_the_named_part_of_everyone_who_has_it(who, effect, size):
+def test_the_named_part_of_everyone_who_has_it_is_occluded(who, effect, scale):
     skeleton, crops, points, visible = person(*who, frames=2)
     for target in (0, *PARTS):
-        out, touched = attack(crops, points, visible, target, effect, skeleton, size)
+        options = {"skeleton": skeleton, "scale": scale}
+        out, touched = occlude_target(
+            crops, points, visible, target=target, effect=effect, **options
+        )
         for n in range(2):
-            found = region(target, points[n], visible[n], who[1], skeleton, size)
+            found = target_region(target, points[n], visible[n], size=who[1], **options)
             assert touched[n] == (found is not None)
             changed = (out[n] != crops[n]).any(-1)
             if found is not None:
@@ -246,45 +284,50 @@ def test_discs_near_all_borders_are_drawn(shape, along, border, depth):
     np.testing.assert_array_equal(drawn, (full**2).sum(0) <= 36)
 
 
-def test_faithful_keeps_the_mistakes_of_the_reference():
+def test_reference_mode_keeps_the_mistakes_of_the_reference():
     rng = np.random.default_rng
     crop = np.full((256, 192, 3), 200, np.uint8)
     crop[::2] = 0
     points, seen = np.tile([90.0, 230.0], (17, 1)), np.ones(17, bool)
-    low = Occluder(COCO, "cutout", "keypoint", 1.0, reference_mode=True)
-    assert (low(crop, points, seen, rng(0))[0] == crop).all()
-    assert (Occluder(COCO, "cutout", "keypoint", 1.0)(crop, points, seen, rng(0))[0] != crop).any()
+    for reference_mode in (True, False):  # its discs are not drawn in the lower part
+        occluder = Occluder(COCO, "cutout", "keypoint", 1.0, reference_mode=reference_mode)
+        out, _ = occluded(occluder, crop[None], points[None], seen[None], rng(0))
+        assert (out == crop).all() == reference_mode
     straight = points.copy()
     straight[:, 1] = np.linspace(20, 180, 17)
-    limb = region("left_leg", straight, seen, (256, 192), COCO)
+    leg = "left_leg", straight, seen
+    limb = target_region(*leg, size=(256, 192), skeleton=COCO)
     assert limb.columns.stop - limb.columns.start == 12
-    assert region("left_leg", straight, seen, (256, 192), COCO, reference_mode=True) is None
+    assert target_region(*leg, size=(256, 192), skeleton=COCO, reference_mode=True) is None
     missing = np.zeros(16, bool)
-    ghosts = Occluder(MPII, "cutout", "all", 1.0, reference_mode=True)
+    occluder = Occluder(MPII, "cutout", "all", 1.0, reference_mode=True)
     shown = np.tile([100.0, 100.0], (16, 1))
     missing[[2, 12]] = True
-    drawn = [ghosts(crop, shown, missing, rng(s))[0][:90, :90] for s in range(20)]
+    clip = crop[None], shown[None], missing[None]
+    drawn = [occluded(occluder, *clip, rng(seed))[0][0, :90, :90] for seed in range(20)]
     assert any((d != crop[:90, :90]).any() for d in drawn)  # boxes that reach to (-2, -2)
 
 
 def test_partmix_pastes_another_part_of_the_donor():
     rng = np.random.default_rng(3)
-    points = rng.uniform(20, 100, (17, 2))
-    seen = np.ones(17, bool)
-    blank = np.zeros((128, 128, 3), np.uint8)
+    points = rng.uniform(20, 100, (1, 17, 2))
+    seen = np.ones((1, 17), bool)
+    blank = np.zeros((1, 128, 128, 3), np.uint8)
     red = np.zeros_like(blank)
     red[..., 0] = 255
-    donor = donor_of(red[None], points[None], seen[None])
+    donor = donor_of(red, points, seen)
     for reference_mode, rgb, channel in ((False, True, 0), (True, True, 2), (True, False, 0)):
         occluder = Occluder(COCO, "partmix", prob=1.0, reference_mode=reference_mode, rgb=rgb)
-        out, counted = occluder(blank, points, seen, rng, donor)
+        out, counted = occluded(occluder, blank, points, seen, rng, donor)
         assert out[..., channel].max() == 255 and counted.all()
         assert not np.delete(out, channel, -1).any()
-    assert (Occluder(COCO, "partmix", prob=1.0)(blank, points, seen, rng)[0] == blank).all()
+    assert (occluded(occluder, blank, points, seen, rng)[0] == blank).all()
 
 
 def test_a_joint_of_a_small_crop_is_blurred_too():
     crops = np.random.default_rng(0).integers(0, 255, (1, 64, 48, 3), np.uint8)
     points, there = np.full((1, 17, 2), 20.0), np.ones((1, 17), bool)
-    covered, touched = attack(crops, points, there, 0, "blur", SKELETONS["coco"], size=0.5)
-    assert touched.all() and (covered != crops).any()
+    out, touched = occlude_target(
+        crops, points, there, target=0, effect="blur", skeleton=COCO, scale=0.5
+    )
+    assert touched.all() and (out != crops).any()

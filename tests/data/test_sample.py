@@ -9,8 +9,8 @@ import pytest
 from scipy.io import loadmat
 
 from posekit.data import sample
-from posekit.data.sample import bodies as _figures
-from posekit.data.sample import scenes as _scenes
+from posekit.data.sample import motion, scenes
+from posekit.data.sample.bodies import dress
 from posekit.errors import PosekitError
 from posekit.geometry.skeletons import MPII, PENN_ACTION, convert
 
@@ -19,7 +19,7 @@ from posekit.geometry.skeletons import MPII, PENN_ACTION, convert
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A smoke sample of every data set."""
     where = tmp_path_factory.mktemp("sample")
-    for dataset in sample.FOLDERS:
+    for dataset in sample.SAMPLES:
         assert sample.ensure_sample(dataset, where, smoke=True) == where
     return where
 
@@ -33,7 +33,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def test_same_bytes_every_time_and_nothing_left_over(root: Path, tmp_path: Path) -> None:
-    for dataset in sample.FOLDERS:
+    for dataset in sample.SAMPLES:
         sample.ensure_sample(dataset, tmp_path, smoke=True)
     assert _files(tmp_path) == _files(root)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["LSP", "PennAction", "coco", "mpii"]
@@ -51,7 +51,7 @@ def test_losing_a_race_keeps_the_winner(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / "LSP" / "theirs").touch()
         (folder / "ours").touch()
 
-    monkeypatch.setattr(sample, "_write_lsp", slow)
+    monkeypatch.setitem(sample.SAMPLES, "LSP", sample.SampleSpec("LSP", slow, (1, 1)))
     sample.ensure_sample("LSP", tmp_path, smoke=True)
     assert list(_files(tmp_path)) == ["LSP/theirs"]
 
@@ -61,7 +61,7 @@ def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (folder / "half").touch()
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(sample, "_write_lsp", full)
+    monkeypatch.setitem(sample.SAMPLES, "LSP", sample.SampleSpec("LSP", full, (1, 1)))
     with pytest.raises(PosekitError, match="LSP.*no space left"):
         sample.ensure_sample("LSP", tmp_path, smoke=True)
     assert not list(tmp_path.iterdir())
@@ -81,7 +81,7 @@ def test_root_says_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_penn_action_layout(root: Path) -> None:
     labels = sorted((root / "PennAction" / "labels").iterdir())
-    train, test = sample.SIZES["PennAction"][True]
+    train, test = sample.SAMPLES["PennAction"].smoke_size
     assert [path.name for path in labels] == [f"{i:04d}.mat" for i in range(1, train + test + 1)]
     parts = []
     for path in labels:
@@ -105,7 +105,7 @@ def test_penn_action_layout(root: Path) -> None:
 
 
 def test_lsp_layout(root: Path) -> None:
-    train, test = sample.SIZES["LSP"][True]
+    train, test = sample.SAMPLES["LSP"].smoke_size
     joints = loadmat(root / "LSP" / "joints_2000.mat")["joints"]
     assert joints.shape == (3, 14, 2 * test)
     assert (joints[:2] >= 1).all() and set(np.unique(joints[2])) <= {0, 1}
@@ -121,7 +121,7 @@ def test_lsp_layout(root: Path) -> None:
 
 def test_mpii_layout(root: Path) -> None:
     annot = root / "mpii" / "annot"
-    for split, count in zip(("train", "valid"), sample.SIZES["MPII"][True], strict=True):
+    for split, count in zip(("train", "valid"), sample.SAMPLES["MPII"].smoke_size, strict=True):
         records = json.loads((annot / f"{split}.json").read_text())
         assert len(records) == count
         for record in records:
@@ -146,7 +146,7 @@ def test_mpii_layout(root: Path) -> None:
 @pytest.mark.parametrize("front", [True, False])
 def test_sides_are_the_persons_own(front: bool) -> None:
     for seed in range(20):
-        joints = _figures.pose(np.random.default_rng(seed), 1, "squats", upright=True, front=front)
+        joints = motion.pose(np.random.default_rng(seed), 1, "squats", upright=True, front=front)
         for joint in ("shoulder", "hip"):
             right, left = joints[f"right_{joint}"][0, 0], joints[f"left_{joint}"][0, 0]
             assert (right < left) == front
@@ -154,18 +154,18 @@ def test_sides_are_the_persons_own(front: bool) -> None:
 
 def test_hidden_joints_are_invisible() -> None:
     rng = np.random.default_rng(5)
-    joints = _figures.pose(rng, 1, "squats", upright=True, front=True)
+    joints = motion.pose(rng, 1, "squats", upright=True, front=True)
     gaze = joints.pop("gaze")
     joints = {name: 80 * points + 80 for name, points in joints.items()} | {"gaze": gaze}
-    figure = _figures.dress(rng, joints, 80, front=True)
+    figure = dress(rng, joints, 80, front=True)
     canvas = np.zeros((160, 160, 4), np.uint8)
-    _scenes.paint(canvas, figure, 0, 1)
+    scenes.paint(canvas, figure, 0, 1)
     names = ("head_top", "left_ankle", "right_ankle")
-    assert _scenes.in_sight(canvas[..., 3], figure, 0, 1, names)[1].all()
+    assert scenes.in_sight(canvas[..., 3], figure, 0, 1, names)[1].all()
     x, y = joints["left_ankle"][0]
     box = np.array([[x - 6, y - 6], [x + 6, y - 6], [x + 6, y + 6], [x - 6, y + 6]])
-    _scenes.fill(canvas, box, np.zeros(3), 255)
-    seen = _scenes.in_sight(canvas[..., 3], figure, 0, 1, names)[1]
+    scenes.fill(canvas, box, np.zeros(3), 255)
+    seen = scenes.in_sight(canvas[..., 3], figure, 0, 1, names)[1]
     assert seen.tolist() == [True, False, True]
 
 
@@ -174,7 +174,7 @@ def test_mean_pose_is_a_bad_guess() -> None:
     points, seen = [], []
     for index in range(150):
         rng = np.random.default_rng([7, index])
-        scene = _scenes.draw_scene(rng, (136, 136), PENN_ACTION.joints)
+        scene = scenes.draw_scene(rng, (136, 136), PENN_ACTION.joints)
         box = scene.people[0].boxes()[0]
         middle, side = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max()
         points.append((scene.people[0].keypoints(PENN_ACTION.joints)[0] - middle) / side)

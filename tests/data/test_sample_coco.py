@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from posekit.data import coco, load, sample
-from posekit.data.sample import bodies as _figures
+from posekit.data.sample.bodies import dress
+from posekit.data.sample.motion import pose
 from posekit.geometry.skeletons import COCO
 
 
@@ -37,7 +38,7 @@ def test_people_lie_in_their_pictures(root: Path, split: str, people: int) -> No
 
 
 def test_counts_of_each_kind(root: Path) -> None:
-    train, test = sample.SIZES["COCO"][True]
+    train, test = sample.SAMPLES["COCO"].smoke_size
     contents = _content(root, "train"), _content(root, "test")
     assert [len(c["images"]) for c in contents] == [train, test]
     everybody = [a for c in contents for a in c["annotations"]]
@@ -91,10 +92,10 @@ def test_detector_finds_most_people(root: Path) -> None:
 @pytest.mark.parametrize("front", [True, False])
 def test_face_is_the_persons_own(front: bool) -> None:
     rng = np.random.default_rng(3)
-    joints = _figures.pose(rng, 1, "squats", upright=True, front=front)
+    joints = pose(rng, 1, "squats", upright=True, front=front)
     gaze = joints.pop("gaze")
     joints = {name: 200 * points + 200 for name, points in joints.items()} | {"gaze": gaze}
-    figure = _figures.dress(rng, joints, 200, front)
+    figure = dress(rng, joints, 200, front)
     for part in ("eye", "ear"):
         right, left = figure.face[f"right_{part}"][0, 0], figure.face[f"left_{part}"][0, 0]
         assert (right < left) == front

@@ -48,7 +48,6 @@ def test_every_skeleton_is_consistent(name):
     assert (skeleton.flip[skeleton.flip] == np.arange(len(skeleton))).all()
     assert len(set(skeleton.joints)) == len(skeleton)
     assert all(0 <= a < len(skeleton) and 0 <= b < len(skeleton) for a, b in skeleton.limb_indices)
-    assert set().union(*skeleton.parts.values()) == set(range(len(skeleton)))
 
 
 def test_coming_back_loses_only_what_is_not_there():

@@ -7,8 +7,9 @@ from posekit import data
 from posekit.config.machine import choose_machine
 from posekit.config.recipes import bind
 from posekit.data.clips import Clips, loader
-from posekit.data.framing import Framing, TopDownAugmentation
+from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
+from posekit.data.transforms import NormalRotation, NormalScale, RandomFlip
 from posekit.models import create_model
 from posekit.models.families.top_down import TopDownTask
 from posekit.train.hooks import Hook, Log
@@ -41,8 +42,9 @@ def train(folder, people, wanted, die_in_epoch=None):
     """Train a tiny LPN in rounds, perhaps dying inside an epoch."""
     folder.mkdir(exist_ok=True)
     joints, size = people.skeleton, (32, 32)
-    shake = TopDownAugmentation(joints, 1.0, 0.0, 0.2, 20.0, 0.6, 0.5, 0.0, False)
-    clips = Clips(people, joints, 1, Framing(size, 1.25, half_pixel=False, fill=0), shake)
+    shake = [NormalScale(0.2), NormalRotation(20.0), RandomFlip(0.5)]
+    framing = Framing(size, 1.25, half_pixel=False, fill=0)
+    clips = Clips(people, joints, 1, framing, transforms=shake)
     torch.manual_seed(wanted.seed)
     model = create_model("lpn_50", len(joints), width=0.125)
     begun = []  # the weights that each epoch of this process started from

@@ -9,8 +9,9 @@ from posekit import data
 from posekit.config.machine import choose_machine
 from posekit.config.recipes import bind
 from posekit.data.clips import Clips, loader
-from posekit.data.framing import Framing, UniformAugmentation
+from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
+from posekit.data.transforms import RandomFlip, RandomRotation, RandomScale
 from posekit.errors import PosekitError
 from posekit.geometry.skeletons import POSE_MACHINE
 from posekit.models import create_model
@@ -50,9 +51,8 @@ def train(folder, wanted, *hooks, trainer=Trainer):
     """Train a tiny LPM; returns log, network and checkpoints."""
     people = data.load("PennAction", "train", ensure_sample("PennAction", smoke=True))
     people = people.rows(people.sequence <= 4)
-    clips = Clips(
-        people, POSE_MACHINE, 2, Framing((32, 32), 1.25), UniformAugmentation((0.8, 1.2), 30.0, 0.5)
-    )
+    shake = [RandomScale((0.8, 1.2)), RandomRotation(30.0), RandomFlip(0.5)]
+    clips = Clips(people, POSE_MACHINE, 2, Framing((32, 32), 1.25), transforms=shake)
     torch.manual_seed(wanted.seed)
     model = create_model("lpm", width=0.0625)
     task = PoseMachineTask(model, 8.0, 8.0, wanted.loss)

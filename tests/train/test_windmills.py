@@ -9,7 +9,7 @@ import torch
 
 from posekit.config.recipes import read_recipe
 from posekit.data.clips import loader
-from posekit.data.occlusion.occluder import KINDS
+from posekit.data.occlusion.occluder import KINDS, Occluder
 from posekit.files.places import project_root
 from posekit.workflows import training as lab
 
@@ -44,7 +44,7 @@ def test_configuration_takes_a_step(path, tasks):
     batches = loader(run.train, run.recipe.batch_size, False, 0, False)
     batch = run.machine.put(next(iter(batches)))
     bare = copy.copy(run.train)
-    bare.occlude = None
+    bare.transforms = [t for t in run.train.transforms if not isinstance(t, Occluder)]
     plain = [bare[0, n] for n in range(len(batch["rows"]))]
     same = np.array_equal(batch["images"], np.stack([s["images"] for s in plain]))
     assert same == (run.recipe.occlusion == "none")

@@ -1,23 +1,21 @@
-"""People drawn for the generated sample: pose, motion, clothes, and what hides what.
+"""Bodies of the people in the generated sample: convex parts with clothes, hair and face.
 
-A person is a chain of tapered limbs in the picture plane. Nothing is coded by side: front and back
-are told by face, hair and collar, and left and right follow from them.
+No part is coloured by its side: face, hair and collar show front and back, and left and right
+follow from them.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-SIDES = ("right", "left")
+from .motion import SIDES
+
 _ARC = np.linspace(-np.pi / 2, np.pi / 2, 7)
 _SKIN = np.array([(150, 185, 232), (120, 160, 215), (90, 130, 190), (60, 95, 150), (45, 65, 105)])
-# action: how far arms and legs swing, radians
-ACTIONS = {
-    "jumping_jacks": (0.5, 0.25),
-    "tennis_serve": (0.6, 0.1),
-    "squats": (0.15, 0.35),
-    "bowling": (0.35, 0.2),
-}
+_CLOTHES = ((30, 240), (20, 210), (10, 90), (15, 230))  # shirt, trousers, hair, shoes
+_HEAD = 0.064  # half the width of a head, as a fraction of the height
+_EYE = 0.14  # of an eye from the middle of the face, as a fraction of the head's height
+_TORSO = ("right_shoulder", "left_shoulder", "right_hip", "left_hip")
 # Limb radius at both ends, as a fraction of the height.
 _RADII = {
     "neck": (0.030, 0.027),
@@ -56,7 +54,7 @@ class Figure:
         parts: in drawing order, the farthest first.
         front: the person faces the camera.
         height: standing height in image pixels.
-        face: eyes, nose and ears -> (T, 2) image pixels, also where they look the other way.
+        face: eyes, nose and ears -> (T, 2) image pixels, also in a view from the back.
     """
 
     joints: dict[str, np.ndarray]
@@ -76,81 +74,14 @@ class Figure:
         return np.concatenate([points.min(1), points.max(1)], 1)
 
 
-def pose(
-    rng: np.random.Generator, frames: int, action: str, upright: bool, front: bool
-) -> dict[str, np.ndarray]:
-    """Joints of a moving person of height 1, the pelvis at the origin, y downwards.
-
-    Args:
-        rng: the person's own generator.
-        frames: T.
-        action: one of `ACTIONS`.
-        upright: body angle within about 0.25 rad of upright, otherwise any angle.
-        front: facing the camera.
-
-    Returns:
-        Joint name -> (T, 2), plus hands and feet, which no data set annotates.
-    """
-    arms, legs = ACTIONS[action]
-    time = np.arange(frames)
-
-    def swing(rest: float, reach: float) -> np.ndarray:
-        speed, phase = rng.uniform(0.25, 0.7), rng.uniform(0, 2 * np.pi)
-        return rest + reach * rng.uniform(0.3, 1) * np.sin(speed * time + phase)
-
-    def bone(length: float, least: float = 0.85) -> float:
-        return length * rng.uniform(0.94, 1.06) * rng.uniform(least, 1.0)
-
-    def step(start: np.ndarray, length: float, side: float, angle: np.ndarray) -> np.ndarray:
-        """Go along a bone; the angle is from straight down, outwards positive."""
-        return start + length * np.stack([side * np.sin(angle), np.cos(angle)], -1)
-
-    turn = rng.uniform(-0.8, 0.8)
-    across = np.cos(turn) * (-1 if front else 1)  # x of the person's right side
-    lean = swing(rng.normal(0, 0.12), 0.1)
-    j = {"pelvis": np.zeros((frames, 2))}
-    j["thorax"] = step(j["pelvis"], bone(0.29), 1, np.pi + lean)
-    nod = np.pi + lean + swing(rng.normal(0, 0.15), 0.1)
-    j["upper_neck"] = step(j["thorax"], bone(0.055), 1, nod)
-    j["neck"] = (j["thorax"] + j["upper_neck"]) / 2
-    j["head_top"] = step(j["upper_neck"], bone(0.15, 0.95), 1, nod)
-    j["head"] = (j["upper_neck"] + j["head_top"]) / 2
-    j["gaze"] = np.full((frames, 2), [np.sin(turn), 0.0])
-    shoulder, hip = bone(0.115, 1), bone(0.07, 1)
-    girdle = np.stack([np.cos(lean), -np.sin(lean)], -1)
-    for side in SIDES:
-        x = across if side == "right" else -across
-        out = np.sign(x)
-        down = np.sign(x) * lean  # the arms follow the trunk in part
-        j[f"{side}_shoulder"] = j["thorax"] + x * shoulder * girdle
-        j[f"{side}_hip"] = j["pelvis"] + np.array([x * hip, 0.02])
-        rest = rng.normal(0.3, 0.15) if rng.random() < 0.4 else rng.uniform(0.2, 2.6)
-        upper = swing(rest, arms) - 0.5 * down
-        lower = upper + swing(rng.uniform(-0.4, 1.3), 0.8 * arms)
-        j[f"{side}_elbow"] = step(j[f"{side}_shoulder"], bone(0.175), out, upper)
-        j[f"{side}_wrist"] = step(j[f"{side}_elbow"], bone(0.16), out, lower)
-        j[f"{side}_hand"] = step(j[f"{side}_wrist"], 0.03, out, lower)
-        rest = rng.normal(0.15, 0.1) if rng.random() < 0.6 else rng.uniform(0.1, 1.0)
-        upper = swing(rest, legs)
-        lower = upper - np.maximum(rest, 0) * rng.uniform(0, 1.5) + swing(rng.normal(0, 0.1), legs)
-        j[f"{side}_knee"] = step(j[f"{side}_hip"], bone(0.245, 0.8), out, upper)
-        j[f"{side}_ankle"] = step(j[f"{side}_knee"], bone(0.235, 0.8), out, lower)
-        j[f"{side}_foot"] = step(j[f"{side}_ankle"], 0.05, out, lower + rng.uniform(0.2, 0.9))
-    angle = rng.normal(0, 0.25) if upright else rng.uniform(-np.pi, np.pi)
-    angle = angle + np.cumsum(np.full(frames, rng.normal(0, 0.02)))
-    matrix = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], -1)
-    matrix = matrix.reshape(frames, 2, 2)
-    return {name: np.einsum("tij,tj->ti", matrix, points) for name, points in j.items()}
-
-
 def dress(
     rng: np.random.Generator, joints: dict[str, np.ndarray], height: float, front: bool
 ) -> Figure:
-    """Put flesh and clothes on a pose.
+    """Make the drawn body of a pose.
 
     Args:
         rng: the person's own generator.
-        joints: joint name -> (T, 2), image pixels, as placed in the picture.
+        joints: joint name -> (T, 2), image pixels, as placed in the image.
         height: image pixels.
         front: facing the camera.
     """
@@ -162,7 +93,7 @@ def dress(
     shin = skin if rng.random() < 0.35 else trousers
 
     def limb(name: str, a: str, b: str, colour: np.ndarray) -> Part:
-        ra, rb = (build * r for r in _RADII[name.split("_", 1)[-1] if a != "thorax" else name])
+        ra, rb = (build * r for r in _RADII[name.removeprefix("left_").removeprefix("right_")])
         return Part(name, capsule(joints[a], joints[b], ra, rb), rb, colour)
 
     def arm(side: str) -> list[Part]:
@@ -183,22 +114,17 @@ def dress(
         _hull("pelvis", joints, ("right_hip", "left_hip"), 0.05 * build, trousers),
         _hull("torso", joints, _TORSO, 0.04 * build, shirt),
     ]
-    head = [limb("neck", "thorax", "upper_neck", skin)]
-    head += [_neckline(joints, 0.02 * build, skin)] if front else []
-    head += _head(joints, gaze, build, skin, hair, front)
+    head = _Head.of(joints, gaze, size=_HEAD * build)
+    top = [limb("neck", "thorax", "upper_neck", skin)]
+    top += [_neckline(joints, 0.02 * build, skin)] if front else []
+    top += head.parts(skin, hair, front)
     first, second = rng.permutation(SIDES)
     near = [rng.random() < (0.85 if front else 0.5) for _ in SIDES]
     arms = [(arm(side), over) for side, over in zip((first, second), near, strict=True)]
     behind = [part for parts, over in arms if not over for part in parts]
     before = [part for parts, over in arms if over for part in parts]
-    parts = [*behind, *leg(first), *leg(second), *trunk, *head, *before]
-    return Figure(joints, parts, front, height, _face(joints, gaze, build, front))
-
-
-_CLOTHES = ((30, 240), (20, 210), (10, 90), (15, 230))
-_HEAD = 0.064  # half the width of a head, as a fraction of the height
-_EYE = 0.14  # of an eye from the middle of the face, as a fraction of the head's height
-_TORSO = ("right_shoulder", "left_shoulder", "right_hip", "left_hip")
+    parts = [*behind, *leg(first), *leg(second), *trunk, *top, *before]
+    return Figure(joints, parts, front, height, head.face(front))
 
 
 def _hull(
@@ -210,9 +136,7 @@ def _hull(
 ) -> Part:
     """The convex hull of discs around joints, as polygons of a fixed number of points."""
     turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
-    away = np.stack(
-        [np.cos(turn), np.sin(turn)], -1
-    )  # a hull is where each direction reaches farthest
+    away = np.stack([np.cos(turn), np.sin(turn)], -1)  # the hull is the farthest point each way
     points = np.stack([joints[corner] for corner in corners], 1)
     farthest = np.einsum("tkc,pc->tpk", points, away).argmax(-1)
     outline = np.take_along_axis(points, farthest[..., None], 1) + radius * away
@@ -226,62 +150,62 @@ def _neckline(joints: dict[str, np.ndarray], radius: float, colour: np.ndarray) 
     return Part("torso", outline, radius, colour)
 
 
-def _head(
-    joints: dict[str, np.ndarray],
-    gaze: np.ndarray,
-    build: float,
-    skin: np.ndarray,
-    hair: np.ndarray,
-    front: bool,
-) -> list[Part]:
-    """Head with hair; the face and its eyes only from the front."""
-    chin, top = joints["upper_neck"], joints["head_top"]
-    axis = top - chin
-    size = _HEAD * build
-    middle = chin + 0.5 * axis
+@dataclass(frozen=True)
+class _Head:
+    """Where a head lies, (T, 2) each, image pixels.
 
-    def blob(
-        name: str, a: float, b: float, radius: float, colour: np.ndarray, x: float = 0
-    ) -> Part:
+    Attributes:
+        chin: the upper neck.
+        axis: from chin to top.
+        across: as long as the axis, to its side.
+        shift: of the face, towards where the person looks.
+        size: half the width.
+    """
+
+    chin: np.ndarray
+    axis: np.ndarray
+    across: np.ndarray
+    shift: np.ndarray
+    size: float
+
+    @classmethod
+    def of(cls, joints: dict[str, np.ndarray], gaze: np.ndarray, size: float) -> "_Head":
+        axis = joints["head_top"] - joints["upper_neck"]
         across = np.stack([-axis[:, 1], axis[:, 0]], -1)
-        shift = x * across + 0.25 * size * gaze
-        return Part(
-            name,
-            capsule(chin + a * axis + shift, chin + b * axis + shift, radius, radius),
-            radius,
-            colour,
-        )
+        return cls(joints["upper_neck"], axis, across, 0.25 * size * gaze, size)
 
-    nape = 0.4 if front else -0.1  # hair hangs down behind
-    skull = capsule(chin + nape * axis, middle + 0.08 * axis, size * 0.92, size)
-    skull = Part("head", skull, size, hair)
-    if not front:
-        return [skull]
-    dark = skin * 0.3
-    return [
-        skull,
-        blob("head", 0.33, 0.5, size * 0.78, skin),
-        blob("head", 0.5, 0.54, size * 0.11, dark, _EYE),
-        blob("head", 0.5, 0.54, size * 0.11, dark, -_EYE),
-        blob("head", 0.2, 0.22, size * 0.1, dark),
-    ]
+    def parts(self, skin: np.ndarray, hair: np.ndarray, front: bool) -> list[Part]:
+        """Skull with hair; the face, its eyes and mouth only from the front."""
 
+        def feature(a: float, b: float, radius: float, colour: np.ndarray, x: float = 0) -> Part:
+            start, shift = self.chin, x * self.across + self.shift
+            a, b = start + a * self.axis + shift, start + b * self.axis + shift
+            return Part("head", capsule(a, b, radius, radius), radius, colour)
 
-def _face(
-    joints: dict[str, np.ndarray], gaze: np.ndarray, build: float, front: bool
-) -> dict[str, np.ndarray]:
-    """Where a drawn head has its eyes, nose and ears: person-centric, (T, 2) each."""
-    chin, axis = joints["upper_neck"], joints["head_top"] - joints["upper_neck"]
-    across = np.stack([-axis[:, 1], axis[:, 0]], -1)
-    size = _HEAD * build
-    turned = 0.25 * size * gaze
-    beside = 0.85 * size * across / np.linalg.norm(across, axis=-1, keepdims=True)
-    face = {"nose": chin + 0.37 * axis + 1.3 * turned}
-    for side in SIDES:
-        x = 1 if (side == "left") == front else -1
-        face[f"{side}_eye"] = chin + 0.52 * axis + x * _EYE * across + turned
-        face[f"{side}_ear"] = chin + 0.45 * axis + x * beside
-    return face
+        nape = self.chin + (0.4 if front else -0.1) * self.axis  # hair hangs down behind
+        crown = self.chin + 0.5 * self.axis + 0.08 * self.axis
+        size, dark = self.size, skin * 0.3
+        skull = Part("head", capsule(nape, crown, size * 0.92, size), size, hair)
+        if not front:
+            return [skull]
+        return [
+            skull,
+            feature(0.33, 0.5, size * 0.78, skin),
+            feature(0.5, 0.54, size * 0.11, dark, _EYE),
+            feature(0.5, 0.54, size * 0.11, dark, -_EYE),
+            feature(0.2, 0.22, size * 0.1, dark),
+        ]
+
+    def face(self, front: bool) -> dict[str, np.ndarray]:
+        """Eyes, nose and ears of the drawn head: person-centric, (T, 2) each."""
+        chin, axis, across = self.chin, self.axis, self.across
+        beside = 0.85 * self.size * across / np.linalg.norm(across, axis=-1, keepdims=True)
+        face = {"nose": chin + 0.37 * axis + 1.3 * self.shift}
+        for side in SIDES:
+            x = 1 if (side == "left") == front else -1
+            face[f"{side}_eye"] = chin + 0.52 * axis + x * _EYE * across + self.shift
+            face[f"{side}_ear"] = chin + 0.45 * axis + x * beside
+        return face
 
 
 def capsule(a: np.ndarray, b: np.ndarray, ra: float, rb: float) -> np.ndarray:

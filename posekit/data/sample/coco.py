@@ -1,7 +1,5 @@
-"""The generated sample of COCO: pictures with one to three people, crowds, and found boxes."""
+"""The generated sample of COCO: images with one to three people, crowds, and detected boxes."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,72 +8,58 @@ import numpy as np
 from ...geometry.skeletons import COCO
 from ..coco import DETECTIONS, PERSON, SETS
 from .bodies import Figure
+from .output import generator, save_image, save_json
 from .scenes import Scene, draw_scene
 
-_SKELETON = [[a + 1, b + 1] for a, b in COCO.limb_indices]
-_CROWDED = 10  # every so many pictures there is a crowd
+_STREAM = 3
+_CROWDED = 10  # every so many images there is a crowd
 _BEHIND = COCO.index("nose", "left_eye", "right_eye")  # hidden in a view from the back
+_CATEGORY = {
+    "supercategory": "person",
+    "id": PERSON,
+    "name": "person",
+    "keypoints": list(COCO.joints),
+    "skeleton": [[a + 1, b + 1] for a, b in COCO.limb_indices],
+}
 
 
-def write_coco(
-    folder: Path,
-    train: int,
-    test: int,
-    generator: Callable[[int], np.random.Generator],
-    save: Callable[[Path, np.ndarray], None],
-) -> None:
+def write_coco(folder: Path, train: int, test: int) -> None:
     """annotations/, images/ and person_detection_results/ of so many images.
 
     Args:
         folder: of COCO, empty.
         train: images of train2017.
         test: images of val2017.
-        generator: makes the generator of a numbered image.
-        save: writes a picture (h, w, 3) BGR.
     """
     (folder / "annotations").mkdir()
-    number = 0
-    for name, count in ((SETS["train"], train), (SETS["test"], test)):
-        place = folder / "images" / name
-        place.mkdir(parents=True)
-        images, people, found = [], [], []
-        for _ in range(count):
-            number += 1
-            rng = generator(number)
-            crowded = number % _CROWDED == 0
-            scene = _draw(rng, crowded)
-            file = f"{number:012d}.jpg"
-            save(place / file, scene.pictures[0])
-            h, w = scene.pictures[0].shape[:2]
-            images.append({"id": number, "width": w, "height": h, "file_name": file})
-            here = [
-                {"id": 10 * number + i, "image_id": number, "category_id": PERSON} | person
-                for i, person in enumerate(_people(rng, scene, crowded))
-            ]
-            found += [
-                {"image_id": number, "category_id": PERSON} | detection
-                for detection in _detect(rng, here, (h, w))
-            ]
-            people += here
-        _save_json(
-            folder / "annotations" / f"person_keypoints_{name}.json",
-            {"images": images, "annotations": people, "categories": [_CATEGORY]},
-        )
     (folder / DETECTIONS).parent.mkdir()
-    _save_json(folder / DETECTIONS, found)  # the test images come last
+    _write_split(folder, SETS["train"], range(1, train + 1))
+    detections = _write_split(folder, SETS["test"], range(train + 1, train + test + 1))
+    save_json(folder / DETECTIONS, detections)
 
 
-_CATEGORY = {
-    "supercategory": "person",
-    "id": PERSON,
-    "name": "person",
-    "keypoints": list(COCO.joints),
-    "skeleton": _SKELETON,
-}
-
-
-def _save_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
+def _write_split(folder: Path, name: str, numbers: range) -> list[dict]:
+    """Write the images and annotations of a split; returns what a detector finds in it."""
+    (folder / "images" / name).mkdir(parents=True)
+    images, people, found = [], [], []
+    for number in numbers:
+        rng = generator(_STREAM, number)
+        crowded = number % _CROWDED == 0
+        scene = _draw(rng, crowded)
+        file = f"{number:012d}.jpg"
+        save_image(folder / "images" / name / file, scene.images[0])
+        h, w = scene.images[0].shape[:2]
+        images.append({"id": number, "width": w, "height": h, "file_name": file})
+        person = {"image_id": number, "category_id": PERSON}
+        here = [
+            {"id": 10 * number + i} | person | record
+            for i, record in enumerate(_people(rng, scene, crowded))
+        ]
+        found += [person | detection for detection in _detect(rng, here, (h, w))]
+        people += here
+    content = {"images": images, "annotations": people, "categories": [_CATEGORY]}
+    save_json(folder / "annotations" / f"person_keypoints_{name}.json", content)
+    return found
 
 
 def _draw(rng: np.random.Generator, crowded: bool) -> Scene:
@@ -86,8 +70,8 @@ def _draw(rng: np.random.Generator, crowded: bool) -> Scene:
 
 
 def _people(rng: np.random.Generator, scene: Scene, crowded: bool) -> list[dict]:
-    """One record a person; in a crowded picture the second and third share one."""
-    size = scene.pictures[0].shape[:2]
+    """One record a person; in a crowded image the second and third share one."""
+    size = scene.images[0].shape[:2]
     masks = [_mask(figure, size) for figure in scene.people]
     single = masks[:1] if crowded else masks
     records = [_person(rng, scene, i, mask) for i, mask in enumerate(single)]
@@ -109,7 +93,7 @@ def _person(rng: np.random.Generator, scene: Scene, index: int, mask: np.ndarray
     annotated = scene.inside[index, 0].copy()
     if not figure.front:
         annotated[_BEHIND] = False
-    if rng.random() < 0.06:  # nobody has marked the joints
+    if rng.random() < 0.06:  # joints were not annotated
         annotated[:] = False
     flag = annotated * (1 + scene.seen[index, 0])
     points = np.where(annotated[:, None], figure.keypoints(COCO.joints)[0].round(), 0)
@@ -123,7 +107,7 @@ def _person(rng: np.random.Generator, scene: Scene, index: int, mask: np.ndarray
 
 
 def _mask(figure: Figure, size: tuple[int, int]) -> np.ndarray:
-    """The pixels (h, w) uint8 of a person, whatever stands in front."""
+    """The pixels (h, w) uint8 of a person, hidden ones too."""
     mask = np.zeros(size, np.uint8)
     for part in figure.parts:
         cv2.fillConvexPoly(mask, np.rint(part.outline[0]).astype(np.int32), 1)
@@ -136,7 +120,7 @@ def _region(mask: np.ndarray) -> dict:
 
 
 def _detect(rng: np.random.Generator, people: list[dict], size: tuple[int, int]) -> list[dict]:
-    """What a fair detector finds: most people, some twice, and now and then nobody at all."""
+    """What a fair detector finds: most people, some twice, and sometimes background."""
     found = []
     for person in people:
         box = np.array(person["bbox"], float)

@@ -1,4 +1,4 @@
-"""Pictures for the generated sample: people on clutter, photographed, with what can be seen."""
+"""Images for the generated sample: people on clutter, photographed, with what can be seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .bodies import ACTIONS, SIDES, Figure, capsule, dress, pose
+from .bodies import Figure, capsule, dress
+from .motion import ACTIONS, SIDES, pose
 
 _SHIFT = 4  # cv2 draws at 1/16 pixel
 _OCCLUDER = 255
@@ -18,14 +19,14 @@ class Scene:
     """People in front of a background, drawn.
 
     Attributes:
-        pictures: T pictures (h, w, 3) uint8 BGR.
+        images: T images (h, w, 3) uint8 BGR.
         people: the figures, nearest last.
-        inside: (people, T, K) joints inside the picture.
+        inside: (people, T, K) joints inside the image.
         seen: (people, T, K) joints that nothing hides.
         action: what they do.
     """
 
-    pictures: list[np.ndarray]
+    images: list[np.ndarray]
     people: list[Figure]
     inside: np.ndarray
     seen: np.ndarray
@@ -48,9 +49,9 @@ def draw_scene(
         size: (h, w) in pixels.
         names: the K joints whose visibility is asked for.
         frames: T.
-        people: how many; each gets an equal strip of the picture.
+        people: how many; each gets an equal strip of the image.
         heights: range of standing heights, pixels.
-        margin: pixels kept free around the people; negative lets limbs leave the picture.
+        margin: pixels kept free around the people; negative lets limbs leave the image.
     """
     h, w = size
     names = tuple(names)
@@ -63,7 +64,7 @@ def draw_scene(
     world, drift = _world(rng, size, frames)
     occluders = _occluders(rng, cast)
     gain, soft = rng.uniform(0.8, 1.15), rng.random() < 0.4
-    pictures, inside, seen = [], [], []
+    images, inside, seen = [], [], []
     for t in range(frames):
         x, y = np.rint(drift[t]).astype(int)
         canvas = np.dstack([world[y : y + h, x : x + w], np.zeros((h, w), np.uint8)])
@@ -78,8 +79,8 @@ def draw_scene(
         ]
         inside.append([s[0] for s in sight])
         seen.append([s[1] for s in sight])
-        pictures.append(_photograph(rng, canvas[..., :3], gain, soft))
-    return Scene(pictures, cast, np.swapaxes(inside, 0, 1), np.swapaxes(seen, 0, 1), action)
+        images.append(_photograph(rng, canvas[..., :3], gain, soft))
+    return Scene(images, cast, np.swapaxes(inside, 0, 1), np.swapaxes(seen, 0, 1), action)
 
 
 def _person(
@@ -89,7 +90,7 @@ def _person(
     heights: tuple[float, float],
     room: np.ndarray,
 ) -> Figure:
-    """Somebody who moves about within a box (4,) of the picture, smaller if need be."""
+    """Somebody who moves about within a box (4,) of the image, smaller if need be."""
     front = bool(rng.random() < 0.75)
     joints = pose(rng, frames, action, upright=bool(rng.random() < 0.5), front=front)
     gaze = joints.pop("gaze")
@@ -107,7 +108,7 @@ def _person(
 def _world(
     rng: np.random.Generator, size: tuple[int, int], frames: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A background larger than the picture, and where in it the camera looks, (T, 2)."""
+    """A background larger than the image, and where in it the camera looks, (T, 2)."""
     h, w = size
     spare = 10 if frames > 1 else 0
     full = (h + spare, w + spare)
@@ -148,22 +149,20 @@ def _occluders(
     return found
 
 
-def _photograph(
-    rng: np.random.Generator, picture: np.ndarray, gain: float, soft: bool
-) -> np.ndarray:
+def _photograph(rng: np.random.Generator, image: np.ndarray, gain: float, soft: bool) -> np.ndarray:
     """Exposure, focus and grain."""
     if soft:
-        picture = cv2.GaussianBlur(picture, (3, 3), 0.7)
+        image = cv2.GaussianBlur(image, (3, 3), 0.7)
     y, x = rng.integers(0, _GRAIN.shape[0] // 2, 2)
-    grain = _GRAIN[y : y + picture.shape[0], x : x + picture.shape[1]]
-    return np.clip(picture * np.float32(gain) + grain, 0, 255).astype(np.uint8)
+    grain = _GRAIN[y : y + image.shape[0], x : x + image.shape[1]]
+    return np.clip(image * np.float32(gain) + grain, 0, 255).astype(np.uint8)
 
 
 _GRAIN = np.random.default_rng(0).normal(0, 6, (480, 480, 3)).astype(np.float32)
 
 
 def paint(canvas: np.ndarray, figure: Figure, frame: int, first_label: int) -> None:
-    """Draw a person into a picture.
+    """Draw a person into an image.
 
     Args:
         canvas: (h, w, 4) uint8, BGR and the label of what is in front; changed in place.
@@ -200,14 +199,14 @@ def in_sight(
     """Which joints can be seen.
 
     Args:
-        labels: (h, w) uint8, the label channel of the finished picture.
+        labels: (h, w) uint8, the label channel of the finished image.
         figure: the person, painted with the same first_label.
         frame: which frame.
         first_label: of this person's parts.
         names: the K joints asked for.
 
     Returns:
-        (K,) inside the picture, and (K,) seen: the middle of the joint shows one of its own parts.
+        (K,) inside the image, and (K,) seen: the middle of the joint shows one of its own parts.
     """
     h, w = labels.shape
     points = np.rint(figure.keypoints(names)[frame]).astype(int)

@@ -8,7 +8,8 @@ stages are the final beliefs about frames 1..T; the stages before them are about
 import torch
 from torch import Tensor, nn
 
-from ...geometry import codecs
+from ...geometry.decoding import decode, decode_enlarged
+from ...geometry.heatmaps import centre_map, gaussian_maps, with_background
 from ...geometry.skeletons import skeleton
 from .losses import heatmap_loss
 from .task import normalised
@@ -45,7 +46,7 @@ class PoseMachineTask:
         frames = normalised(images, self.model)
         if self.model.description.kind == "image":
             frames = frames.flatten(0, 1)
-        centre = codecs.centre_map(tuple(images.shape[-2:]), self.centre_sigma, frames)
+        centre = centre_map(tuple(images.shape[-2:]), self.centre_sigma, frames)
         return self.model(frames, centre.expand(len(frames), -1, -1, -1))
 
     def targets(
@@ -66,11 +67,9 @@ class PoseMachineTask:
         Returns:
             (B, T, C, H, W) and (B, T, C), C with the background where the network has one.
         """
-        maps = codecs.gaussian_maps(
-            keypoints, visible, image_size, map_size, self.sigma, self._half_pixel
-        )
+        maps = gaussian_maps(keypoints, visible, image_size, map_size, self.sigma, self._half_pixel)
         if self.model.description.background:
-            maps = codecs.with_background(maps)
+            maps = with_background(maps)
             visible = torch.cat([visible, torch.ones_like(visible[..., :1])], -1)
         return maps, visible.float()
 
@@ -101,7 +100,9 @@ class PoseMachineTask:
 
     def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Keypoints (B, T, K, 2) in crop pixels and their scores (B, T, K)."""
-        return codecs.decode(beliefs, image_size, self._half_pixel)
+        if self._half_pixel:
+            return decode_enlarged(beliefs, image_size)
+        return decode(beliefs, image_size, "quarter")
 
     @property
     def _half_pixel(self) -> bool:

@@ -7,7 +7,8 @@ map per joint; Hourglass returns one set per stack in training. Still images are
 import torch
 from torch import Tensor, nn
 
-from ...geometry import codecs
+from ...geometry.decoding import decode, shift_right
+from ...geometry.heatmaps import rounded_gaussian_maps
 from ...geometry.skeletons import Skeleton
 from .losses import joints_mse, ohkm
 from .task import normalised
@@ -21,8 +22,8 @@ class TopDownTask:
         skeleton: the joints it predicts.
         sigma: of the target Gaussians, heat-map cells.
         loss: "mse", or "ohkm" for each person's 8 worst joints.
-        decoder: one of `codecs.DECODERS`.
-        shift: move the mirror image's maps by one cell, see `codecs.shift_right`.
+        decoder: one of `geometry.decoding.DECODERS`.
+        shift: move the mirror image's maps by one cell, see `decoding.shift_right`.
         reference_mode: the references' target where its patch is empty.
     """
 
@@ -56,7 +57,7 @@ class TopDownTask:
         map_size: tuple[int, int],
     ) -> tuple[Tensor, Tensor]:
         """Perfect maps (B, 1, K, H, W), and weights (B, 1, K), 0 for joints that are not there."""
-        return codecs.rounded_gaussian_maps(
+        return rounded_gaussian_maps(
             keypoints, visible, image_size, map_size, self.sigma, self.reference_mode
         )
 
@@ -74,11 +75,9 @@ class TopDownTask:
     def flip_back(self, beliefs: Tensor) -> Tensor:
         """Maps of mirrored crops, turned back, with sides swapped and perhaps shifted."""
         maps = beliefs.flip(-1)[:, :, self.flip]
-        return codecs.shift_right(maps) if self.shift else maps
+        return shift_right(maps) if self.shift else maps
 
     def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Keypoints (B, 1, K, 2) in crop pixels and their scores (B, 1, K)."""
-        cells, scores = codecs.decode_cells(beliefs, self.decoder, self.sigma)
-        map_size = tuple(beliefs.shape[-2:])
         half_pixel = self.model.description.half_pixel
-        return codecs.cells_to_pixels(cells, image_size, map_size, half_pixel), scores
+        return decode(beliefs, image_size, self.decoder, half_pixel, sigma_cells=self.sigma)

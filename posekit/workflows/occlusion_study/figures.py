@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from ...data.occlusion.regions import cover as paint
-from ...data.occlusion.regions import disc
+from ...data.occlusion.regions import disc, occlude_region
 from ...geometry.body_parts import PARTS
 from ...reporting import figures
 from ...reporting.run_folder import png
@@ -155,7 +154,7 @@ def glimpse(
         middle = np.array(place) * [w - 1, h - 1]
         where = disc(middle, size * w / 10, (h, w))
         if where is not None:
-            paint(crop, where, effect)
+            occlude_region(crop, where, effect)
     else:
         cover = CLEAN if target == "nothing" else Cover(target, effect, size)
         crop = _crop(study, network, row, cover)

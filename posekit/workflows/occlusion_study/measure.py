@@ -8,7 +8,7 @@ import torch
 
 from ...data import Annotations
 from ...data.clips import Clips
-from ...data.occlusion.occluder import attack
+from ...data.occlusion.occluder import occlude_target
 from ...geometry.body_parts import PARTS
 from ...geometry.skeletons import Skeleton, convert
 from ...inference.estimator import Estimator
@@ -105,10 +105,18 @@ def occlude(
     cover: Cover,
     skeleton: Skeleton,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`occlusion.attack` by the names of a `Cover`; joints are those of the data set."""
+    """`occlude_target` by the names of a `Cover`; joints are those of the data set."""
     kind, _, joint = cover.target.partition(" ")
     target = skeleton.joints.index(joint) if joint else kind
-    return attack(pictures, keypoints, visible, target, cover.effect, skeleton, cover.size)
+    return occlude_target(
+        pictures,
+        keypoints,
+        visible,
+        target=target,
+        effect=cover.effect,
+        skeleton=skeleton,
+        scale=cover.size,
+    )
 
 
 def heatmaps_of(estimator: Estimator, pictures: np.ndarray) -> torch.Tensor:

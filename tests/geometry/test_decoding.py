@@ -1,4 +1,4 @@
-"""Targets and decoders of the top-down networks."""
+"""Keypoints read off heat maps: pose machines, top-down networks, and what a drawn one gives."""
 
 import json
 from pathlib import Path
@@ -10,15 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posekit.errors import PosekitError
-from posekit.geometry import codecs
 from posekit.geometry import crops as geometry
+from posekit.geometry.decoding import (
+    DECODERS,
+    argmax,
+    dark,
+    decode,
+    decode_enlarged,
+    shift_right,
+    soft_argmax,
+)
+from posekit.geometry.heatmaps import cells_to_pixels, gaussian_maps, rounded_gaussian_maps
 from posekit.geometry.skeletons import COCO
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "topdown"
-TARGETS = json.loads((GOLDEN / "func_target.json").read_text())
-DECODE = json.loads((GOLDEN / "func_decode.json").read_text())
+GOLDEN = Path(__file__).parents[1] / "golden"
+DECODE = json.loads((GOLDEN / "topdown" / "func_decode.json").read_text())
 
 MAPS = torch.tensor(DECODE["heatmaps"])
+
+
+def cells_of(maps, method, **options):
+    """What `decode` finds in cells: as if a crop had the size of the map."""
+    return decode(maps, tuple(maps.shape[-2:]), method, **options)
 
 
 def same(found, expected, atol=1e-5, rtol=0.0):
@@ -32,7 +45,7 @@ def to_image(cells):
     """Final keypoints of the golden crops: cells of a stride-4 map to image pixels."""
     H, W = MAPS.shape[-2:]
     size = (4 * H, 4 * W)
-    pixels = codecs.cells_to_pixels(cells.double(), size, (H, W), half_pixel=False).numpy()
+    pixels = cells_to_pixels(cells.double(), size, (H, W), half_pixel=False).numpy()
     matrices = [
         geometry.crop_matrix(np.array(centre), 200 * scale[0], size, half_pixel=False)
         for centre, scale in zip(DECODE["center"], DECODE["scale"], strict=True)
@@ -40,65 +53,38 @@ def to_image(cells):
     return geometry.transform(geometry.invert(np.stack(matrices)), pixels)
 
 
-@pytest.mark.parametrize("case", TARGETS["cases"], ids=lambda c: f"sigma {c['sigma']}")
-def test_targets(case):
-    points, visible = torch.tensor(case["joints"]), torch.tensor(case["vis"]) > 0
-    size, cells = case["image_size"][::-1], case["heatmap_size"][::-1]
-    maps, weights = codecs.rounded_gaussian_maps(
-        points, visible, size, cells, case["sigma"], reference_mode=True
-    )
-    same(weights, case["target_weight"])
-    for k, joint in enumerate(case["per_joint"]):
-        if not weights[k]:
-            assert not maps[k].any()
-            continue
-        assert maps[k].sum().item() == pytest.approx(joint["sum"], rel=1e-5, abs=1e-6)
-        assert maps[k].max().item() == pytest.approx(joint["max"], abs=1e-6)
-        y, x = torch.nonzero(maps[k], as_tuple=True)
-        if len(x):
-            box = [x.min().item(), y.min().item(), x.max().item(), y.max().item()]
-            assert box == joint["nonzero_box_x0y0x1y1"]
-            assert codecs.argmax(maps[k])[0].tolist() == joint["argmax_xy"]
-    patch = maps[12][maps[12].any(1)][:, maps[12].any(0)]
-    same(patch, case["patch_joint12"], atol=1e-6)
+def test_quarter_offset_of_mobilepose():
+    data = json.loads((GOLDEN / "pose_machines" / "decode_pck.json").read_text())
+    for which in ("pred", "target"):
+        maps = torch.tensor(data[which], dtype=torch.float32).reshape(data["shape"])
+        cells, _ = cells_of(maps, "quarter")
+        expected = torch.tensor(data[f"decoded_{which}_xy"], dtype=torch.float32)
+        torch.testing.assert_close(cells, expected, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("case", TARGETS["cases"], ids=lambda c: f"sigma {c['sigma']}")
-def test_an_empty_map_is_trained_only_when_faithful(case):
-    points, visible = torch.tensor(case["joints"]), torch.tensor(case["vis"]) > 0
-    arguments = (points, visible, case["image_size"][::-1], case["heatmap_size"][::-1])
-    old_maps, _ = codecs.rounded_gaussian_maps(*arguments, case["sigma"], reference_mode=True)
-    maps, weights = codecs.rounded_gaussian_maps(*arguments, case["sigma"])
-    assert torch.equal(maps, old_maps)
-    assert torch.equal(weights > 0, maps.flatten(1).any(1))
-    edge = points.new_tensor([[-4.0 * (3 * case["sigma"] + 1.5), 40.0]])  # patch ends at cell -1
-    for reference_mode in (True, False):
-        maps, weights = codecs.rounded_gaussian_maps(
-            edge, torch.tensor([True]), *arguments[2:], case["sigma"], reference_mode
-        )
-        assert weights.item() == reference_mode and not maps.any()
-
-
-def test_targets_are_batched_and_ignore_what_is_not_visible():
-    points = torch.rand(2, 3, 5, 2) * 64
-    visible = torch.rand(2, 3, 5) > 0.3
-    visible[0, 0, 0] = False
-    points[0, 0, 0] = np.nan
-    maps, weights = codecs.rounded_gaussian_maps(points, visible, (64, 48), (16, 12), 2.0)
-    assert maps.shape == (2, 3, 5, 16, 12) and torch.isfinite(maps).all()
-    alone, weight = codecs.rounded_gaussian_maps(
-        points[1, 2, 3:4], visible[1, 2, 3:4], (64, 48), (16, 12), 2.0
-    )
-    assert torch.equal(maps[1, 2, 3:4], alone) and torch.equal(weights[1, 2, 3:4], weight)
-    assert not maps[~visible].any() and not weights[~visible].any()
+@settings(max_examples=60, deadline=None)
+@given(
+    x=st.floats(20, 107),
+    y=st.floats(20, 107),
+    half_pixel=st.booleans(),
+    cells=st.sampled_from([16]),
+)
+def test_round_trip_stays_within_a_cell(x, y, half_pixel, cells):
+    """A drawn keypoint is read back within half a cell; enlarged maps do better."""
+    point = torch.tensor([[[x, y]]])
+    visible = torch.ones(1, 1, dtype=torch.bool)
+    maps = gaussian_maps(point, visible, (128, 128), (cells, cells), 10.0, half_pixel)
+    found, _ = decode_enlarged(maps, (128, 128)) if half_pixel else decode(maps, (128, 128))
+    error = (found - point).abs().max().item()
+    assert error <= (1.6 if half_pixel else 4.0)
 
 
 def test_argmax_and_quarter_offset():
-    cells, scores = codecs.decode_cells(MAPS, "argmax")
+    cells, scores = cells_of(MAPS, "argmax")
     same(cells, DECODE["get_max_preds"]["coords"])
     same(scores[..., None], np.reshape(DECODE["get_max_preds"]["maxvals"], (2, 8, 1)).tolist())
     same(to_image(cells), DECODE["final_preds_no_post_process"], rtol=1e-5)
-    cells, _ = codecs.decode_cells(MAPS, "quarter")
+    cells, _ = cells_of(MAPS, "quarter")
     same(cells, DECODE["heatmap_coords_after_quarter_offset"])
     same(to_image(cells), DECODE["final_preds"], rtol=1e-5)
 
@@ -106,12 +92,12 @@ def test_argmax_and_quarter_offset():
 def test_soft_argmax_of_lpn_and_lp_net():
     official, lp_net = DECODE["softargmax_official"], DECODE["softargmax_reference001"]
     for beta in (160, 100, 10):
-        cells, _ = codecs.decode_cells(MAPS, "soft_argmax", beta=beta)
+        cells, _ = cells_of(MAPS, "soft_argmax", beta=beta)
         same(cells, official[f"beta{beta}"], atol=1e-4)
-    cells, scores = codecs.decode_cells(MAPS, "soft_argmax_official")
+    cells, scores = cells_of(MAPS, "soft_argmax_official")
     same(scores, np.reshape(official["maxvals_at_rounded"], (2, 8)).tolist())
     same(to_image(cells), official["final_preds_beta160_with_quarter_offset"], 1e-3)
-    cells, scores = codecs.decode_cells(MAPS, "soft_argmax_lp_net")
+    cells, scores = cells_of(MAPS, "soft_argmax_lp_net")
     same(cells, lp_net["coords_masked"], atol=1e-4)
     same(scores, np.reshape(lp_net["maxvals"], (2, 8)).tolist())
     same(to_image(cells), lp_net["final_preds"], 1e-3)
@@ -123,7 +109,7 @@ def test_flip_test_with_shift():
     back = mirrored.flip(-1)[:, COCO.flip]
     same(back, flip["flip_back"], atol=1e-6)
     same((plain + back) / 2, flip["averaged_without_shift"], atol=1e-6)
-    same((plain + codecs.shift_right(back)) / 2, flip["averaged_with_shift"], atol=1e-6)
+    same((plain + shift_right(back)) / 2, flip["averaged_with_shift"], atol=1e-6)
 
 
 inside = st.tuples(st.floats(30, 160), st.floats(30, 220))
@@ -135,12 +121,11 @@ def test_round_trips(point, sigma):
     """DARK undoes an unbiased Gaussian; a rounded one is read back within half a cell."""
     size, cells = (256, 192), (64, 48)
     points, visible = torch.tensor([point]), torch.tensor([True])
-    unbiased = codecs.gaussian_maps(points, visible, size, cells, 4 * sigma, half_pixel=False)
-    rounded, _ = codecs.rounded_gaussian_maps(points, visible, size, cells, sigma)
+    unbiased = gaussian_maps(points, visible, size, cells, 4 * sigma, half_pixel=False)
+    rounded, _ = rounded_gaussian_maps(points, visible, size, cells, sigma)
 
     def error(maps, method):
-        found, _ = codecs.decode_cells(maps, method, sigma_cells=sigma)
-        pixels = codecs.cells_to_pixels(found, size, cells, half_pixel=False)
+        pixels, _ = decode(maps, size, method, sigma_cells=sigma)
         return (pixels - points).abs().max().item()
 
     assert error(unbiased, "dark") <= 0.5
@@ -153,8 +138,8 @@ def test_dark_is_exact_on_gaussians_that_are_not_cut():
     centres = torch.tensor([[20.3, 30.45], [11.0, 50.0], [35.5, 9.74]], dtype=torch.float64)
     offset = torch.stack([x, y], -1) - centres[:, None, None]
     maps = torch.exp(-offset.square().sum(-1) / 8)
-    cells, _ = codecs.argmax(maps)
-    found = codecs.dark(maps, cells)
+    cells, _ = argmax(maps)
+    found = dark(maps, cells)
     # The smoothing is cut at 2.5 sigma, so a trace of bias is left.
     torch.testing.assert_close(found, centres, atol=0.01, rtol=0)
 
@@ -163,16 +148,16 @@ def test_dark_leaves_flat_maps_and_borders_alone():
     maps = torch.zeros(3, 40, 30)
     maps[1] = 0.7
     maps[2, 0, 1] = 1.0
-    cells, scores = codecs.decode_cells(maps, "dark")
+    cells, scores = cells_of(maps, "dark")
     assert cells.tolist() == [[0, 0], [0, 0], [1, 0]] and scores[2] == 1
     middle = torch.full((3, 2), 15.0)
-    assert torch.equal(codecs.dark(maps, middle)[:2], middle[:2])
+    assert torch.equal(dark(maps, middle)[:2], middle[:2])
 
 
-@pytest.mark.parametrize("method", codecs.DECODERS)
+@pytest.mark.parametrize("method", DECODERS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 2), (3, 8)], ids=str)
 def test_small_maps_are_read(method, size):
-    cells, _ = codecs.decode_cells(MAPS[:1, :2, : size[0], : size[1]], method)
+    cells, _ = cells_of(MAPS[:1, :2, : size[0], : size[1]], method)
     assert cells.isfinite().all()
 
 
@@ -181,22 +166,22 @@ def test_argmax_takes_the_first_of_equals_and_any_type(dtype):
     maps = torch.zeros(2, 6, 5, dtype=dtype, requires_grad=True)
     peaks = torch.zeros_like(maps)
     peaks[0, 2, 3] = peaks[0, 2, 4] = peaks[0, 5, 0] = 2
-    cells, scores = codecs.argmax(maps + peaks)
+    cells, scores = argmax(maps + peaks)
     assert cells.tolist() == [[3, 2], [0, 0]] and scores.tolist() == [2, 0]
     assert cells.dtype == scores.dtype == dtype
 
 
-@pytest.mark.parametrize("method", codecs.DECODERS)
+@pytest.mark.parametrize("method", DECODERS)
 def test_maps_of_a_diverged_network_do_not_stop_the_evaluation(method):
     maps = torch.stack([torch.full((16, 12), float("nan")), MAPS[0, 0]])
-    cells, scores = codecs.decode_cells(maps[None], method)
-    alone, score = codecs.decode_cells(MAPS[:1, :1], method)
+    cells, scores = cells_of(maps[None], method)
+    alone, score = cells_of(MAPS[:1, :1], method)
     assert scores[0, 0].isnan()
     assert torch.equal(cells[:, 1:], alone) and torch.equal(scores[:, 1:], score)
 
 
 def test_unknown_names_are_refused():
     with pytest.raises(PosekitError, match="choose one of argmax"):
-        codecs.decode_cells(MAPS, "unbiased")
+        cells_of(MAPS, "unbiased")
     with pytest.raises(PosekitError, match="choose pure"):
-        codecs.soft_argmax(MAPS, variant="lpn")
+        soft_argmax(MAPS, variant="lpn")

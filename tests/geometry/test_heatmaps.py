@@ -1,0 +1,123 @@
+"""Targets of the pose machines and of the top-down networks."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from posekit.geometry.decoding import argmax
+from posekit.geometry.heatmaps import (
+    centre_map,
+    gaussian_maps,
+    rounded_gaussian_maps,
+    with_background,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+TARGETS = json.loads((GOLDEN / "topdown" / "func_target.json").read_text())["cases"]
+
+
+def golden(name):
+    return json.loads((GOLDEN / "pose_machines" / f"{name}.json").read_text())
+
+
+def test_paper_targets_and_background():
+    for case in golden("heatmaps")["paper_label"]:
+        points = torch.tensor(case["points_xyv"], dtype=torch.float64)
+        size = (case["size"],) * 2
+        cells = (case["size"] // case["stride"],) * 2
+        visible = points[:, 2] >= 0  # labelled, occluded or not
+        maps = gaussian_maps(points[:, :2], visible, size, cells, case["sigma"])
+        expected = torch.tensor(case["maps"], dtype=torch.float64)
+        torch.testing.assert_close(maps, expected, atol=1e-5, rtol=0)
+        background = with_background(maps)[-1]
+        expected = torch.tensor(case["background"], dtype=torch.float64)
+        torch.testing.assert_close(background, expected, atol=1e-5, rtol=0)
+
+
+def test_mobilepose_targets():
+    label = golden("heatmaps")["reference_label"]
+    size, cells = (label["image_size"],) * 2, (label["label_size"],) * 2
+    sigma = label["sigma"] * size[0] / cells[0]
+    for joint in label["joints"]:
+        point = torch.tensor([joint["point"]], dtype=torch.float64)
+        visible = (point > 0).all(-1)
+        maps = gaussian_maps(point, visible, size, cells, sigma, half_pixel=False)[0]
+        expected = torch.zeros(cells, dtype=torch.float64)
+        for row, column, value in joint["nonzero"]:
+            expected[row, column] = value
+        torch.testing.assert_close(maps, expected, atol=1e-6, rtol=0)
+
+
+def test_centre_map_is_mobileposes_transposed():
+    for case in golden("heatmaps")["reference_center"]["cases"]:
+        x, y = case["center"]
+        centre = torch.tensor([[x, y]], dtype=torch.float64)
+        ours = centre_map((256, 256), 21.0, centre, centre)[0, 0]
+        for row, column, value in case["samples"]:
+            assert ours[column, row].item() == pytest.approx(value, abs=1e-5)
+        assert ours.sum().item() == pytest.approx(case["sum"], rel=1e-6)
+
+
+def test_invisible_keypoints_draw_nothing():
+    points = torch.tensor([[np.nan, 3.0], [40.0, 40.0]])
+    maps = gaussian_maps(points, torch.tensor([False, True]), (64, 64), (8, 8), 8.0)
+    assert maps[0].abs().sum() == 0 and maps[1].max() > 0.7
+    assert torch.isfinite(maps).all()
+
+
+@pytest.mark.parametrize("case", TARGETS, ids=lambda c: f"sigma {c['sigma']}")
+def test_targets_of_the_top_down_networks(case):
+    points, visible = torch.tensor(case["joints"]), torch.tensor(case["vis"]) > 0
+    size, cells = case["image_size"][::-1], case["heatmap_size"][::-1]
+    maps, weights = rounded_gaussian_maps(
+        points, visible, size, cells, case["sigma"], reference_mode=True
+    )
+    expected = torch.tensor(case["target_weight"], dtype=weights.dtype)
+    torch.testing.assert_close(weights, expected, atol=1e-5, rtol=0)
+    for k, joint in enumerate(case["per_joint"]):
+        if not weights[k]:
+            assert not maps[k].any()
+            continue
+        assert maps[k].sum().item() == pytest.approx(joint["sum"], rel=1e-5, abs=1e-6)
+        assert maps[k].max().item() == pytest.approx(joint["max"], abs=1e-6)
+        y, x = torch.nonzero(maps[k], as_tuple=True)
+        if len(x):
+            box = [x.min().item(), y.min().item(), x.max().item(), y.max().item()]
+            assert box == joint["nonzero_box_x0y0x1y1"]
+            assert argmax(maps[k])[0].tolist() == joint["argmax_xy"]
+    patch = maps[12][maps[12].any(1)][:, maps[12].any(0)]
+    expected = torch.tensor(case["patch_joint12"], dtype=patch.dtype)
+    torch.testing.assert_close(patch, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("case", TARGETS, ids=lambda c: f"sigma {c['sigma']}")
+def test_an_empty_map_is_trained_only_in_reference_mode(case):
+    points, visible = torch.tensor(case["joints"]), torch.tensor(case["vis"]) > 0
+    arguments = (points, visible, case["image_size"][::-1], case["heatmap_size"][::-1])
+    old_maps, _ = rounded_gaussian_maps(*arguments, case["sigma"], reference_mode=True)
+    maps, weights = rounded_gaussian_maps(*arguments, case["sigma"])
+    assert torch.equal(maps, old_maps)
+    assert torch.equal(weights > 0, maps.flatten(1).any(1))
+    edge = points.new_tensor([[-4.0 * (3 * case["sigma"] + 1.5), 40.0]])  # patch ends at cell -1
+    for reference_mode in (True, False):
+        maps, weights = rounded_gaussian_maps(
+            edge, torch.tensor([True]), *arguments[2:], case["sigma"], reference_mode
+        )
+        assert weights.item() == reference_mode and not maps.any()
+
+
+def test_targets_are_batched_and_ignore_what_is_not_visible():
+    points = torch.rand(2, 3, 5, 2) * 64
+    visible = torch.rand(2, 3, 5) > 0.3
+    visible[0, 0, 0] = False
+    points[0, 0, 0] = np.nan
+    maps, weights = rounded_gaussian_maps(points, visible, (64, 48), (16, 12), 2.0)
+    assert maps.shape == (2, 3, 5, 16, 12) and torch.isfinite(maps).all()
+    alone, weight = rounded_gaussian_maps(
+        points[1, 2, 3:4], visible[1, 2, 3:4], (64, 48), (16, 12), 2.0
+    )
+    assert torch.equal(maps[1, 2, 3:4], alone) and torch.equal(weights[1, 2, 3:4], weight)
+    assert not maps[~visible].any() and not weights[~visible].any()
