@@ -42,10 +42,10 @@ def train(
     """
     import pandas as pd
 
-    recipe, machine, run = experiment.recipe, experiment.machine, experiment.run
+    settings, machine, run = experiment.recipe, experiment.machine, experiment.run
     make = partial(
         loader,
-        batch_size=recipe.batch_size,
+        batch_size=settings.batch_size,
         workers=machine.workers,
         pin=machine.device.type == "cuda",
         share=distributed.share(),
@@ -55,11 +55,11 @@ def train(
         print(f"continuing {run.folder.name}")
     best = fit_rounds(
         trainer(
-            experiment.task,
-            make(experiment.train, shuffle=True),
-            partial(validate, experiment, make(experiment.val, shuffle=False)),
-            recipe,
-            machine,
+            task=experiment.task,
+            batches=make(experiment.train, shuffle=True),
+            score=partial(validation, experiment, make(experiment.val, shuffle=False)),
+            settings=settings,
+            machine=machine,
             hooks=[*(_hooks(experiment) if distributed.is_first() else ()), *hooks],
         ),
         run.checkpoints,
@@ -84,13 +84,13 @@ class _RunRecord(Hook):
 
 def _hooks(experiment: Experiment) -> list[Hook]:
     """The hooks that write and print, the log before those that read it."""
-    recipe, run, log = experiment.recipe, experiment.run, experiment.log
-    progress = Progress(rounds_of(recipe) * recipe.epochs, validation_metric(recipe))
+    settings, run, log = experiment.recipe, experiment.run, experiment.log
+    progress = Progress(rounds_of(settings) * settings.epochs, validation_metric(settings))
     hooks = [log, progress, _RunRecord(run, log)]
-    return [*hooks, TensorBoard(run.folder / "tensorboard")] if recipe.tensorboard else hooks
+    return [*hooks, TensorBoard(run.folder / "tensorboard")] if settings.tensorboard else hooks
 
 
-def validate(experiment: Experiment, batches: DataLoader) -> float:
+def validation(experiment: Experiment, batches: DataLoader) -> float:
     """The score of the held-out clips, percent; every process predicts its share of them.
 
     Args:
@@ -122,14 +122,15 @@ def _save_weights(experiment: Experiment) -> None:
     save_weights(model, run.folder / RUN_WEIGHTS, metadata | _noted(experiment.recipe))
 
 
-def _noted(recipe: Recipe) -> dict[str, str]:
-    """What a weight file keeps of its recipe."""
-    values = {n: v for n, v in recipe.model_dump(mode="json").items() if n in NOTED}
+def _noted(settings: Recipe) -> dict[str, str]:
+    """What a weight file keeps of the settings."""
+    values = {n: v for n, v in settings.model_dump(mode="json").items() if n in NOTED}
     return {n: v if isinstance(v, str) else json.dumps(v) for n, v in values.items()}
 
 
-def validation_metric(recipe: Recipe) -> str:
-    known = pck.PROTOCOLS.get(recipe.dataset)
+def validation_metric(settings: Recipe) -> str:
+    """The name of the validation score."""
+    known = pck.PROTOCOLS.get(settings.dataset)
     return f"val {known.name}" if known else "val mean OKS, percent"
 
 
