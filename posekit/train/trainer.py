@@ -1,8 +1,9 @@
 """The training loop, for image and video networks alike, on any device.
 
 A training is a schedule of epochs (`fit`); an epoch is a series of steps (`train_epoch`); a step
-updates the weights once (`train_step`). After an epoch the network is validated and a checkpoint
-is written. A subclass may replace any of them; hooks watch (see `train.hooks`).
+updates the weights once (`train_step`). After an epoch the network is validated (`validate`) and a
+checkpoint is written (`state`, `resume`). A subclass may replace any of them; hooks watch (see
+`train.hooks`).
 """
 
 import time
@@ -51,7 +52,7 @@ class Trainer:
         task: the network with its targets, loss and decoding.
         batches: from `posekit.data.clips.loader`; the share of this process where there are
             several.
-        validate: scores the network on the held-out clips, percent; called in all processes.
+        score: scores the network on the held-out clips, percent; called in all processes.
         settings: optimiser, schedule, epochs, clip_grad, eval_every, seed.
         machine: device and precision.
         hooks: called in this order; those that write belong to the first process.
@@ -61,14 +62,14 @@ class Trainer:
         self,
         task: Task,
         batches: DataLoader,
-        validate: Callable[[], float],
+        score: Callable[[], float],
         settings: TrainingSettings,
         machine: Machine,
         hooks: Sequence[Hook] = (),
     ) -> None:
         self.task = task
         self.batches = batches
-        self.validate = validate
+        self.score = score
         self.settings = settings
         self.machine = machine
         self.hooks = hooks
@@ -97,7 +98,6 @@ class Trainer:
                 record["round"] = round_number
             improved = False
             if (epoch + 1) % self.settings.eval_every == 0 or epoch + 1 == self.settings.epochs:
-                distributed.share_buffers(self.task.model)
                 record["val"] = self.validate()
                 improved = record["val"] > self.best
                 self.best = max(self.best, record["val"])
@@ -165,6 +165,11 @@ class Trainer:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         return loss.detach()
+
+    def validate(self) -> float:
+        """Score the network on the held-out clips, percent; all processes have the same score."""
+        distributed.share_buffers(self.task.model)
+        return self.score()
 
     def resume(self, checkpoints: Checkpoints) -> int:
         """Make a fresh optimiser, and load the last checkpoint if there is one.

@@ -31,7 +31,7 @@ from posekit.train import distributed
 from posekit.train.checkpoints import Checkpoints
 from posekit.train.hooks import Hook, Log
 from posekit.train.trainer import Trainer
-from posekit.workflows.training.fitting import validate
+from posekit.workflows.training.fitting import validation
 
 people = data.load("PennAction", "train", ensure_sample("PennAction", smoke=True))
 
@@ -62,7 +62,7 @@ def train(folder, frames):
 
     def score():
         assert model.statistic == 0
-        return validate(experiment, held_out)
+        return validation(experiment, held_out)
 
     log = Log(folder / "log.jsonl")
     hooks = [Watch(), log] if distributed.is_first() else [Watch()]

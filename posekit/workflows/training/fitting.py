@@ -54,11 +54,11 @@ def train(
         print(f"continuing {run.folder.name}")
     best = fit_rounds(
         trainer(
-            experiment.task,
-            make(experiment.train, shuffle=True),
-            partial(validate, experiment, make(experiment.val, shuffle=False)),
-            settings,
-            machine,
+            task=experiment.task,
+            batches=make(experiment.train, shuffle=True),
+            score=partial(validation, experiment, make(experiment.val, shuffle=False)),
+            settings=settings,
+            machine=machine,
             hooks=[*(_hooks(experiment) if distributed.is_first() else ()), *hooks],
         ),
         run.checkpoints,
@@ -89,7 +89,7 @@ def _hooks(experiment: Experiment) -> list[Hook]:
     return [*hooks, TensorBoard(run.folder / "tensorboard")] if settings.tensorboard else hooks
 
 
-def validate(experiment: Experiment, batches: DataLoader) -> float:
+def validation(experiment: Experiment, batches: DataLoader) -> float:
     """The score of the held-out clips, percent; every process predicts its share of them.
 
     Args:
