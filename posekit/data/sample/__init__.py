@@ -18,20 +18,13 @@ import numpy as np
 from ...errors import PosekitError
 from ...files.places import project_root
 from ...geometry.skeletons import LSP, MPII, PENN_ACTION
-from .coco import write_coco
+from ..dataset import dataset as find_dataset
+from . import coco
 from .scenes import draw_scene
 
 VERSION = 1
-FOLDERS = {"PennAction": "PennAction", "LSP": "LSP", "MPII": "mpii", "COCO": "coco"}
 FRAMES = 8  # of a Penn sequence
-# Train and test sequences or images, full and smoke. LSP trains on half of joints_2000 and on
-# all of joints_10000.
-SIZES = {
-    "PennAction": {False: (560, 80), True: (10, 5)},
-    "LSP": {False: (1000, 100), True: (10, 5)},
-    "MPII": {False: (800, 100), True: (10, 5)},
-    "COCO": {False: (500, 80), True: (9, 5)},
-}
+_STREAMS = ("PennAction", "LSP", "MPII", "COCO")  # each has random numbers of its own
 
 
 def sample_root(smoke: bool | None = None) -> Path:
@@ -52,7 +45,7 @@ def ensure_sample(dataset: str, root: Path | None = None, smoke: bool = False) -
     half a sample.
 
     Args:
-        dataset: PennAction, LSP, MPII or COCO.
+        dataset: name of the data set.
         root: the data root to fill; None means `sample_root(smoke)`.
         smoke: the miniature for tests.
 
@@ -60,29 +53,24 @@ def ensure_sample(dataset: str, root: Path | None = None, smoke: bool = False) -
         The data root.
 
     Raises:
-        PosekitError: for another data set, or where the folder cannot be written.
+        PosekitError: the data set has no sample, or the folder cannot be written.
     """
-    writers = {
-        "PennAction": _write_penn_action,
-        "LSP": _write_lsp,
-        "MPII": _write_mpii,
-        "COCO": _write_coco,
-    }
-    if dataset not in writers:
-        raise PosekitError(f"no sample of {dataset!r}: choose one of {', '.join(writers)}")
+    spec = find_dataset(dataset)
+    if spec.sample is None:
+        raise PosekitError(f"{spec.name} has no generated sample: {spec.remedy(spec.folder)}")
     root = sample_root(smoke) if root is None else Path(root)
-    target = root / FOLDERS[dataset]
+    target = root / spec.folder
     if target.is_dir():
         return root
     try:
         root.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{dataset}-", dir=root))
+        work = Path(tempfile.mkdtemp(prefix=f".{spec.name}-", dir=root))
     except OSError as error:
         raise PosekitError(
             f"cannot write the sample to {root} ({error.strerror}): make the folder writable"
         ) from error
     try:
-        writers[dataset](work, *SIZES[dataset][bool(smoke)])
+        spec.sample.write(work, *(spec.sample.smoke_size if smoke else spec.sample.size))
         work.chmod(0o755)
         os.replace(work, target)
     except OSError as error:
@@ -94,7 +82,7 @@ def ensure_sample(dataset: str, root: Path | None = None, smoke: bool = False) -
 
 
 def _generator(dataset: str, index: int) -> np.random.Generator:
-    return np.random.default_rng([VERSION, list(FOLDERS).index(dataset), index])
+    return np.random.default_rng([VERSION, _STREAMS.index(dataset), index])
 
 
 def _save_picture(path: Path, picture: np.ndarray) -> None:
@@ -113,7 +101,7 @@ def _save_mat(path: Path, fields: dict) -> None:
         file.write(b"MATLAB 5.0 MAT-file, posekit sample".ljust(116))
 
 
-def _write_penn_action(folder: Path, train: int, test: int) -> None:
+def write_penn_action(folder: Path, train: int, test: int) -> None:
     """frames/0001/000001.jpg ... and labels/0001.mat ..., every tenth or so a test sequence."""
     (folder / "labels").mkdir()
     tested = set(np.linspace(1, train + test, test).astype(int).tolist())
@@ -142,7 +130,7 @@ def _write_penn_action(folder: Path, train: int, test: int) -> None:
         _save_mat(folder / "labels" / f"{index:04d}.mat", fields)
 
 
-def _write_lsp(folder: Path, train: int, test: int) -> None:
+def write_lsp(folder: Path, train: int, test: int) -> None:
     """joints_2000.mat with `test` images in each half; the rest of training as joints_10000.mat."""
 
     def still(index: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +156,7 @@ def _write_lsp(folder: Path, train: int, test: int) -> None:
         _save_mat(folder / f"joints_{name}.mat", {"joints": joints.astype(np.float64)})
 
 
-def _write_mpii(folder: Path, train: int, test: int) -> None:
+def write_mpii(folder: Path, train: int, test: int) -> None:
     """annot/{train,valid}.json, annot/gt_valid.mat and images/."""
     (folder / "images").mkdir()
     (folder / "annot").mkdir()
@@ -210,8 +198,9 @@ def _mpii_image(index: int, folder: Path) -> list[tuple[dict, np.ndarray]]:
     return found
 
 
-def _write_coco(folder: Path, train: int, test: int) -> None:
-    write_coco(folder, train, test, partial(_generator, "COCO"), _save_picture)
+def write_coco(folder: Path, train: int, test: int) -> None:
+    """annotations/, images/ and person_detection_results/ of so many images."""
+    coco.write(folder, train, test, partial(_generator, "COCO"), _save_picture)
 
 
 _MPII_SHORT = "rank rkne rhip lhip lkne lank pelv thor neck head rwri relb rsho lsho lelb lwri"

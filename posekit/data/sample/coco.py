@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ...geometry.skeletons import COCO
-from ..coco import DETECTIONS, PERSON, SETS
+from ..coco.reader import DETECTIONS, PERSON, SETS
 from .bodies import Figure
 from .scenes import Scene, draw_scene
 
@@ -17,7 +17,7 @@ _CROWDED = 10  # every so many pictures there is a crowd
 _BEHIND = COCO.index("nose", "left_eye", "right_eye")  # hidden in a view from the back
 
 
-def write_coco(
+def write(
     folder: Path,
     train: int,
     test: int,

@@ -1,0 +1,127 @@
+"""Predictions of a run as columns in a file, predictions.npz."""
+
+import zipfile
+import zlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import PosekitError
+from ..geometry.skeletons import SKELETONS, Skeleton
+from .annotations import Annotations
+from .scoring import save_arrays
+
+FILE = "predictions.npz"  # in a run folder
+_LARGEST = 2**32  # bytes of all columns; ten times those of COCO's 104,125 detected people
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True)
+class PredictionTable:
+    """Predicted keypoints of N people and what they belong to.
+
+    Attributes:
+        image_id: (N,) int64, as in `Annotations`.
+        sequence: (N,) int32.
+        frame: (N,) int32.
+        annotation_id: (N,) int64.
+        box: (N, 4) float32 x1 y1 x2 y2, 0-based image pixels.
+        keypoints: (N, K, 2) float64, 0-based image pixels.
+        scores: (N, K) height of each peak.
+        joints: (K,) str, the names of the network's joints.
+    """
+
+    image_id: np.ndarray
+    sequence: np.ndarray
+    frame: np.ndarray
+    annotation_id: np.ndarray
+    box: np.ndarray
+    keypoints: np.ndarray
+    scores: np.ndarray
+    joints: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The skeleton that has the joints.
+
+        Raises:
+            PosekitError: none of those that are known.
+        """
+        joints = tuple(self.joints.tolist())
+        found = next((s for s in SKELETONS.values() if s.joints == joints), None)
+        if found is None:
+            raise PosekitError(f"no known skeleton has the {len(joints)} joints of {FILE}")
+        return found
+
+
+def prediction_table(
+    people: Annotations, keypoints: np.ndarray, scores: np.ndarray, skeleton: Skeleton
+) -> PredictionTable:
+    """Predictions (N, K, 2) and (N, K) of annotated rows, in the joints of a skeleton."""
+    return PredictionTable(
+        image_id=people.image_id,
+        sequence=people.sequence,
+        frame=people.frame,
+        annotation_id=people.annotation_id,
+        box=people.boxes,
+        keypoints=keypoints,
+        scores=scores,
+        joints=np.array(skeleton.joints),
+    )
+
+
+def write_predictions(path: Path, table: PredictionTable) -> None:
+    """Write predictions.npz whole or not at all."""
+    save_arrays(path, {field.name: getattr(table, field.name) for field in fields(table)})
+
+
+def read_predictions(path: Path) -> PredictionTable:
+    """Read a predictions.npz that may come from anywhere.
+
+    Raises:
+        PosekitError: the file is missing, damaged, too large, or its columns do not fit together.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > _LARGEST:
+            raise PosekitError(f"{path} unpacks to {size / 1e9:.1f} GB: no run writes so much")
+        with np.load(path, allow_pickle=False) as file:
+            table = PredictionTable(**{f.name: file[f.name] for f in fields(PredictionTable)})
+    except FileNotFoundError as error:
+        raise PosekitError(
+            f"{path} is missing: is {path.parent} the folder of a run that was evaluated?"
+        ) from error
+    except _DAMAGED as error:
+        raise PosekitError(
+            f"{path} is not a readable file of predictions ({type(error).__name__}: {error}): "
+            "evaluate the run again"
+        ) from error
+    _check(path, table)
+    return table
+
+
+def _check(path: Path, table: PredictionTable) -> None:
+    n, k = len(table.box), table.joints.size
+    expected = {
+        "image_id": ((n,), "iu"),
+        "sequence": ((n,), "iu"),
+        "frame": ((n,), "iu"),
+        "annotation_id": ((n,), "iu"),
+        "box": ((n, 4), "f"),
+        "keypoints": ((n, k, 2), "f"),
+        "scores": ((n, k), "f"),
+        "joints": ((k,), "U"),
+    }
+    for name, (shape, kinds) in expected.items():
+        column = getattr(table, name)
+        if column.shape != shape or column.dtype.kind not in kinds:
+            raise PosekitError(
+                f"{path}: column {name} is {column.dtype} of shape {column.shape} instead of "
+                f"{shape}: evaluate the run again"
+            )
