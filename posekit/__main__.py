@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .config.recipes import bind
 from .errors import PosekitError
-from .files.places import DATASETS, data_root, find_data, project_root
+from .files.places import data_root, project_root
 from .files.writing import write_bytes, write_text
 
 PACKAGES = (
@@ -187,8 +187,7 @@ def examine(given_root: str | None, weights: Path | None = None) -> int:
     """Print what is installed, on which device networks run, which data and weights are there."""
     import torch
 
-    from .data import DATASETS as READERS
-    from .data import check
+    from .data import DATASETS, check
 
     print(f"python {sys.version.split()[0]}, posekit {metadata.version('posekit')}")
     for package in PACKAGES:
@@ -202,10 +201,9 @@ def examine(given_root: str | None, weights: Path | None = None) -> int:
 
     root = data_root(given_root)
     print(f"data below {root}:")
-    for dataset in READERS:
-        _, page, files = DATASETS[dataset]
-        if find_data(dataset, root) is None:
-            print(f"  {dataset}: not there; {files} from {page}")
+    for dataset, spec in DATASETS.items():
+        if spec.find(root) is None:
+            print(f"  {dataset}: not there; {spec.download} from {spec.page}")
         elif missing := check(dataset, root):
             print("\n    ".join([f"  {dataset}: incomplete", *missing]))
         else:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from ..files.places import dataset_name
+from ..data import dataset_name
 from .parameters import Parameters
 
 Count = Annotated[int, Field(ge=1)]

@@ -17,8 +17,10 @@ from typing import Any, Literal
 
 import yaml
 
+from ..data import dataset as spec_of
+from ..data import dataset_name
 from ..errors import PosekitError
-from ..files.places import DATASETS, data_root, dataset_name, find_data, project_root, smoke
+from ..files.places import data_root, project_root, smoke
 from .knobs import LPNRecipe, LSDNetRecipe, PoseMachineRecipe, Recipe, TopDownRecipe
 from .parameters import check, problems
 
@@ -178,17 +180,18 @@ def resolve_source(
     """
     source = (source or "auto").strip().lower()
     root = data_root(given_root)
-    folder, page, files = DATASETS[dataset]
+    spec = spec_of(dataset)
     # A test must not start a full run because the developer has the data.
     wants_real = source == "real" or (source == "auto" and given_root is not None)
     if source == "sample" or (source == "auto" and smoke() and not wants_real):
         return "sample", None
-    if find_data(dataset, root):
+    if spec.find(root):
         return "real", root
     if not wants_real:
         return "sample", None
     raise PosekitError(
-        f"no {dataset} data: {root / folder} does not exist. Get {files} from {page} and put them "
+        f"no {dataset} data: {root / spec.folder} does not exist. Get {spec.download} from "
+        f"{spec.page} and put them "
         "there (data/README.md shows the layout), name another folder with data_root or "
         "POSEKIT_DATA, or set source to sample."
     )

@@ -66,9 +66,10 @@ def read(folder: Path, split: str, source: str) -> Annotations:
 
     MATLAB's 1 is subtracted from coordinates. A box is the square of 200 * scale pixels around
     the annotated centre. Each person is a sequence of one frame, numbered in file order from 1:
-    several people may share an image. Images are numbered in the order of their names. The reference length of the test split is the official head
-    size; the training annotations have no head box, and 0.75 of the distance from upper neck to
-    head top stands in for it, NaN where one of the two is missing.
+    several people may share an image. Images are numbered in the order of their names. The
+    reference length of the test split is the official head size; the training annotations have no
+    head box, and 0.75 of the distance from upper neck to head top stands in for it, NaN where one
+    of the two is missing.
 
     Args:
         folder: of MPII.

@@ -1,4 +1,4 @@
-"""Predictions of a run as columns in a file, predictions.npz."""
+"""Predicted keypoints, and the file that keeps those of a run, predictions.npz."""
 
 import zipfile
 import zlib
@@ -18,6 +18,19 @@ _DAMAGED = (OSError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zi
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """Keypoints of every row of a split, in the network's joints.
+
+    Attributes:
+        keypoints: (N, K, 2) image pixels.
+        scores: (N, K) height of each peak.
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
 class PredictionTable:
     """Predicted keypoints of N people and what they belong to.
 
@@ -30,6 +43,7 @@ class PredictionTable:
         keypoints: (N, K, 2) float64, 0-based image pixels.
         scores: (N, K) height of each peak.
         joints: (K,) str, the names of the network's joints.
+        file_split: () str, train or test, as in `Annotations`.
     """
 
     image_id: np.ndarray
@@ -40,6 +54,7 @@ class PredictionTable:
     keypoints: np.ndarray
     scores: np.ndarray
     joints: np.ndarray
+    file_split: np.ndarray
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -59,18 +74,19 @@ class PredictionTable:
 
 
 def prediction_table(
-    people: Annotations, keypoints: np.ndarray, scores: np.ndarray, skeleton: Skeleton
+    people: Annotations, found: Predictions, skeleton: Skeleton
 ) -> PredictionTable:
-    """Predictions (N, K, 2) and (N, K) of annotated rows, in the joints of a skeleton."""
+    """Predictions of annotated rows, in the joints of a skeleton, with what they belong to."""
     return PredictionTable(
         image_id=people.image_id,
         sequence=people.sequence,
         frame=people.frame,
         annotation_id=people.annotation_id,
         box=people.boxes,
-        keypoints=keypoints,
-        scores=scores,
+        keypoints=found.keypoints,
+        scores=found.scores,
         joints=np.array(skeleton.joints),
+        file_split=np.array(people.file_split),
     )
 
 
@@ -107,7 +123,7 @@ def read_predictions(path: Path) -> PredictionTable:
 
 
 def _check(path: Path, table: PredictionTable) -> None:
-    n, k = len(table.box), table.joints.size
+    n, k = table.sequence.size, table.joints.size
     expected = {
         "image_id": ((n,), "iu"),
         "sequence": ((n,), "iu"),
@@ -117,6 +133,7 @@ def _check(path: Path, table: PredictionTable) -> None:
         "keypoints": ((n, k, 2), "f"),
         "scores": ((n, k), "f"),
         "joints": ((k,), "U"),
+        "file_split": ((), "U"),
     }
     for name, (shape, kinds) in expected.items():
         column = getattr(table, name)

@@ -166,9 +166,7 @@ class PckScorer(Scorer):
         if self.truth:
             return pck_score(self.protocol, found, *self.truth(root))
         people = read("test")
-        return pck_score(
-            self.protocol, found, people.keypoints, people.visible, people.reference
-        )
+        return pck_score(self.protocol, found, people.keypoints, people.visible, people.reference)
 
     def save(self, folder: Path, people: Annotations, poses: Poses) -> Path:
         arrays = self.official(people, poses.keypoints + self.origin)

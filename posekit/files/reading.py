@@ -55,7 +55,14 @@ def load_mat(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
     for field, value in columns.items():
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
             raise PosekitError(f"{path}: field {field} does not hold real numbers: copy it again")
-        _check_values(value, path, field)
+        if not np.isfinite(value).all():
+            raise PosekitError(
+                f"{path}: field {field} holds values that are not finite: copy it again"
+            )
+        if (np.abs(value.astype(float)) > MAX_PIXELS).any():
+            raise PosekitError(
+                f"{path}: field {field} holds values beyond {MAX_PIXELS:g}: copy the file again"
+            )
     return columns
 
 
@@ -146,8 +153,35 @@ def column(
             f"{path}: {kind} {bad} has no field {field} of shape {shape or 'one number'}: "
             "repair the record or copy the file again"
         ) from None
-    _check_values(values, path, field, limit)
+    rows = values.reshape(len(records), -1)
+    if not (finite := np.isfinite(rows).all(1)).all():
+        raise PosekitError(
+            f"{path}: {kind} {finite.argmin()}: field {field} holds values that are not finite: "
+            "repair the record or copy the file again"
+        )
+    if (large := (np.abs(rows) > limit).any(1)).any():
+        raise PosekitError(
+            f"{path}: {kind} {large.argmax()}: field {field} holds values beyond {limit:g}: "
+            "repair the record or copy the file again"
+        )
     return values
+
+
+def id_column(path: Path, records: list[dict], field: str, kind: str = "record") -> np.ndarray:
+    """One field of all records that holds ids, whole numbers from 0, (N,) int64.
+
+    Raises:
+        PosekitError: naming the first record that lacks the field or holds something else.
+    """
+    values = column(path, records, field, (), kind, limit=np.inf)
+    good = (values == np.floor(values)) & (values >= 0) & (values < 1e12)
+    if not good.all():
+        bad = int(np.flatnonzero(~good)[0])
+        raise PosekitError(
+            f"{path}: {kind} {bad} has the field {field} {values[bad]:g}, not a whole number of "
+            "at most 12 digits: copy the file again"
+        )
+    return values.astype(np.int64)
 
 
 def _numbers(values: object) -> np.ndarray:
@@ -167,18 +201,6 @@ def _fits(value: object, shape: tuple[int, ...]) -> bool:
         return value is not None and _numbers(value).shape == shape
     except (ValueError, TypeError, OverflowError):
         return False
-
-
-def _check_values(values: np.ndarray, path: Path, field: str, limit: float = MAX_PIXELS) -> None:
-    """Refuse NaN, infinity and what is larger than any image."""
-    if not np.isfinite(values).all():
-        raise PosekitError(
-            f"{path}: field {field} holds values that are not finite: copy the file again"
-        )
-    if (np.abs(values.astype(float)) > limit).any():
-        raise PosekitError(
-            f"{path}: field {field} holds values beyond {limit:g}: copy the file again"
-        )
 
 
 def check_shape(values: np.ndarray, shape: tuple[int | None, ...], path: Path, what: str) -> None:

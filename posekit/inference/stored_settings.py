@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from ..config.knobs import NOTED, Recipe
 from ..config.recipes import RECIPES
+from ..data import DATASETS
 from ..errors import PosekitError
-from ..files.places import DATASETS
 from ..geometry.skeletons import SKELETONS
 from ..reporting.run_folder import read_record
 from ..weights import RUN_WEIGHTS, read_metadata

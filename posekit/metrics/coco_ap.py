@@ -117,8 +117,8 @@ def _annotations(gt: str | Path | dict[str, Any]) -> dict[str, Any]:
                 f"{where} has no list of records {name}: use COCO's person_keypoints_*.json"
             )
     people = content["annotations"]
-    images = column(where, content["images"], "id", (), "image")
-    columns = {n: column(where, people, n, s, "annotation") for n, s in _ANNOTATION.items()}
+    images = column(where, content["images"], "id", (), "image", np.inf)
+    columns = {n: column(where, people, n, s, "annotation", np.inf) for n, s in _ANNOTATION.items()}
     if strange := np.flatnonzero(~np.isin(columns["image_id"], images)).tolist():
         raise PosekitError(
             f"{where}: annotation {strange[0]} is of an image that the field images lacks: copy "
@@ -144,7 +144,7 @@ def _detections(results: Sequence[dict[str, Any]], known: Collection[int]) -> li
         raise PosekitError("no results to score: COCO results are a list of detections, one a dict")
     if not all(isinstance(result, dict) for result in results):
         raise PosekitError("COCO results are a list of detections, one a dict")
-    columns = {n: column(where, results, n, s, "COCO result") for n, s in _RESULT.items()}
+    columns = {n: column(where, results, n, s, "COCO result", np.inf) for n, s in _RESULT.items()}
     image = columns["image_id"]
     if strange := np.flatnonzero(~np.isin(image, list(known))).tolist():
         raise PosekitError(

@@ -16,7 +16,7 @@ from ..data import Annotations, EmptySplit, Folder, penn_action
 from ..data.frame_store import STORES, FrameStore, build
 from ..data.sample import ensure_sample
 from ..errors import PosekitError
-from ..files.places import find_data, smoke
+from ..files.places import smoke
 from ..reporting import figures
 from ..reporting.run_folder import png
 
@@ -82,7 +82,7 @@ def start(namespace: dict[str, Any]) -> Preparation:
     source, root = resolve_source(DATASET, wishes.source, wishes.data_root)
     if source == "sample":
         root = ensure_sample(DATASET, smoke=smoke())
-    return Preparation(wishes, source, find_data(DATASET, root))
+    return Preparation(wishes, source, data.find(DATASET, root))
 
 
 def load(preparation: Preparation) -> str:

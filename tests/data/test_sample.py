@@ -1,6 +1,7 @@
 """The generated sample: layouts, determinism, honest labels, and hard enough to learn."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from posekit.data import sample
+from posekit.data import DATASETS, dataset, sample
 from posekit.data.sample import bodies as _figures
 from posekit.data.sample import scenes as _scenes
 from posekit.errors import PosekitError
@@ -19,9 +20,16 @@ from posekit.geometry.skeletons import MPII, PENN_ACTION, convert
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A smoke sample of every data set."""
     where = tmp_path_factory.mktemp("sample")
-    for dataset in sample.FOLDERS:
-        assert sample.ensure_sample(dataset, where, smoke=True) == where
+    for name in DATASETS:
+        assert sample.ensure_sample(name, where, smoke=True) == where
     return where
+
+
+def written_by(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let another function write the sample of LSP."""
+    spec = DATASETS["LSP"]
+    changed = replace(spec, sample=replace(spec.sample, write=write))
+    monkeypatch.setitem(DATASETS, "LSP", changed)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -33,8 +41,8 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def test_same_bytes_every_time_and_nothing_left_over(root: Path, tmp_path: Path) -> None:
-    for dataset in sample.FOLDERS:
-        sample.ensure_sample(dataset, tmp_path, smoke=True)
+    for name in DATASETS:
+        sample.ensure_sample(name, tmp_path, smoke=True)
     assert _files(tmp_path) == _files(root)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["LSP", "PennAction", "coco", "mpii"]
 
@@ -51,7 +59,7 @@ def test_losing_a_race_keeps_the_winner(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / "LSP" / "theirs").touch()
         (folder / "ours").touch()
 
-    monkeypatch.setattr(sample, "_write_lsp", slow)
+    written_by(slow, monkeypatch)
     sample.ensure_sample("LSP", tmp_path, smoke=True)
     assert list(_files(tmp_path)) == ["LSP/theirs"]
 
@@ -61,14 +69,14 @@ def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (folder / "half").touch()
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(sample, "_write_lsp", full)
+    written_by(full, monkeypatch)
     with pytest.raises(PosekitError, match="LSP.*no space left"):
         sample.ensure_sample("LSP", tmp_path, smoke=True)
     assert not list(tmp_path.iterdir())
 
 
 def test_unknown_data_set(tmp_path: Path) -> None:
-    with pytest.raises(PosekitError, match="'FLIC'.*PennAction, LSP, MPII, COCO"):
+    with pytest.raises(PosekitError, match="'FLIC'.*LSP, MPII, PennAction, COCO"):
         sample.ensure_sample("FLIC", tmp_path)
 
 
@@ -81,7 +89,7 @@ def test_root_says_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_penn_action_layout(root: Path) -> None:
     labels = sorted((root / "PennAction" / "labels").iterdir())
-    train, test = sample.SIZES["PennAction"][True]
+    train, test = dataset("PennAction").sample.smoke_size
     assert [path.name for path in labels] == [f"{i:04d}.mat" for i in range(1, train + test + 1)]
     parts = []
     for path in labels:
@@ -105,7 +113,7 @@ def test_penn_action_layout(root: Path) -> None:
 
 
 def test_lsp_layout(root: Path) -> None:
-    train, test = sample.SIZES["LSP"][True]
+    train, test = dataset("LSP").sample.smoke_size
     joints = loadmat(root / "LSP" / "joints_2000.mat")["joints"]
     assert joints.shape == (3, 14, 2 * test)
     assert (joints[:2] >= 1).all() and set(np.unique(joints[2])) <= {0, 1}
@@ -121,7 +129,7 @@ def test_lsp_layout(root: Path) -> None:
 
 def test_mpii_layout(root: Path) -> None:
     annot = root / "mpii" / "annot"
-    for split, count in zip(("train", "valid"), sample.SIZES["MPII"][True], strict=True):
+    for split, count in zip(("train", "valid"), dataset("MPII").sample.smoke_size, strict=True):
         records = json.loads((annot / f"{split}.json").read_text())
         assert len(records) == count
         for record in records:

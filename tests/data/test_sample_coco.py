@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from posekit.data import coco, load, sample
+from posekit.data import dataset, load, sample
+from posekit.data.coco import reader as coco
 from posekit.data.sample import bodies as _figures
 from posekit.geometry.skeletons import COCO
 
@@ -37,7 +38,7 @@ def test_people_lie_in_their_pictures(root: Path, split: str, people: int) -> No
 
 
 def test_counts_of_each_kind(root: Path) -> None:
-    train, test = sample.SIZES["COCO"][True]
+    train, test = dataset("COCO").sample.smoke_size
     contents = _content(root, "train"), _content(root, "test")
     assert [len(c["images"]) for c in contents] == [train, test]
     everybody = [a for c in contents for a in c["annotations"]]

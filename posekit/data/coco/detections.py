@@ -6,14 +6,13 @@ import numpy as np
 
 from ...errors import PosekitError
 from ...files.cache import cached
-from ...files.reading import column, load_records
+from ...files.reading import column, id_column, load_records
 from ...geometry.skeletons import COCO
 from ..annotations import Annotations, Folder
 from .reader import (
     DETECTIONS,
     PERSON,
     SETS,
-    id_column,
     image_names,
     label_file,
     labels,

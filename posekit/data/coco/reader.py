@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import PosekitError
 from ...files.cache import cached
-from ...files.reading import MAX_PIXELS, column, load_json
+from ...files.reading import MAX_PIXELS, column, id_column, load_json
 from ...geometry.crops import clean_boxes
 from ...geometry.skeletons import COCO
 from ..annotations import Annotations, Folder
@@ -192,23 +192,6 @@ def _image_sizes(path: Path, images: list[dict]) -> tuple[np.ndarray, np.ndarray
         )
     keep = np.sort(first)
     return ids[keep], sizes[keep]
-
-
-def id_column(path: Path, records: list[dict], field: str, kind: str) -> np.ndarray:
-    """A field of all records that holds ids, (N,) int64.
-
-    Raises:
-        PosekitError: naming the first record whose id is no whole number of at most 12 digits.
-    """
-    values = column(path, records, field, (), kind, limit=np.inf)
-    good = (values == np.floor(values)) & (values >= 0) & (values < 1e12)
-    if not good.all():
-        bad = int(np.flatnonzero(~good)[0])
-        raise PosekitError(
-            f"{path}: {kind} {bad} has the field {field} {values[bad]:g}, not a whole number of "
-            "at most 12 digits: copy the file again"
-        )
-    return values.astype(np.int64)
 
 
 def position(ids: np.ndarray, chosen: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from .building import (
 )
 from .experiment import Experiment
 from .fitting import curves, train
-from .loading import crops_of, drop_of, hold_out, load
+from .loading import crops_of, hold_out, load
 from .opening import notebook_cells, open_run, start
 from .pictures import (
     clip_gif,
@@ -38,7 +38,6 @@ __all__ = [
     "crop_of",
     "crops_of",
     "curves",
-    "drop_of",
     "error_gallery",
     "evaluate",
     "evaluate_leniently",

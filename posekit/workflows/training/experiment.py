@@ -8,7 +8,7 @@ from ...config.knobs import Recipe
 from ...config.machine import Machine
 from ...config.recipes import Bound
 from ...data.clips import Clips
-from ...inference.evaluate import Predictions
+from ...data.predictions import Predictions
 from ...models import Description
 from ...models.families.task import Task
 from ...reporting.run_folder import Run

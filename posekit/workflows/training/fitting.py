@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...config.knobs import NOTED, Recipe
+from ...data import dataset
 from ...data.clips import loader
+from ...data.scores import validation_score
 from ...errors import PosekitError
-from ...inference.evaluate import predict, validation_score
-from ...metrics import pck
+from ...inference.evaluate import predict
 from ...reporting import figures
 from ...train import distributed
 from ...train.progress import bar, epoch_lines
@@ -92,8 +93,7 @@ def _noted(recipe: Recipe) -> dict[str, str]:
 
 
 def validation_metric(recipe: Recipe) -> str:
-    known = pck.PROTOCOLS.get(recipe.dataset)
-    return f"val {known.name}" if known else "val mean OKS, percent"
+    return f"val {dataset(recipe.dataset).scorer.validation_name}"
 
 
 def _tensorboard(folder: Path) -> Any:

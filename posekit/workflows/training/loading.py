@@ -85,7 +85,7 @@ def crops_of(recipe: Recipe, joints: Skeleton) -> tuple[Framing, Any]:
     if isinstance(recipe, PoseMachineRecipe):
         moves = (recipe.scale_range, recipe.rotation, recipe.flip_prob, jitter)
         return Framing(size, recipe.box_padding), UniformAugmentation(*moves)
-    drop = drop_of(recipe.dataset)
+    drop = data.dataset(recipe.dataset).crop_drop
     framing = Framing(size, recipe.box_padding, half_pixel=False, drop=drop, fill=0)
     augmentation = TopDownAugmentation(
         joints,
@@ -99,11 +99,6 @@ def crops_of(recipe: Recipe, joints: Skeleton) -> tuple[Framing, Any]:
         recipe.reference_mode,
     )
     return framing, augmentation
-
-
-def drop_of(dataset: str) -> float:
-    """How far top-down crops are lowered, as a share of the box: MPII's centres sit too high."""
-    return 15 / 200 if dataset == "MPII" else 0.0
 
 
 def splits(recipe: Recipe, root: Path, source: str) -> dict[str, Annotations]:
@@ -142,13 +137,11 @@ def hold_out(people: Annotations, share: float) -> tuple[Annotations, Annotation
     """Set whole sequences or images of the training part aside for validation.
 
     The same ones every time, so that runs can be compared. With nothing to set aside, validation
-    looks at the training part itself.
+    uses the training part itself.
     """
-    video = people.dataset == "PennAction"
-    unit = people.sequence if video else people.image  # several people may share an image
-    units = np.unique(unit)
+    units = np.unique(people.group)
     count = min(round(share * len(units)), len(units) - 1)
     if count == 0:
         return people, people.rows(np.arange(len(people)), "val")
-    held = np.isin(unit, np.random.default_rng(0).permutation(units)[:count])
+    held = np.isin(people.group, np.random.default_rng(0).permutation(units)[:count])
     return people.rows(~held), people.rows(held, "val")

@@ -45,14 +45,15 @@ def open_run(bound: Bound) -> Run:
     """The run folder; whoever runs the notebook learns where it is and a failure is noted in it.
 
     Raises:
-        PosekitError: detected boxes are wished where there are none.
+        PosekitError: detected boxes are asked for where there are none.
     """
     recipe = bound.recipe
     if getattr(recipe, "boxes", "ground_truth") == "detections":
-        if (recipe.dataset, recipe.eval_split) != ("COCO", "test"):
+        if recipe.eval_split != "test" or data.dataset(recipe.dataset).detections is None:
+            known = [name for name, spec in data.DATASETS.items() if spec.detections]
             raise PosekitError(
-                f"boxes=detections: there are detections for the test split of COCO, not for the "
-                f"{recipe.eval_split} split of {recipe.dataset}: use ground_truth"
+                f"boxes=detections: there are detections for the test split of {', '.join(known)}, "
+                f"not for the {recipe.eval_split} split of {recipe.dataset}: use ground_truth"
             )
     run = Run.open(bound)
     _watch_for_failure(run)
