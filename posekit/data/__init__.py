@@ -16,12 +16,13 @@ from .dataset import (
     DataSet,
     EmptySplit,
     Sample,
+    Scorer,
     dataset,
     dataset_name,
     find,
     register,
 )
-from .scoring import PckScorer, Scorer
+from .scoring import PckScorer
 
 __all__ = [
     "DATASETS",

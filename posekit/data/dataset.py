@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import PosekitError
 from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton
+from ..metrics.mobilepose import mobilepose_pck
+from ..metrics.score import Protocol, Score
 from .annotations import Annotations
-from .scoring import Scorer
 
 SPLITS = ("train", "test")
 _LABELS = ("*.mat", "*.json", "*.csv", "annotations/*", "labels/*")
@@ -21,6 +23,83 @@ _LABELS = ("*.mat", "*.json", "*.csv", "annotations/*", "labels/*")
 
 class EmptySplit(PosekitError):
     """The data set is there, but nothing of one split: no labels, or no labelled image."""
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Predicted poses of annotated rows, in the joints of their data set.
+
+    Attributes:
+        keypoints: (N, K, 2) 0-based image pixels; NaN for joints that the network does not know.
+        scores: (N, K') height of each peak, in the joints of the network.
+        areas: (N,) square image pixels of the crops; None where they are not known.
+        soft_nms: suppress duplicates by lowered scores, where the protocol suppresses any.
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+    areas: np.ndarray | None = None
+    soft_nms: bool = False
+
+
+class Scorer:
+    """The official protocol of a data set; `PckScorer` fits most."""
+
+    name: str  # of the metric of `points`
+    validation_name: str  # of the metric of `validation`
+    protocol: Protocol | None = None  # of the PCK family
+
+    def score(self, people: Annotations, poses: Poses, root: Path | None = None) -> Score:
+        """The official score of predictions for rows of the data set.
+
+        Args:
+            people: N rows.
+            poses: of these rows.
+            root: the data root, for protocols that read files of the data set.
+        """
+        raise NotImplementedError
+
+    def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
+        """A score for choosing the best epoch, percent, of keypoints (N, K, 2) of rows."""
+        raise NotImplementedError
+
+    def points(self, people: Annotations, keypoints: np.ndarray) -> np.ndarray:
+        """Points (N, K), 0 to 100, of every joint of keypoints (N, K, 2); NaN where none count."""
+        raise NotImplementedError
+
+    def score_predictions(
+        self, spec: "DataSet", predictions: Any, split: str | None, root: Path
+    ) -> Score:
+        """Score predictions that are in the data set's official format, for `posekit.score`.
+
+        Args:
+            spec: of the data set.
+            predictions: what the data set's official evaluation takes.
+            split: train or test; None where the caller names none.
+            root: the data root.
+        """
+        raise NotImplementedError
+
+    def save(self, folder: Path, people: Annotations, poses: Poses) -> Path:
+        """Write the data set's official prediction file into a folder."""
+        raise NotImplementedError
+
+    def score_run(self, people: Annotations, poses: Poses, folder: Path, root: Path) -> Score:
+        """The score of a run folder whose saved predictions are `poses`."""
+        return self.score(people, poses, root)
+
+    def mobilepose(
+        self, found: np.ndarray, truth: np.ndarray, visible: np.ndarray, side: float
+    ) -> Score:
+        """MobilePose-master's lenient score.
+
+        Args:
+            found: (N, 14, 2) in pose-machine order, crop pixels.
+            truth: (N, 14, 2).
+            visible: (N, 14) bool.
+            side: of the crop.
+        """
+        return mobilepose_pck(found, np.nan_to_num(truth), visible)
 
 
 @dataclass(frozen=True)

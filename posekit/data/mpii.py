@@ -17,35 +17,15 @@ from ..files.writing import write_bytes
 from ..geometry.skeletons import MPII
 from ..metrics.score import Protocol
 from .annotations import Annotations, Folder
-from .dataset import DataSet, Sample, dataset
+from .dataset import DataSet, Poses, Sample, dataset
 from .sample import write_mpii
-from .scoring import PckScorer, Poses, Truth
+from .scoring import PckScorer, Truth
 
 _HEAD_SIZE = 0.6  # SC_BIAS of the official evaluation, times the diagonal of the head box
 # The two head joints of MPII come from the head box: the official size is 0.75 of their distance
 # (all of 2932 validation people: median 0.75000, 5% and 95% quantiles 0.74999 and 0.75000).
 _HEAD_OF_NECK = 0.75
 _UNIT = 200.0  # pixels of person height per unit of scale
-
-
-class GroundTruth(NamedTuple):
-    """Columns of gt_valid.mat in 1-based pixels.
-
-    Attributes:
-        keypoints: (N, 16, 2) float64.
-        missing: (N, 16) bool.
-        headboxes: (N, 4) float64 x1 y1 x2 y2.
-    """
-
-    keypoints: np.ndarray
-    missing: np.ndarray
-    headboxes: np.ndarray
-
-    @property
-    def head_size(self) -> np.ndarray:
-        """(N,) pixels, the length that PCKh divides by: 0.6 of the head box's diagonal."""
-        sides = self.headboxes[:, 2:] - self.headboxes[:, :2]
-        return _HEAD_SIZE * np.linalg.norm(sides, axis=-1)
 
 
 class _Records(NamedTuple):
@@ -80,7 +60,7 @@ def read(folder: Path, split: str, source: str) -> Annotations:
     joints, visible, notes = records.keypoints, records.visible, ()
     if split == "test":
         official = _official(folder, records)
-        joints, visible, reference = official.keypoints, ~official.missing, official.head_size
+        joints, visible, reference = official
     else:
         neck, top = MPII.index("upper_neck", "head_top")
         offset = records.keypoints[:, top] - records.keypoints[:, neck]
@@ -109,8 +89,10 @@ def read(folder: Path, split: str, source: str) -> Annotations:
     )
 
 
-def ground_truth(path: Path) -> GroundTruth:
+def ground_truth(path: Path) -> Truth:
     """Read the official validation columns of gt_valid.mat.
+
+    The reference length is the head size, 0.6 of the head box's diagonal.
 
     Raises:
         PosekitError: a column is missing, of another shape or not finite.
@@ -124,10 +106,11 @@ def ground_truth(path: Path) -> GroundTruth:
     people = keypoints.shape[-1]
     check_shape(missing, (16, people), path, "field jnt_missing")
     check_shape(headboxes, (2, 2, people), path, "field headboxes_src")
-    return GroundTruth(
+    corners = headboxes.astype(float).transpose(2, 0, 1)
+    return Truth(
         keypoints.astype(float).transpose(2, 0, 1),
-        missing.T != 0,
-        headboxes.astype(float).transpose(2, 0, 1).reshape(people, 4),
+        missing.T == 0,
+        _HEAD_SIZE * np.linalg.norm(corners[:, 1] - corners[:, 0], axis=-1),
     )
 
 
@@ -143,7 +126,7 @@ def truth_file(folder: Path) -> Path:
     return path
 
 
-def _official(folder: Path, records: _Records) -> GroundTruth:
+def _official(folder: Path, records: _Records) -> Truth:
     path = truth_file(folder)
     truth = ground_truth(path)
     if len(truth.keypoints) != len(records.keypoints):
@@ -151,7 +134,7 @@ def _official(folder: Path, records: _Records) -> GroundTruth:
             f"{path} has {len(truth.keypoints)} people and {records.path} has "
             f"{len(records.keypoints)}: both must be the same split, in the same order"
         )
-    both = records.visible & ~truth.missing
+    both = records.visible & truth.visible
     # A few coordinates of the official file are 0, so most joints have to agree and not all.
     near = np.abs(truth.keypoints - records.keypoints).max(-1) <= 1
     strangers = np.flatnonzero(2 * (both & near).sum(1) < both.sum(1))
@@ -236,8 +219,7 @@ def _truth(root: Path) -> Truth:
     """Of the test split; the root may be a gt_valid.mat itself."""
     root = Path(root)
     folder = dataset("MPII").find(root) or root / "mpii"
-    truth = ground_truth(root if root.is_file() else truth_file(folder))
-    return Truth(truth.keypoints, ~truth.missing, truth.head_size)
+    return ground_truth(root if root.is_file() else truth_file(folder))
 
 
 SPEC = DataSet(

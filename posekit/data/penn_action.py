@@ -7,7 +7,7 @@ are not to be trusted. Frames are images in frames/ or in two LMDB stores.
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,11 +211,7 @@ def _longer_side(boxes: np.ndarray) -> np.ndarray:
 
 class _Scorer(PckScorer):
     def score_predictions(
-        self,
-        predictions: Any,
-        split: str | None,
-        root: Path,
-        read: Callable[[str], Annotations],
+        self, spec: DataSet, predictions: Any, split: str | None, root: Path
     ) -> Score:
         """Score a mapping of sequence id to (n, 13, 2); without a split, those that are given."""
         columns = labels(root)

@@ -1,7 +1,6 @@
 """Predicted keypoints, and the file that keeps those of a run, predictions.npz."""
 
 import zipfile
-import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from .scoring import save_arrays
 
 FILE = "predictions.npz"  # in a run folder
 _LARGEST = 2**32  # bytes of all columns; ten times those of COCO's 104,125 detected people
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,9 @@ def prediction_table(
     people: Annotations, found: Predictions, skeleton: Skeleton
 ) -> PredictionTable:
     """Predictions of annotated rows, in the joints of a skeleton, with what they belong to."""
+    shared = ("image_id", "sequence", "frame", "annotation_id")
     return PredictionTable(
-        image_id=people.image_id,
-        sequence=people.sequence,
-        frame=people.frame,
-        annotation_id=people.annotation_id,
+        **{name: getattr(people, name) for name in shared},
         box=people.boxes,
         keypoints=found.keypoints,
         scores=found.scores,
@@ -113,7 +109,9 @@ def read_predictions(path: Path) -> PredictionTable:
         raise PosekitError(
             f"{path} is missing: is {path.parent} the folder of a run that was evaluated?"
         ) from error
-    except _DAMAGED as error:
+    except PosekitError:
+        raise
+    except Exception as error:  # a damaged archive or header makes errors of a dozen types
         raise PosekitError(
             f"{path} is not a readable file of predictions ({type(error).__name__}: {error}): "
             "evaluate the run again"
@@ -124,17 +122,9 @@ def read_predictions(path: Path) -> PredictionTable:
 
 def _check(path: Path, table: PredictionTable) -> None:
     n, k = table.sequence.size, table.joints.size
-    expected = {
-        "image_id": ((n,), "iu"),
-        "sequence": ((n,), "iu"),
-        "frame": ((n,), "iu"),
-        "annotation_id": ((n,), "iu"),
-        "box": ((n, 4), "f"),
-        "keypoints": ((n, k, 2), "f"),
-        "scores": ((n, k), "f"),
-        "joints": ((k,), "U"),
-        "file_split": ((), "U"),
-    }
+    ids = dict.fromkeys(("image_id", "sequence", "frame", "annotation_id"), ((n,), "iu"))
+    poses = {"box": ((n, 4), "f"), "keypoints": ((n, k, 2), "f"), "scores": ((n, k), "f")}
+    expected = ids | poses | {"joints": ((k,), "U"), "file_split": ((), "U")}
     for name, (shape, kinds) in expected.items():
         column = getattr(table, name)
         if column.shape != shape or column.dtype.kind not in kinds:

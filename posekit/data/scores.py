@@ -13,7 +13,7 @@ from ..metrics.score import Score
 from . import load
 from .annotations import Annotations
 from .clips import Clips
-from .dataset import DataSet
+from .dataset import DataSet, Poses
 from .dataset import dataset as spec_of
 from .predictions import (
     FILE,
@@ -24,7 +24,6 @@ from .predictions import (
     write_predictions,
 )
 from .sample import sample_root
-from .scoring import Poses
 
 
 def official_score(
@@ -107,12 +106,7 @@ def score(
     if isinstance(predictions, str | Path) and Path(predictions).is_dir():
         return _run_score(spec, Path(predictions), split, root)
     place = data_root(str(root) if root else None)
-    return spec.scorer.score_predictions(
-        predictions,
-        split and spec.split(split),
-        place,
-        lambda part: spec.read(spec.need(place), part, "real"),
-    )
+    return spec.scorer.score_predictions(spec, predictions, split and spec.split(split), place)
 
 
 def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path | None) -> Score:

@@ -1,4 +1,4 @@
-"""How keypoints are scored and written under the official protocol of a data set."""
+"""PCK: the scorer of most data sets."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -10,27 +10,10 @@ import numpy as np
 
 from ..errors import PosekitError
 from ..files.writing import write_bytes
-from ..metrics.mobilepose import mobilepose_pck
 from ..metrics.pck import hits, pck_score
 from ..metrics.score import Protocol, Score
 from .annotations import Annotations
-
-
-@dataclass(frozen=True)
-class Poses:
-    """Predicted poses of annotated rows, in the joints of their data set.
-
-    Attributes:
-        keypoints: (N, K, 2) 0-based image pixels; NaN for joints that the network does not know.
-        scores: (N, K') height of each peak, in the joints of the network.
-        areas: (N,) square image pixels of the crops; None where they are not known.
-        soft_nms: suppress duplicates by lowered scores, where the protocol suppresses any.
-    """
-
-    keypoints: np.ndarray
-    scores: np.ndarray
-    areas: np.ndarray | None = None
-    soft_nms: bool = False
+from .dataset import DataSet, Poses, Scorer
 
 
 class Truth(NamedTuple):
@@ -45,70 +28,6 @@ class Truth(NamedTuple):
     keypoints: np.ndarray
     visible: np.ndarray
     reference: np.ndarray
-
-
-class Scorer:
-    """The official protocol of a data set; `PckScorer` fits most."""
-
-    name: str  # of the metric of `points`
-    validation_name: str  # of the metric of `validation`
-    protocol: Protocol | None = None  # of the PCK family
-
-    def score(self, people: Annotations, poses: Poses, root: Path | None = None) -> Score:
-        """The official score of predictions for rows of the data set.
-
-        Args:
-            people: N rows.
-            poses: of these rows.
-            root: the data root, for protocols that read files of the data set.
-        """
-        raise NotImplementedError
-
-    def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
-        """A score for choosing the best epoch, percent, of keypoints (N, K, 2) of rows."""
-        raise NotImplementedError
-
-    def points(self, people: Annotations, keypoints: np.ndarray) -> np.ndarray:
-        """Points (N, K), 0 to 100, of every joint of keypoints (N, K, 2); NaN where none count."""
-        raise NotImplementedError
-
-    def score_predictions(
-        self,
-        predictions: Any,
-        split: str | None,
-        root: Path,
-        read: Callable[[str], Annotations],
-    ) -> Score:
-        """Score predictions that are in the data set's official format, for `posekit.score`.
-
-        Args:
-            predictions: what the data set's official evaluation takes.
-            split: train or test; None where the caller names none.
-            root: the data root.
-            read: the annotations of a split.
-        """
-        raise NotImplementedError
-
-    def save(self, folder: Path, people: Annotations, poses: Poses) -> Path:
-        """Write the data set's official prediction file into a folder."""
-        raise NotImplementedError
-
-    def score_run(self, people: Annotations, poses: Poses, folder: Path, root: Path) -> Score:
-        """The score of a run folder whose saved predictions are `poses`."""
-        return self.score(people, poses, root)
-
-    def mobilepose(
-        self, found: np.ndarray, truth: np.ndarray, visible: np.ndarray, side: float
-    ) -> Score:
-        """MobilePose-master's lenient score.
-
-        Args:
-            found: (N, 14, 2) in pose-machine order, crop pixels.
-            truth: (N, 14, 2).
-            visible: (N, 14) bool.
-            side: of the crop.
-        """
-        return mobilepose_pck(found, np.nan_to_num(truth), visible)
 
 
 @dataclass(frozen=True)
@@ -152,20 +71,14 @@ class PckScorer(Scorer):
         return np.where(scored, 100.0 * right, np.nan)
 
     def score_predictions(
-        self,
-        predictions: Any,
-        split: str | None,
-        root: Path,
-        read: Callable[[str], Annotations],
+        self, spec: DataSet, predictions: Any, split: str | None, root: Path
     ) -> Score:
         if split not in (None, "test"):
-            raise PosekitError(
-                f"posekit.score knows the test split of {self.protocol.dataset}, not {split!r}"
-            )
-        found = numbers(f"{self.protocol.dataset} predictions", predictions)
+            raise PosekitError(f"posekit.score knows the test split of {spec.name}, not {split!r}")
+        found = numbers(f"{spec.name} predictions", predictions)
         if self.truth:
             return pck_score(self.protocol, found, *self.truth(root))
-        people = read("test")
+        people = spec.read(spec.need(root), "test", "real")
         return pck_score(self.protocol, found, people.keypoints, people.visible, people.reference)
 
     def save(self, folder: Path, people: Annotations, poses: Poses) -> Path:

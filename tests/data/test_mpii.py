@@ -179,9 +179,9 @@ def test_real_files(real):
 def test_training_head_size_agrees_with_the_official_one(real):
     truth = mpii.ground_truth(real / "oracles/mpii_gt_valid_full.mat")
     assert truth.keypoints.shape == (2958, 16, 2)
-    seen = ~truth.missing[:, 8] & ~truth.missing[:, 9]
+    seen = truth.visible[:, 8] & truth.visible[:, 9]
     ours = 0.75 * np.linalg.norm(truth.keypoints[:, 9] - truth.keypoints[:, 8], axis=-1)
-    ratio = truth.head_size[seen] / ours[seen]
+    ratio = truth.reference[seen] / ours[seen]
     assert np.quantile(ratio, [0.05, 0.5, 0.95]) == pytest.approx([1, 1, 1], abs=1e-4)
 
 

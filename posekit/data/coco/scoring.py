@@ -1,7 +1,7 @@
 """COCO's keypoint AP: rescore, suppress duplicates, evaluate over all images of the split."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ...metrics import oks
 from ...metrics.coco_ap import coco_keypoint_ap, results_from_arrays
 from ...metrics.score import Score
 from ..annotations import Annotations
-from ..scoring import Poses, Scorer
+from ..dataset import DataSet, Poses, Scorer
 from .reader import annotation_file, images_there
 
 IN_VISIBILITY, OKS_NMS = 0.2, 0.9  # thresholds of SimpleBaseline and HRNet
@@ -72,11 +72,7 @@ class CocoScorer(Scorer):
         return 100.0 * np.exp(-np.square(keypoints - people.keypoints).sum(-1) / spread)
 
     def score_predictions(
-        self,
-        predictions: list[dict] | str | Path,
-        split: str | None,
-        root: Path,
-        read: Callable[[str], Annotations],
+        self, spec: DataSet, predictions: Any, split: str | None, root: Path
     ) -> Score:
         if split not in (None, "test"):
             raise PosekitError(f"posekit.score knows the test split of COCO, not {split!r}")
