@@ -20,7 +20,7 @@ _HOME = {
     "export_onnx": "weights.onnx_out",
     "list_models": "models",
     "load_weights": "weights",
-    "score": "inference.evaluate",
+    "score": "data.scores",
     "skeleton": "geometry.skeletons",
 }
 

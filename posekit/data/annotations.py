@@ -1,7 +1,7 @@
 """Annotations as columns: one row is one person in one image."""
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -60,24 +60,30 @@ class Annotations:
     """People as columns; N rows, K joints, every coordinate in 0-based image pixels.
 
     Rows of one sequence stand together in frame order; a still image is a sequence of one frame.
+    Columns that a reader leaves out get the value that fits annotated people in still images.
 
     Attributes:
-        dataset: LSP, MPII, PennAction, COCO.
-        split: train, val or test.
+        dataset: name of the data set.
+        split: train, val or test: what the rows are used for.
         source: real or sample.
         skeleton: the data set's own joints.
         keypoints: (N, K, 2) float32.
         visible: (N, K) bool, the joint is annotated.
-        occluded: (N, K) bool, annotated but hidden; all False where the data set does not say.
         boxes: (N, 4) float32 x1 y1 x2 y2, the person as the data set locates it for testing.
         reference: (N,) float32 pixels, the length that the official PCK divides by, for COCO the
             square root of the area that OKS divides by; NaN if unknown.
-        sequence: (N,) int32, the sequence or image number of the data set.
+        sequence: (N,) int32, the number of the sequence, of the image or of the person.
+        image: (N,) str, the name under which `images` reads the image.
+        images: reads the images.
+        occluded: (N, K) bool, annotated but hidden; all False where the data set does not say.
         frame: (N,) int32, the frame number inside the sequence, from 1.
-        image: (N,) str, the name under which `images` reads the picture.
-        images: reads the pictures.
+        image_id: (N,) int64, the number of the image in the data set; of a video its sequence.
+        annotation_id: (N,) int64, the number of the annotation; -1 for detections, and where the
+            data set has none.
+        group: (N,), what a hold-out must not split: the image, or the sequence of a video.
+        score: (N,) float32, the detector's confidence in the box; 1 for annotated boxes.
         notes: remarks that belong beside every number, such as a partial folder.
-        score: (N,) float32, how sure a detector is of the box; 1 for boxes of the annotators.
+        file_split: train or test, the split whose files the rows were read from.
     """
 
     dataset: str
@@ -86,30 +92,44 @@ class Annotations:
     skeleton: Skeleton
     keypoints: np.ndarray
     visible: np.ndarray
-    occluded: np.ndarray
     boxes: np.ndarray
     reference: np.ndarray
     sequence: np.ndarray
-    frame: np.ndarray
     image: np.ndarray
     images: ImageSource
-    notes: tuple[str, ...] = field(default=())
+    occluded: np.ndarray | None = None
+    frame: np.ndarray | None = None
+    image_id: np.ndarray | None = None
+    annotation_id: np.ndarray | None = None
+    group: np.ndarray | None = None
     score: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    file_split: str | None = None
 
     def __post_init__(self) -> None:
-        if self.score is None:
-            object.__setattr__(self, "score", np.ones(len(self.keypoints), np.float32))
+        count = len(self.keypoints)
+        usual = {
+            "occluded": np.zeros(self.visible.shape, bool),
+            "frame": np.ones(count, np.int32),
+            "image_id": self.sequence.astype(np.int64),
+            "annotation_id": np.full(count, -1, np.int64),
+            "group": self.image,
+            "score": np.ones(count, np.float32),
+            "file_split": self.split,
+        }
+        for name, value in usual.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
     def rows(self, index: np.ndarray, split: str | None = None) -> "Annotations":
         """The rows of an index or mask, as a table of their own."""
-        columns = ("keypoints", "visible", "occluded", "boxes", "reference")
-        columns += ("sequence", "frame", "image", "score")
-        changed = {name: getattr(self, name)[index] for name in columns}
-        return replace(self, split=split or self.split, **changed)
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        chosen = {n: c[index] for n, c in columns.items() if isinstance(c, np.ndarray)}
+        return replace(self, split=split or self.split, **chosen)
 
     def read(self, row: int) -> np.ndarray:
-        """The picture of a row, (h, w, 3) uint8 RGB."""
+        """The image of a row, (h, w, 3) uint8 RGB."""
         return self.images.read(str(self.image[row]))

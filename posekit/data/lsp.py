@@ -14,20 +14,24 @@ from ..errors import PosekitError
 from ..files.reading import check_shape, first_existing, load_mat
 from ..geometry.crops import keypoint_box
 from ..geometry.skeletons import LSP
+from ..metrics.score import Protocol
 from .annotations import Annotations, Folder
-from .folders import need_folder
+from .dataset import DataSet, Sample, dataset
+from .sample.lsp import write_lsp
+from .scoring import PckScorer, Truth
 
 _LSPET_OFFSET = 10000
-# LSP's pictures are cut around the person with a margin of about 0.16 of the longer extent of the
+# LSP's images are cut around the person with a margin of about 0.16 of the longer extent of the
 # joints on each side (median of the left and upper margins of all 2000 images).
 _MARGIN = 0.16
+_TORSO = ("right_hip", "left_shoulder")
 
 
 def read(folder: Path, split: str, source: str) -> Annotations:
     """The rows of one split: images 1 to N/2 and LSPET to train, the others to test.
 
     MATLAB's 1 is subtracted. The reference length is the torso, right hip to left shoulder. Boxes
-    of LSP are NaN until `picture_boxes` has seen the pictures.
+    of LSP are NaN until `image_boxes` has looked at the images.
 
     Args:
         folder: of LSP.
@@ -55,9 +59,8 @@ def read(folder: Path, split: str, source: str) -> Annotations:
     elif split == "train" and source == "real":
         notes = ("without LSPET (no joints_10000.mat)",)
     keypoints = np.where(visible[..., None], joints - 1, 0)
-    hip, shoulder = LSP.index("right_hip", "left_shoulder")
-    torso = np.linalg.norm(keypoints[:, hip] - keypoints[:, shoulder], axis=-1)
-    torso[~(visible[:, hip] & visible[:, shoulder])] = np.nan
+    torso = _torso(keypoints)
+    torso[~visible[:, LSP.index(*_TORSO)].all(1)] = np.nan
     return Annotations(
         dataset="LSP",
         split=split,
@@ -69,7 +72,6 @@ def read(folder: Path, split: str, source: str) -> Annotations:
         boxes=boxes.astype(np.float32),
         reference=torso.astype(np.float32),
         sequence=number,
-        frame=np.ones(len(number), np.int32),
         image=image,
         images=Folder(folder),
         notes=notes,
@@ -77,7 +79,7 @@ def read(folder: Path, split: str, source: str) -> Annotations:
 
 
 def joints(root: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The joints of LSP in the file's own 1-based coordinates, pictures not needed.
+    """The joints of LSP in the file's own 1-based coordinates, images not needed.
 
     Args:
         root: the data root, the folder that holds LSP.
@@ -85,11 +87,22 @@ def joints(root: Path) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (N, 14, 2) float64 pixels and (N, 14) bool occluded; N is 2000.
     """
-    return _lsp_joints(need_folder(root, "LSP"))
+    return _lsp_joints(dataset("LSP").need(root))
 
 
-def picture_boxes(table: Annotations) -> np.ndarray:
-    """Boxes (N, 4): the whole picture for LSP, so that a test crop does not know the joints.
+def _truth(root: Path) -> Truth:
+    points = joints(root)[0]
+    points = points[len(points) // 2 :]
+    return Truth(points, np.ones(points.shape[:2], bool), _torso(points))
+
+
+def _torso(keypoints: np.ndarray) -> np.ndarray:
+    hip, shoulder = LSP.index(*_TORSO)
+    return np.linalg.norm(keypoints[:, hip] - keypoints[:, shoulder], axis=-1)
+
+
+def image_boxes(table: Annotations) -> np.ndarray:
+    """Boxes (N, 4): the whole image for LSP, so that a test crop does not know the joints.
 
     LSPET's pictures are not cut around the person; its boxes, used in training only, are the
     extent of the annotated joints with LSP's usual margin, and stay as they are.
@@ -145,3 +158,31 @@ def _names(folder: Path, images: str, pattern: str, numbers: np.ndarray) -> np.n
     if not (folder / images).is_dir() and (folder / "images").is_dir():
         images = "images"
     return np.array([f"{images}/{pattern.format(n)}" for n in numbers.tolist()], str)
+
+
+SPEC = DataSet(
+    name="LSP",
+    folder="LSP",
+    page="https://sam.johnson.io/research/lsp.html",
+    download="joints_2000.mat and images_2000/ (and, for training, joints_10000.mat and "
+    "images_10000/ of https://sam.johnson.io/research/lspet.html)",
+    skeleton=LSP,
+    read=read,
+    scorer=PckScorer(
+        Protocol(
+            dataset="LSP",
+            name="PCK@0.2 torso",
+            skeleton=LSP,
+            threshold=0.2,
+            sentence="PCK@0.2 of the distance right hip to left shoulder, person-centric, all 14 "
+            "joints",
+        ),
+        truth=_truth,
+        origin=1.0,
+    ),
+    unit="images",
+    published={"train": 11000, "test": 1000},
+    labels=("*.mat",),
+    image_boxes=image_boxes,
+    sample=Sample(write_lsp, size=(1000, 100), smoke_size=(10, 5)),
+)

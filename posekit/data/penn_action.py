@@ -7,8 +7,10 @@ are not to be trusted. Frames are images in frames/ or in two LMDB stores.
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +20,14 @@ from ..files.reading import check_shape, load_mat
 from ..files.words import some
 from ..geometry.crops import keypoint_box
 from ..geometry.skeletons import PENN_ACTION
+from ..metrics.mobilepose import penn_test
+from ..metrics.pck import pck_score
+from ..metrics.score import Protocol, Score
 from .annotations import Annotations, Folder, ImageSource
-from .folders import need_folder
+from .dataset import DataSet, Sample, dataset
 from .frame_store import STORES, FrameStore
+from .sample.penn_action import write_penn_action
+from .scoring import PckScorer, numbers
 
 _FIELDS = ("x", "y", "visibility", "bbox", "train")
 _COLUMNS = ("sequence", "frame", "train", "keypoints", "visible", "boxes")
@@ -51,11 +58,11 @@ def read(folder: Path, split: str, source: str) -> Annotations:
         skeleton=PENN_ACTION,
         keypoints=(columns["keypoints"][rows] - 1).astype(np.float32),
         visible=columns["visible"][rows],
-        occluded=np.zeros((rows.sum(), len(PENN_ACTION)), bool),
         boxes=(boxes - 1).astype(np.float32),
-        reference=(boxes[:, 2:] - boxes[:, :2]).max(-1).astype(np.float32),
+        reference=_longer_side(boxes).astype(np.float32),
         sequence=sequence,
         frame=frame,
+        group=sequence,
         image=np.array([f"{s:04d}/{f:06d}.jpg" for s, f in pairs], str),
         images=_images(folder, split),
     )
@@ -71,7 +78,7 @@ def labels(root: Path) -> dict[str, np.ndarray]:
         Columns of N frames: sequence (N,) and frame (N,) int32, train (N,) bool, keypoints
         (N, 13, 2) and boxes (N, 4) float64 in 1-based pixels with boxes repaired, visible (N, 13).
     """
-    return _labels(need_folder(root, "PennAction"))
+    return _labels(dataset("PennAction").need(root))
 
 
 def actions(folder: Path, sequences: Iterable[int]) -> list[str]:
@@ -196,3 +203,93 @@ def _repair(
 def _locates(boxes: np.ndarray) -> np.ndarray:
     sides = boxes[:, 2:] - boxes[:, :2]
     return (sides.max(-1) > 1) & (sides.min(-1) >= 0)
+
+
+def _longer_side(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2:] - boxes[:, :2]).max(-1)
+
+
+class _Scorer(PckScorer):
+    def score_predictions(
+        self, spec: DataSet, predictions: Any, split: str | None, root: Path
+    ) -> Score:
+        """Score a mapping of sequence id to (n, 13, 2); without a split, those that are given."""
+        columns = labels(root)
+        if not isinstance(predictions, Mapping):
+            raise PosekitError("Penn Action predictions are a mapping of sequence id to (n, 13, 2)")
+        given = {}
+        for key, value in predictions.items():
+            if not str(key).isdecimal():
+                raise PosekitError(f"Penn Action predictions: {key!r} is no sequence id")
+            given[int(key)] = numbers(f"Penn Action sequence {key}", value)
+        in_split = columns["train"] == (split == "train") if split else columns["sequence"] > 0
+        known = np.unique(columns["sequence"][in_split]).tolist()
+        _check_sequences(given, known, split)
+        rows = np.isin(columns["sequence"], list(given))
+        columns = {name: values[rows] for name, values in columns.items()}
+        for key, value in given.items():
+            shape = columns["keypoints"][columns["sequence"] == key].shape
+            if value.shape != shape:
+                raise PosekitError(
+                    f"Penn Action sequence {key:04d}: predictions of shape {value.shape}, labels "
+                    f"have {shape}"
+                )
+        result = pck_score(
+            self.protocol,
+            np.concatenate([given[key] for key in sorted(given)]),
+            columns["keypoints"],
+            columns["visible"],
+            _longer_side(columns["boxes"]),
+        )
+        over = f"over the {len(given)} sequences given of {len(known)} labelled"
+        return result if split else replace(result, protocol=f"{result.protocol}; {over}")
+
+    def official(self, people: Annotations, keypoints: np.ndarray) -> dict[str, np.ndarray]:
+        """One array (n, 13, 2) a sequence, named by its id."""
+        sequences = np.unique(people.sequence).tolist()
+        return {f"{s:04d}": keypoints[people.sequence == s] for s in sequences}
+
+    def mobilepose(
+        self, found: np.ndarray, truth: np.ndarray, visible: np.ndarray, side: float
+    ) -> Score:
+        return penn_test(found, truth, visible, np.full(len(found), side))
+
+
+def _check_sequences(given: Iterable[int], known: list[int], split: str | None) -> None:
+    strange = sorted(set(given) - set(known))
+    if strange:
+        raise PosekitError(
+            f"Penn Action {split or 'labels'}: no labels for the predicted sequences {strange[:5]}"
+        )
+    lacking = sorted(set(known) - set(given))
+    if (split and lacking) or not given:
+        raise PosekitError(
+            f"Penn Action {split or ''}: {len(lacking)} sequences have no prediction, among them "
+            f"{lacking[:5]}"
+        )
+
+
+SPEC = DataSet(
+    name="PennAction",
+    folder="PennAction",
+    page="http://dreamdragon.github.io/PennAction/",
+    download="frames/ and labels/",
+    skeleton=PENN_ACTION,
+    read=read,
+    scorer=_Scorer(
+        Protocol(
+            dataset="PennAction",
+            name="PCK@0.2 box",
+            skeleton=PENN_ACTION,
+            threshold=0.2,
+            sentence="PCK@0.2 of the longer side of the annotated person box, 13 joints, visible "
+            "ones only",
+        ),
+        origin=1.0,
+    ),
+    unit="sequences",
+    video=True,
+    published={"train": 1258, "test": 1068},
+    labels=("labels/*",),
+    sample=Sample(write_penn_action, size=(560, 80), smoke_size=(10, 5)),
+)

@@ -13,6 +13,7 @@ from ..errors import PosekitError
 
 MAX_ELEMENTS = 2**24  # forty times the largest array of any data set read here
 MAX_JSON = 2**32  # bytes; sixteen times the largest file of labels read here
+MAX_PIXELS = 1e6  # of a coordinate; no image of any data set is a tenth as large
 _NUMBERS = {"double", "single", "logical"} | {
     f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)
 }
@@ -27,8 +28,8 @@ def load_mat(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
     """Read numeric fields of a MATLAB file (version 4 to 7).
 
     Raises:
-        PosekitError: the file is damaged, or a field is missing, not numeric, absurdly large or
-            not finite.
+        PosekitError: the file is damaged, or a field is missing, not numeric, far too large, or
+            has values that are not finite or beyond 1e6.
     """
     from scipy.io import loadmat, whosmat
 
@@ -54,7 +55,14 @@ def load_mat(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
     for field, value in columns.items():
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
             raise PosekitError(f"{path}: field {field} does not hold real numbers: copy it again")
-        check_finite(value, path, f"field {field}")
+        if not np.isfinite(value).all():
+            raise PosekitError(
+                f"{path}: field {field} holds values that are not finite: copy it again"
+            )
+        if (np.abs(value.astype(float)) > MAX_PIXELS).any():
+            raise PosekitError(
+                f"{path}: field {field} holds values beyond {MAX_PIXELS:g}: copy the file again"
+            )
     return columns
 
 
@@ -85,7 +93,7 @@ def load_json(path: Path) -> object:
     """Read a json file.
 
     Raises:
-        PosekitError: the file is missing, damaged or absurdly large.
+        PosekitError: the file is missing, damaged or too large.
     """
     path = Path(path)
     try:
@@ -113,9 +121,22 @@ def load_records(path: Path) -> list[dict]:
 
 
 def column(
-    path: Path, records: list[dict], field: str, shape: tuple[int, ...], kind: str = "record"
+    path: Path,
+    records: list[dict],
+    field: str,
+    shape: tuple[int, ...],
+    kind: str = "record",
+    limit: float = MAX_PIXELS,
 ) -> np.ndarray:
-    """One numeric field of all records, (N, *shape) float64; errors call a record its kind.
+    """One numeric field of all records, (N, *shape) float64.
+
+    Args:
+        path: of the file, for messages.
+        records: of the file.
+        field: name of the field.
+        shape: of the field in one record; () for one number.
+        kind: what a record is called in messages.
+        limit: the largest magnitude that is accepted; a coordinate's unless given.
 
     Raises:
         PosekitError: naming the first record that lacks the field or holds something else.
@@ -123,7 +144,7 @@ def column(
     if not records:
         return np.empty((0, *shape))
     try:
-        values = np.array([record[field] for record in records], float)
+        values = _numbers([record[field] for record in records])
         if values.shape != (len(records), *shape):
             raise ValueError
     except (KeyError, ValueError, TypeError, OverflowError):
@@ -132,21 +153,54 @@ def column(
             f"{path}: {kind} {bad} has no field {field} of shape {shape or 'one number'}: "
             "repair the record or copy the file again"
         ) from None
-    check_finite(values, path, f"field {field}")
+    rows = values.reshape(len(records), -1)
+    if not (finite := np.isfinite(rows).all(1)).all():
+        raise PosekitError(
+            f"{path}: {kind} {finite.argmin()}: field {field} holds values that are not finite: "
+            "repair the record or copy the file again"
+        )
+    if (large := (np.abs(rows) > limit).any(1)).any():
+        raise PosekitError(
+            f"{path}: {kind} {large.argmax()}: field {field} holds values beyond {limit:g}: "
+            "repair the record or copy the file again"
+        )
     return values
+
+
+def id_column(path: Path, records: list[dict], field: str, kind: str = "record") -> np.ndarray:
+    """One field of all records that holds ids, whole numbers from 0, (N,) int64.
+
+    Raises:
+        PosekitError: naming the first record that lacks the field or holds something else.
+    """
+    values = column(path, records, field, (), kind, limit=np.inf)
+    good = (values == np.floor(values)) & (values >= 0) & (values < 1e12)
+    if not good.all():
+        bad = int(np.flatnonzero(~good)[0])
+        raise PosekitError(
+            f"{path}: {kind} {bad} has the field {field} {values[bad]:g}, not a whole number of "
+            "at most 12 digits: copy the file again"
+        )
+    return values.astype(np.int64)
+
+
+def _numbers(values: object) -> np.ndarray:
+    """Nested lists as float64; a text is no number, even if it looks like one."""
+    found = np.array(values)
+    if found.dtype == object:  # None, or an integer of more than 64 bits; a text may be beside it
+        texts = any(isinstance(value, str) for value in found.flat)
+    else:
+        texts = found.dtype.kind not in "biuf"
+    if texts:
+        raise ValueError
+    return found.astype(float)
 
 
 def _fits(value: object, shape: tuple[int, ...]) -> bool:
     try:
-        return value is not None and np.array(value, float).shape == shape
+        return value is not None and _numbers(value).shape == shape
     except (ValueError, TypeError, OverflowError):
         return False
-
-
-def check_finite(values: np.ndarray, path: Path, what: str) -> None:
-    """Refuse NaN and infinity."""
-    if not np.isfinite(values).all():
-        raise PosekitError(f"{path}: {what} holds values that are not finite: copy the file again")
 
 
 def check_shape(values: np.ndarray, shape: tuple[int | None, ...], path: Path, what: str) -> None:

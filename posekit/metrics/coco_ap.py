@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import PosekitError
 from ..files.reading import column, load_json
 from ..geometry.skeletons import COCO
-from .oks import same_people
+from .oks import check_same_length
 
 COCO_METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 
@@ -54,7 +54,7 @@ def results_from_arrays(
     Raises:
         PosekitError: the arrays do not describe the same people.
     """
-    same_people(
+    check_same_length(
         image_ids=image_ids, keypoints=keypoints, keypoint_scores=keypoint_scores, scores=scores
     )
     triplets = np.concatenate([keypoints, keypoint_scores[..., None]], -1, dtype=float)
@@ -117,8 +117,8 @@ def _annotations(gt: str | Path | dict[str, Any]) -> dict[str, Any]:
                 f"{where} has no list of records {name}: use COCO's person_keypoints_*.json"
             )
     people = content["annotations"]
-    images = column(where, content["images"], "id", (), "image")
-    columns = {n: column(where, people, n, s, "annotation") for n, s in _ANNOTATION.items()}
+    images = column(where, content["images"], "id", (), "image", np.inf)
+    columns = {n: column(where, people, n, s, "annotation", np.inf) for n, s in _ANNOTATION.items()}
     if strange := np.flatnonzero(~np.isin(columns["image_id"], images)).tolist():
         raise PosekitError(
             f"{where}: annotation {strange[0]} is of an image that the field images lacks: copy "
@@ -144,7 +144,7 @@ def _detections(results: Sequence[dict[str, Any]], known: Collection[int]) -> li
         raise PosekitError("no results to score: COCO results are a list of detections, one a dict")
     if not all(isinstance(result, dict) for result in results):
         raise PosekitError("COCO results are a list of detections, one a dict")
-    columns = {n: column(where, results, n, s, "COCO result") for n, s in _RESULT.items()}
+    columns = {n: column(where, results, n, s, "COCO result", np.inf) for n, s in _RESULT.items()}
     image = columns["image_id"]
     if strange := np.flatnonzero(~np.isin(image, list(known))).tolist():
         raise PosekitError(

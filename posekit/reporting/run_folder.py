@@ -21,7 +21,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, Field
 
 from ..config.recipes import Bound
-from ..files.places import find_data, project_root, reports_root
+from ..data import dataset
+from ..files.places import project_root, reports_root
 from ..files.writing import write_bytes, write_text
 from .tables import to_latex, to_markdown
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HUGE = 1e15  # no number of a run gets there; a longer one could not be printed
-_LABELS = ("*.mat", "*.json", "annot/*", "annotations/*", "labels/*")  # of all the data sets
 _PACKAGES = ("torch", "numpy", "opencv-python", "matplotlib", "pandas", "papermill")
 
 
@@ -257,8 +257,9 @@ def _data_stamp(bound: Bound) -> str:
     """What tells the real data that a run reads from others: where they are, their label files."""
     if bound.data_root is None:
         return "sample"
-    folder = find_data(bound.recipe.dataset, bound.data_root)
-    files = sorted(path for pattern in _LABELS for path in folder.glob(pattern))
+    spec = dataset(bound.recipe.dataset)
+    folder = spec.need(bound.data_root)
+    files = spec.label_files(folder)
     stats = [(path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files]
     return hashlib.sha256(repr((str(folder.resolve()), stats)).encode()).hexdigest()[:16]
 

@@ -16,8 +16,7 @@ from ..data import Annotations, EmptySplit, Folder, penn_action
 from ..data.frame_store import STORES, FrameStore, build
 from ..data.sample import ensure_sample
 from ..errors import PosekitError
-from ..files.places import find_data, smoke
-from ..files.progress import progress_lines
+from ..files.places import smoke
 from ..reporting import figures
 from ..reporting.run_folder import png
 
@@ -83,7 +82,7 @@ def start(namespace: dict[str, Any]) -> Preparation:
     source, root = resolve_source(DATASET, wishes.source, wishes.data_root)
     if source == "sample":
         root = ensure_sample(DATASET, smoke=smoke())
-    return Preparation(wishes, source, find_data(DATASET, root))
+    return Preparation(wishes, source, data.find(DATASET, root))
 
 
 def load(preparation: Preparation) -> str:
@@ -153,9 +152,7 @@ def write(preparation: Preparation) -> "pd.DataFrame":
         path = preparation.store(split).path
         kept = path.exists() and not preparation.wishes.overwrite
         started = time.perf_counter()
-        about = build(
-            table, path, progress_lines("frames", path.name), preparation.wishes.overwrite
-        )
+        about = build(table, path, _lines(path.name), preparation.wishes.overwrite)
         seconds = time.perf_counter() - started
         preparation.stores[split] = about
         rows.append(
@@ -168,6 +165,19 @@ def write(preparation: Preparation) -> "pd.DataFrame":
             }
         )
     return pd.DataFrame(rows)
+
+
+def _lines(name: str, pause: float = 10) -> Callable[[int, int], None]:
+    """A progress function that prints a line now and then."""
+    printed = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal printed
+        if time.monotonic() - printed > pause:
+            printed = time.monotonic()
+            print(f"{name}: {done:,} of {total:,} frames", flush=True)
+
+    return show
 
 
 def contents(preparation: Preparation) -> str:

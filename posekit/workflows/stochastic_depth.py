@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from ..data.clips import loader
-from ..inference.evaluate import Predictions, predict, validation_score
+from ..data.predictions import Predictions
+from ..data.scores import validation_score
+from ..inference.evaluate import predict
 from ..models.lsdnet import StochasticBlock
 from ..reporting import figures
 from .training.experiment import Experiment

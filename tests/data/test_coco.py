@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from posekit.data import check, coco, load
+from posekit.data import check, load
+from posekit.data.coco import reader as coco
 from posekit.errors import PosekitError
 from posekit.geometry.skeletons import COCO
 
@@ -146,9 +147,11 @@ def test_detections_that_do_not_fit(folder):
     [
         ({"keypoints": [0] * 50}, "annotation 1 " + MISSING_FIELD.format("keypoints")),
         ({"keypoints": [1, 1, 3] * 17}, "annotation 1 has visibilities other than 0, 1 and 2"),
-        ({"keypoints": [1, float("nan"), 2] * 17}, "field keypoints holds values"),
+        ({"keypoints": [1, float("nan"), 2] * 17}, "annotation 1: field keypoints holds values"),
+        ({"keypoints": [1, 1e300, 2] * 17}, "annotation 1: field keypoints holds values beyond"),
+        ({"keypoints": [1, "1", 2] * 17}, "annotation 1 " + MISSING_FIELD.format("keypoints")),
         ({"bbox": None}, "annotation 1 " + MISSING_FIELD.format("bbox")),
-        ({"area": float("inf")}, "field area holds values that are not finite"),
+        ({"area": float("inf")}, "annotation 1: field area holds values that are not finite"),
         ({"iscrowd": "no"}, "annotation 1 " + MISSING_FIELD.format("iscrowd")),
         ({"image_id": 8}, "annotation 1 has the image_id 8, which the field images lacks"),
         ({"image_id": 7.5}, "annotation 1 has the field image_id 7.5"),
@@ -194,10 +197,10 @@ def test_foreign_and_cut_files_are_named(folder):
 
 def test_missing_pictures(folder):
     (folder / f"images/val2017/{7:012d}.jpg").unlink()
-    with pytest.raises(PosekitError, match=r"1 of 3 people have no picture \(images/val2017/0+7"):
+    with pytest.raises(PosekitError, match=r"1 of 3 people have no image file \(.*/0+7"):
         load("COCO", "test", folder.parent)
     table = load("COCO", "test", folder.parent, allow_partial=True)
-    assert len(table) == 2 and table.notes == ("partial folder: 2 of 3 people have pictures",)
+    assert len(table) == 2 and table.notes == ("partial folder: 2 of 3 people have image files",)
     assert len(load("COCO", "test", folder.parent, require_images=False)) == 3
 
 
@@ -210,7 +213,7 @@ def test_crowds_alone_make_an_empty_split(folder):
 def test_labels_are_cached_until_the_file_changes(folder, own_cache, monkeypatch):
     first = load("COCO", "test", folder.parent)
     with monkeypatch.context() as patch:
-        patch.setattr(coco, "_read_truth", None)  # reading the file again would fail
+        patch.setattr(coco, "_read_labels", None)  # reading the file again would fail
         again = load("COCO", "test", folder.parent)
     for name in ("keypoints", "visible", "occluded", "boxes", "reference", "image"):
         assert np.array_equal(getattr(first, name), getattr(again, name))

@@ -68,11 +68,11 @@ def test_original_layout(tmp_path, picture):
 
 def test_missing_pictures(folder):
     (folder / "images_2000/im0004.jpg").unlink()
-    with pytest.raises(PosekitError, match=r"1 of 2 images have no picture \(.*im0004\.jpg\)"):
+    with pytest.raises(PosekitError, match=r"1 of 2 images have no image file \(.*im0004\.jpg\)"):
         load("LSP", "test", folder.parent)
     table = load("LSP", "test", folder.parent, allow_partial=True)
     assert table.sequence.tolist() == [3]
-    assert table.notes == ("partial folder: 1 of 2 images have pictures",)
+    assert table.notes == ("partial folder: 1 of 2 images have image files",)
     shutil.rmtree(folder / "images_2000")
     with pytest.raises(PosekitError, match="no row for the split test"):
         load("LSP", "test", folder.parent, allow_partial=True)
@@ -86,6 +86,7 @@ def test_missing_pictures(folder):
         ("joints_2000.mat", {"joints": np.zeros((14, 3, 2))}, "field joints has the shape"),
         ("joints_2000.mat", {"other": np.zeros(3)}, "field joints is missing"),
         ("joints_10000.mat", {"joints": np.full((14, 3, 2), np.inf)}, "not finite"),
+        ("joints_2000.mat", {"joints": np.full((3, 14, 2), 1e300)}, "values beyond 1e"),
         ("joints_10000.mat", {"joints": np.full((14, 3, 2), 7)}, "flags other than 0 and 1"),
         ("joints_10000.mat", {"joints": np.zeros((3, 14, 2))}, "field joints has the shape"),
     ],

@@ -105,11 +105,11 @@ def test_the_other_layout(tmp_path, picture):
 
 def test_missing_pictures(folder):
     (folder / "images/000000001.jpg").unlink()
-    with pytest.raises(PosekitError, match=r"1 of 3 people have no picture"):
+    with pytest.raises(PosekitError, match=r"1 of 3 people have no image file"):
         load("MPII", "test", folder.parent)
     table = load("MPII", "test", folder.parent, allow_partial=True)
     assert table.sequence.tolist() == [1, 2]
-    assert table.notes == ("partial folder: 2 of 3 people have pictures",)
+    assert table.notes == ("partial folder: 2 of 3 people have image files",)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,10 @@ def test_missing_pictures(folder):
     [
         ({"scale": 0}, "record 1 has a field scale that is not positive"),
         ({"scale": "tall"}, "record 1 has no field scale"),
-        ({"scale": None}, "field scale holds values that are not finite"),
-        ({"center": [1, float("nan")]}, "field center holds values that are not finite"),
+        ({"scale": "2"}, "record 1 has no field scale"),
+        ({"scale": 1e7}, "record 1: field scale holds values beyond"),
+        ({"scale": None}, "record 1: field scale holds values that are not finite"),
+        ({"center": [1, float("nan")]}, "record 1: field center holds values that are not finite"),
         ({"joints": [[1, 2]] * 15}, "record 1 has no field joints of shape"),
         ({"joints": "zero"}, "record 1 has no field joints of shape"),
         ({"image": "../../secret.jpg"}, "record 1 has no plain file name"),
@@ -177,9 +179,9 @@ def test_real_files(real):
 def test_training_head_size_agrees_with_the_official_one(real):
     truth = mpii.ground_truth(real / "oracles/mpii_gt_valid_full.mat")
     assert truth.keypoints.shape == (2958, 16, 2)
-    seen = ~truth.missing[:, 8] & ~truth.missing[:, 9]
+    seen = truth.visible[:, 8] & truth.visible[:, 9]
     ours = 0.75 * np.linalg.norm(truth.keypoints[:, 9] - truth.keypoints[:, 8], axis=-1)
-    ratio = truth.head_size[seen] / ours[seen]
+    ratio = truth.reference[seen] / ours[seen]
     assert np.quantile(ratio, [0.05, 0.5, 0.95]) == pytest.approx([1, 1, 1], abs=1e-4)
 
 

@@ -1,6 +1,7 @@
 """The generated sample: layouts, determinism, honest labels, and hard enough to learn."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from posekit.data import sample
+from posekit.data import DATASETS, Sample, sample
 from posekit.data.sample import motion, scenes
 from posekit.data.sample.bodies import dress
 from posekit.errors import PosekitError
@@ -19,7 +20,7 @@ from posekit.geometry.skeletons import MPII, PENN_ACTION, convert
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A smoke sample of every data set."""
     where = tmp_path_factory.mktemp("sample")
-    for dataset in sample.SAMPLES:
+    for dataset in DATASETS:
         assert sample.ensure_sample(dataset, where, smoke=True) == where
     return where
 
@@ -33,7 +34,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def test_same_bytes_every_time_and_nothing_left_over(root: Path, tmp_path: Path) -> None:
-    for dataset in sample.SAMPLES:
+    for dataset in DATASETS:
         sample.ensure_sample(dataset, tmp_path, smoke=True)
     assert _files(tmp_path) == _files(root)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["LSP", "PennAction", "coco", "mpii"]
@@ -51,7 +52,9 @@ def test_losing_a_race_keeps_the_winner(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / "LSP" / "theirs").touch()
         (folder / "ours").touch()
 
-    monkeypatch.setitem(sample.SAMPLES, "LSP", sample.SampleSpec("LSP", slow, (1, 1)))
+    lsp = DATASETS["LSP"]
+    made = replace(lsp, sample=Sample(slow, (1, 1), (1, 1)))
+    monkeypatch.setitem(DATASETS, "LSP", made)
     sample.ensure_sample("LSP", tmp_path, smoke=True)
     assert list(_files(tmp_path)) == ["LSP/theirs"]
 
@@ -61,7 +64,9 @@ def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (folder / "half").touch()
         raise OSError("no space left on device")
 
-    monkeypatch.setitem(sample.SAMPLES, "LSP", sample.SampleSpec("LSP", full, (1, 1)))
+    lsp = DATASETS["LSP"]
+    made = replace(lsp, sample=Sample(full, (1, 1), (1, 1)))
+    monkeypatch.setitem(DATASETS, "LSP", made)
     with pytest.raises(PosekitError, match="LSP.*no space left"):
         sample.ensure_sample("LSP", tmp_path, smoke=True)
     assert not list(tmp_path.iterdir())
@@ -81,7 +86,7 @@ def test_root_says_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_penn_action_layout(root: Path) -> None:
     labels = sorted((root / "PennAction" / "labels").iterdir())
-    train, test = sample.SAMPLES["PennAction"].smoke_size
+    train, test = DATASETS["PennAction"].sample.smoke_size
     assert [path.name for path in labels] == [f"{i:04d}.mat" for i in range(1, train + test + 1)]
     parts = []
     for path in labels:
@@ -105,7 +110,7 @@ def test_penn_action_layout(root: Path) -> None:
 
 
 def test_lsp_layout(root: Path) -> None:
-    train, test = sample.SAMPLES["LSP"].smoke_size
+    train, test = DATASETS["LSP"].sample.smoke_size
     joints = loadmat(root / "LSP" / "joints_2000.mat")["joints"]
     assert joints.shape == (3, 14, 2 * test)
     assert (joints[:2] >= 1).all() and set(np.unique(joints[2])) <= {0, 1}
@@ -121,7 +126,7 @@ def test_lsp_layout(root: Path) -> None:
 
 def test_mpii_layout(root: Path) -> None:
     annot = root / "mpii" / "annot"
-    for split, count in zip(("train", "valid"), sample.SAMPLES["MPII"].smoke_size, strict=True):
+    for split, count in zip(("train", "valid"), DATASETS["MPII"].sample.smoke_size, strict=True):
         records = json.loads((annot / f"{split}.json").read_text())
         assert len(records) == count
         for record in records:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posekit.data import coco, load, sample
+from posekit.data import DATASETS, coco, load, sample
 from posekit.data.sample.bodies import dress
 from posekit.data.sample.motion import pose
 from posekit.geometry.skeletons import COCO
@@ -38,7 +38,7 @@ def test_people_lie_in_their_pictures(root: Path, split: str, people: int) -> No
 
 
 def test_counts_of_each_kind(root: Path) -> None:
-    train, test = sample.SAMPLES["COCO"].smoke_size
+    train, test = DATASETS["COCO"].sample.smoke_size
     contents = _content(root, "train"), _content(root, "test")
     assert [len(c["images"]) for c in contents] == [train, test]
     everybody = [a for c in contents for a in c["annotations"]]

@@ -11,14 +11,9 @@ from posekit.config.recipes import bind
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
+from posekit.data.scores import mobilepose_score, official_score
 from posekit.geometry.skeletons import POSE_MACHINE
-from posekit.inference.evaluate import (
-    average_heatmaps,
-    mean_pose,
-    mobilepose_score,
-    official_score,
-    predict,
-)
+from posekit.inference.evaluate import average_heatmaps, mean_pose, predict
 from posekit.models import create_model
 from posekit.models.families.pose_machine import PoseMachineTask
 

@@ -124,7 +124,7 @@ def test_a_folder_with_one_split(root):
     assert list(job.stores) == ["test"] and "note: no train.lmdb: " in said
     shutil.rmtree(root / "PennAction/frames")
     shutil.rmtree(root / "PennAction/valid.lmdb")
-    assert "none of its 5 labelled sequences has a picture" in refusal(root, source="real")
+    assert "none of its 5 labelled sequences has an image file" in refusal(root, source="real")
 
 
 def test_stored_frames_are_compared_with_their_files(root):

@@ -8,42 +8,12 @@ originals.
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import PosekitError
 from ...files.places import project_root
-from .coco import write_coco
-from .lsp import write_lsp
-from .mpii import write_mpii
+from ..dataset import dataset as spec_of
 from .output import VERSION
-from .penn_action import write_penn_action
-
-
-@dataclass(frozen=True)
-class SampleSpec:
-    """How the sample of a data set is made.
-
-    Attributes:
-        folder: below the data root.
-        write: fills an empty folder with so many training and test images or sequences.
-        size: of the training and the test part.
-        smoke_size: the same in the miniature for tests.
-    """
-
-    folder: str
-    write: Callable[[Path, int, int], None]
-    size: tuple[int, int]
-    smoke_size: tuple[int, int] = (10, 5)
-
-
-SAMPLES = {
-    "PennAction": SampleSpec("PennAction", write_penn_action, (560, 80)),
-    "LSP": SampleSpec("LSP", write_lsp, (1000, 100)),
-    "MPII": SampleSpec("mpii", write_mpii, (800, 100)),
-    "COCO": SampleSpec("coco", write_coco, (500, 80), smoke_size=(9, 5)),
-}
 
 
 def sample_root(smoke: bool | None = None) -> Path:
@@ -64,7 +34,7 @@ def ensure_sample(dataset: str, root: Path | None = None, smoke: bool = False) -
     sample is never in place.
 
     Args:
-        dataset: PennAction, LSP, MPII or COCO.
+        dataset: name of the data set.
         root: the data root to fill; None means `sample_root(smoke)`.
         smoke: the miniature for tests.
 
@@ -72,24 +42,24 @@ def ensure_sample(dataset: str, root: Path | None = None, smoke: bool = False) -
         The data root.
 
     Raises:
-        PosekitError: for another data set, or where the folder cannot be written.
+        PosekitError: the data set has no sample, or the folder cannot be written.
     """
-    if dataset not in SAMPLES:
-        raise PosekitError(f"no sample of {dataset!r}: choose one of {', '.join(SAMPLES)}")
-    spec = SAMPLES[dataset]
+    spec = spec_of(dataset)
+    if spec.sample is None:
+        raise PosekitError(f"{spec.name} has no generated sample: {spec.remedy(spec.folder)}")
     root = sample_root(smoke) if root is None else Path(root)
     target = root / spec.folder
     if target.is_dir():
         return root
     try:
         root.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{dataset}-", dir=root))
+        work = Path(tempfile.mkdtemp(prefix=f".{spec.name}-", dir=root))
     except OSError as error:
         raise PosekitError(
             f"cannot write the sample to {root} ({error.strerror}): make the folder writable"
         ) from error
     try:
-        spec.write(work, *(spec.smoke_size if smoke else spec.size))
+        spec.sample.write(work, *(spec.sample.smoke_size if smoke else spec.sample.size))
         work.chmod(0o755)
         os.replace(work, target)
     except OSError as error:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ...geometry.skeletons import COCO
-from ..coco import DETECTIONS, PERSON, SETS
+from ..coco.reader import DETECTIONS, PERSON, SETS
 from .bodies import Figure
 from .output import generator, save_image, save_json
 from .scenes import Scene, draw_scene

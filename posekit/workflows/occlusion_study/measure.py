@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...data import Annotations
+from ...data import Annotations, dataset
 from ...data.clips import Clips
 from ...data.occlusion.occluder import occlude_target
 from ...geometry.body_parts import PARTS
 from ...geometry.skeletons import Skeleton, convert
 from ...inference.estimator import Estimator
 from ...inference.evaluate import average_heatmaps
-from ...metrics import pck
 from .setup import CLEAN, Cover, Study
 
 if TYPE_CHECKING:
@@ -130,11 +129,5 @@ def _points(people: Annotations, found: np.ndarray, clips: Clips) -> np.ndarray:
     """(N, K) points of predicted joints (N, K', 2), image pixels; NaN where none are due."""
     all_there = np.ones(found.shape[:2], bool)
     ours, known = convert(found, all_there, clips.skeleton, people.skeleton)
-    if people.dataset == "COCO":
-        spread = 8 * np.square(people.skeleton.sigmas) * people.reference[:, None] ** 2
-        points = np.exp(-np.square(ours - people.keypoints).sum(-1) / spread)
-    else:
-        protocol = pck.PROTOCOLS[people.dataset]
-        points = pck.hits(ours, people.keypoints, people.reference, protocol.threshold)
-        known = known & ~np.isin(people.skeleton.joints, protocol.unscored)
-    return np.where(people.visible & known, 100.0 * points, np.nan)
+    points = dataset(people.dataset).scorer.points(people, ours)
+    return np.where(people.visible & known, points, np.nan)

@@ -19,14 +19,13 @@ from ...data import Annotations
 from ...data.clips import Clips
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
-from ...files.places import data_root, dataset_name, smoke
+from ...files.places import data_root, project_root, smoke
 from ...geometry.body_parts import PARTS
 from ...inference.estimator import Estimator
 from ...inference.open_network import Wanted, open_estimator, untrained
-from ...metrics import pck
 from ...reporting.run_folder import Run, all_runs, read_record
 from ...weights import RUN_WEIGHTS
-from ..training import drop_of, open_run
+from ..training import open_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,8 +126,7 @@ class Study:
     @property
     def metric(self) -> str:
         """The unit of every number."""
-        known = pck.PROTOCOLS.get(self.people.dataset)
-        return f"points of {known.name if known else 'OKS'}"
+        return f"points of {data.dataset(self.people.dataset).scorer.name}"
 
     def covers(self, joints: bool, effect: str | None = None) -> list[Cover]:
         """The coverings of usual size, of parts or of joints, by one effect."""
@@ -167,7 +165,7 @@ def start(namespace: dict[str, Any]) -> Study:
     recipe = StudyRecipe(**given)
     sources = list(recipe.networks) or newest_runs(recipe.dataset)
     first = read_record(Path(os.path.expanduser(sources[0]))) if sources else {}
-    dataset = dataset_name(recipe.dataset or first.get("dataset") or "COCO")
+    dataset = data.dataset_name(recipe.dataset or first.get("dataset") or "COCO")
     wanted_source = recipe.source
     if wanted_source == "auto" and recipe.data_root is None:
         wanted_source = first.get("source", "auto")
@@ -176,7 +174,8 @@ def start(namespace: dict[str, Any]) -> Study:
     wanted = Wanted(recipe.skeleton, recipe.image_size, recipe.flip_test, machine.device)
     estimators = [open_estimator(name, wanted) for name in sources]
     if not estimators:
-        kind = "lpm" if dataset in ("PennAction", "LSP") else "hrnet_w32"
+        recipes = project_root() / "params"
+        kind = "hrnet_w32" if (recipes / "hrnet" / f"{dataset}.yaml").is_file() else "lpm"
         skeleton = data.dataset(dataset).skeleton.name
         estimators = [untrained(kind, Wanted(skeleton, recipe.image_size, False, machine.device))]
     _name_apart(estimators)
@@ -209,7 +208,7 @@ def newest_runs(dataset: str | None) -> list[str]:
     for folder, record in all_runs():
         here = record.get("dataset"), record.get("source")
         usable = record.get("status") == "finished" and (folder / RUN_WEIGHTS).is_file()
-        if not usable or (dataset and here[0] != dataset_name(dataset)):
+        if not usable or (dataset and here[0] != data.dataset_name(dataset)):
             continue
         kind = kind or here
         if here == kind and len(found) < _NETWORKS:
@@ -244,7 +243,7 @@ def _some_people(recipe: StudyRecipe, source: str, root: Path | None) -> Annotat
     rows = np.flatnonzero(table.visible.any(1) & (table.reference > 0))
     if not len(rows):
         raise PosekitError(f"{recipe.dataset}: nobody in the {split} split can be scored")
-    if table.dataset != "PennAction":
+    if not data.dataset(table.dataset).video:
         return table.rows(_spread(rows, recipe.people))
     videos = _spread(np.unique(table.sequence[rows]), -(-recipe.people // _FRAMES))
     starts = [rows[table.sequence[rows] == video][:_FRAMES] for video in videos]
@@ -259,7 +258,7 @@ def _spread(items: np.ndarray, count: int) -> np.ndarray:
 def _clips(people: Annotations, estimator: Estimator) -> Clips:
     about, framing = estimator.task.model.description, estimator.framing
     if not about.centre_map:
-        framing = replace(framing, drop=drop_of(people.dataset))
+        framing = replace(framing, drop=data.dataset(people.dataset).crop_drop)
     return Clips(people, estimator.skeleton, _FRAMES if about.kind == "clip" else 1, framing)
 
 

@@ -71,10 +71,9 @@ def intervals(study: Study) -> "pd.DataFrame":
     import pandas as pd
 
     recipe, people = study.recipe, study.people
-    unit = people.sequence if people.dataset == "PennAction" else people.image
 
     def interval(values: np.ndarray) -> list[float]:
-        return list(bootstrap(values, unit, recipe.resamples, recipe.seed))
+        return list(bootstrap(values, people.group, recipe.resamples, recipe.seed))
 
     rows = []
     parts = study.covers(False)

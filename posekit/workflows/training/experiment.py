@@ -8,7 +8,7 @@ from ...config.families import TestingSettings, TrainingSettings
 from ...config.machine import Machine
 from ...config.resolve import Config
 from ...data.clips import Clips
-from ...inference.evaluate import Predictions
+from ...data.predictions import Predictions
 from ...models import Description
 from ...models.families.task import Task
 from ...reporting.run_folder import Run

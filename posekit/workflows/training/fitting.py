@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch.utils.data import DataLoader
 
+from ...data import dataset
 from ...data.clips import loader
-from ...inference.evaluate import predict, validation_score
+from ...data.scores import validation_score
+from ...inference.evaluate import predict
 from ...inference.stored_settings import noted_settings
-from ...metrics import pck
 from ...reporting import figures
 from ...reporting.run_folder import Run
 from ...train import distributed
@@ -122,8 +123,8 @@ def _save_weights(experiment: Experiment) -> None:
 
 
 def validation_metric(experiment: Experiment) -> str:
-    known = pck.PROTOCOLS.get(experiment.settings.dataset)
-    return f"val {known.name}" if known else "val mean OKS, percent"
+    """The name of the validation score."""
+    return f"val {dataset(experiment.settings.dataset).scorer.validation_name}"
 
 
 def curves(experiment: Experiment) -> Any:

@@ -7,8 +7,10 @@ import numpy as np
 
 from ...config.recipes import published
 from ...data.clips import loader
+from ...data.predictions import Predictions
+from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
-from ...inference.evaluate import Predictions, mean_pose, mobilepose_score, official_score, predict
+from ...inference.evaluate import mean_pose, predict
 from ...reporting.pages import build_index, headline, shown, write_report
 from ...reporting.tables import comparison
 from .experiment import Experiment
@@ -31,6 +33,7 @@ def evaluate(experiment: Experiment) -> "pd.DataFrame":
         experiment.predictions = replace(found, keypoints=found.keypoints - bias)
     soft = settings.soft_nms
     score = official_score(experiment.test, experiment.predictions, experiment.root, soft)
+    save_predictions(run.folder, experiment.test, experiment.predictions, soft)
     never_looks = _as_predictions(mean_pose(experiment.train, experiment.test))
     baseline = official_score(experiment.test, never_looks, experiment.root, soft)
     known = _published(experiment)

@@ -1,0 +1,95 @@
+"""COCO's people as a person detector found them: boxes and scores, no joints."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import PosekitError
+from ...files.cache import cached
+from ...files.reading import column, id_column, load_records
+from ...geometry.skeletons import COCO
+from ..annotations import Annotations, Folder
+from .reader import (
+    DETECTIONS,
+    PERSON,
+    SETS,
+    image_names,
+    label_file,
+    labels,
+    position,
+    stamp,
+)
+
+_SCHEMA = 1  # of the cached columns
+_COLUMNS = ("image", "boxes", "score")
+
+
+def read_detections(folder: Path, split: str, source: str) -> Annotations:
+    """The people that a detector has found, image by image; nothing is known of their joints.
+
+    Boxes are as found, with x2 = x + width, and may reach out of the image.
+
+    Args:
+        folder: of COCO, with the detections that HRNet and Simple Baselines publish.
+        split: test.
+        source: real or sample.
+
+    Raises:
+        PosekitError: there are no detections, or they are of other images.
+    """
+    path = folder / DETECTIONS
+    if split != "test":
+        raise PosekitError(
+            f"COCO has detections for the test split (val2017) only, not for {split}: use the "
+            "ground-truth boxes"
+        )
+    if not path.is_file():
+        raise PosekitError(
+            f"{path} is missing: put the person detections there that HRNet and Simple Baselines "
+            "publish, or use the ground-truth boxes"
+        )
+    images = labels(folder, split)["images"]
+    found = cached("coco-detections", path, stamp(path, _SCHEMA), _COLUMNS, lambda: _columns(path))
+    known = np.isin(found["image"], images)
+    if not known.any():
+        raise PosekitError(
+            f"{path} has no detection in the {len(images)} images of "
+            f"{label_file(folder, split)}: both must be of {SETS[split]}"
+        )
+    sides = found["boxes"][:, 2:] - found["boxes"][:, :2]
+    rows = np.flatnonzero(known & (found["score"] >= 0) & (sides > 0).all(-1))
+    rows = rows[np.argsort(position(images, found["image"][rows]), kind="stable")]
+    image = found["image"][rows]
+    notes = []
+    if empty := len(images) - len(np.unique(image)):
+        notes.append(f"{empty} of {len(images)} images have no detected person")
+    if strange := int((~known).sum()):
+        notes.append(f"{strange} detections in images without labels are left out")
+    return Annotations(
+        dataset="COCO",
+        split=split,
+        source=source,
+        skeleton=COCO,
+        keypoints=np.zeros((len(rows), len(COCO), 2), np.float32),
+        visible=np.zeros((len(rows), len(COCO)), bool),
+        boxes=found["boxes"][rows],
+        reference=np.full(len(rows), np.nan, np.float32),
+        sequence=np.arange(1, len(rows) + 1, dtype=np.int32),
+        image=image_names(split, image),
+        images=Folder(folder),
+        image_id=image,
+        score=found["score"][rows],
+        notes=tuple(notes),
+    )
+
+
+def _columns(path: Path) -> dict[str, np.ndarray]:
+    records = load_records(path)
+    people = column(path, records, "category_id", (), "detection") == PERSON
+    low, size = np.split(column(path, records, "bbox", (4,), "detection"), 2, axis=1)
+    columns = {
+        "image": id_column(path, records, "image_id", "detection"),
+        "boxes": np.concatenate([low, low + size], 1).astype(np.float32),
+        "score": column(path, records, "score", (), "detection").astype(np.float32),
+    }
+    return {name: values[people] for name, values in columns.items()}

@@ -1,0 +1,270 @@
+"""What a data set is: one specification each, in a registry that other packages may add to."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import PosekitError
+from ..files.words import near
+from ..geometry.skeletons import SKELETONS, Skeleton
+from ..metrics.mobilepose import mobilepose_pck
+from ..metrics.score import Protocol, Score
+from .annotations import Annotations
+
+SPLITS = ("train", "test")
+_LABELS = ("*.mat", "*.json", "*.csv", "annotations/*", "labels/*")
+
+
+class EmptySplit(PosekitError):
+    """The data set is there, but nothing of one split: no labels, or no labelled image."""
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Predicted poses of annotated rows, in the joints of their data set.
+
+    Attributes:
+        keypoints: (N, K, 2) 0-based image pixels; NaN for joints that the network does not know.
+        scores: (N, K') height of each peak, in the joints of the network.
+        areas: (N,) square image pixels of the crops; None where they are not known.
+        soft_nms: suppress duplicates by lowered scores, where the protocol suppresses any.
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+    areas: np.ndarray | None = None
+    soft_nms: bool = False
+
+
+class Scorer:
+    """The official protocol of a data set; `PckScorer` fits most."""
+
+    name: str  # of the metric of `points`
+    validation_name: str  # of the metric of `validation`
+    protocol: Protocol | None = None  # of the PCK family
+
+    def score(self, people: Annotations, poses: Poses, root: Path | None = None) -> Score:
+        """The official score of predictions for rows of the data set.
+
+        Args:
+            people: N rows.
+            poses: of these rows.
+            root: the data root, for protocols that read files of the data set.
+        """
+        raise NotImplementedError
+
+    def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
+        """A score for choosing the best epoch, percent, of keypoints (N, K, 2) of rows."""
+        raise NotImplementedError
+
+    def points(self, people: Annotations, keypoints: np.ndarray) -> np.ndarray:
+        """Points (N, K), 0 to 100, of every joint of keypoints (N, K, 2); NaN where none count."""
+        raise NotImplementedError
+
+    def score_predictions(
+        self, spec: "DataSet", predictions: Any, split: str | None, root: Path
+    ) -> Score:
+        """Score predictions that are in the data set's official format, for `posekit.score`.
+
+        Args:
+            spec: of the data set.
+            predictions: what the data set's official evaluation takes.
+            split: train or test; None where the caller names none.
+            root: the data root.
+        """
+        raise NotImplementedError
+
+    def save(self, folder: Path, people: Annotations, poses: Poses) -> Path:
+        """Write the data set's official prediction file into a folder."""
+        raise NotImplementedError
+
+    def score_run(self, people: Annotations, poses: Poses, folder: Path, root: Path) -> Score:
+        """The score of a run folder whose saved predictions are `poses`."""
+        return self.score(people, poses, root)
+
+    def mobilepose(
+        self, found: np.ndarray, truth: np.ndarray, visible: np.ndarray, side: float
+    ) -> Score:
+        """MobilePose-master's lenient score.
+
+        Args:
+            found: (N, 14, 2) in pose-machine order, crop pixels.
+            truth: (N, 14, 2).
+            visible: (N, 14) bool.
+            side: of the crop.
+        """
+        return mobilepose_pck(found, np.nan_to_num(truth), visible)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How the generated sample of a data set is made.
+
+    Attributes:
+        write: fills an empty folder with so many training and test units.
+        size: training and test units.
+        smoke_size: the same in the miniature for tests.
+    """
+
+    write: Callable[[Path, int, int], None]
+    size: tuple[int, int]
+    smoke_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The specification of a data set.
+
+    Attributes:
+        name: the canonical name, letters, digits, - and _.
+        folder: its folder below the data root; letter case and punctuation are forgiven.
+        page: the project page.
+        download: what to fetch there.
+        skeleton: its own joints.
+        read: folder, split (train or test), source (real or sample) -> annotations of the split;
+            images are not looked at.
+        scorer: the official protocol.
+        unit: what one sequence number stands for: images, people or sequences.
+        video: whether the unit is a sequence of frames.
+        published: split -> how many units the published split has.
+        split_names: other names of the splits, such as valid -> test.
+        labels: glob patterns of the label files below the folder.
+        crop_drop: how far top-down crops are lowered, as a share of the box.
+        image_boxes: makes the boxes of annotations that only the images tell.
+        detections: the same test people as a detector found them, with its scores and without
+            annotated joints.
+        sample: the generated sample; None where there is none.
+    """
+
+    name: str
+    folder: str
+    page: str
+    download: str
+    skeleton: Skeleton
+    read: Callable[[Path, str, str], Annotations]
+    scorer: Scorer
+    unit: str = "people"
+    video: bool = False
+    published: Mapping[str, int] = field(default_factory=dict)
+    split_names: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = _LABELS
+    crop_drop: float = 0.0
+    image_boxes: Callable[[Annotations], np.ndarray] | None = None
+    detections: "DataSet | None" = None
+    sample: Sample | None = None
+
+    def split(self, name: str) -> str:
+        """The split of a name: train or test.
+
+        Raises:
+            PosekitError: there is no such split.
+        """
+        split = self.split_names.get(name, name)
+        if split not in SPLITS:
+            raise PosekitError(
+                f"{self.name} has no split {name!r}: choose train or test (validation is held out "
+                "from train)"
+            )
+        return split
+
+    def find(self, root: Path) -> Path | None:
+        """The data set's folder below the data root; None where it is not."""
+        folders = sorted(Path(root).iterdir()) if os.path.isdir(root) else []
+        wanted = _plain(self.folder)
+        return next((f for f in folders if _plain(f.name) == wanted and f.is_dir()), None)
+
+    def need(self, root: Path) -> Path:
+        """The data set's folder below the data root; its absence is an error."""
+        folder = self.find(root)
+        if folder is None:
+            place = Path(root) / self.folder
+            raise PosekitError(f"{self.name} is not below {root}. {self.remedy(place)}")
+        return folder
+
+    def remedy(self, folder: Path) -> str:
+        """What to download, from where, and where to put it."""
+        return f"Download {self.download} from {self.page} and put it into {folder}."
+
+    def label_files(self, folder: Path) -> list[Path]:
+        """The label files in the data set's folder, sorted."""
+        return sorted({path for pattern in self.labels for path in folder.glob(pattern)})
+
+
+DATASETS: dict[str, DataSet] = {}
+
+
+def register(spec: DataSet) -> DataSet:
+    """Make a data set known by its name; a second one of the same name takes its place.
+
+    Raises:
+        PosekitError: it is no specification, or its name or skeleton cannot be told from others.
+    """
+    if not isinstance(spec, DataSet):
+        raise PosekitError(f"a data set is a posekit.data.DataSet, not a {type(spec).__name__}")
+    taken = {_plain(name): name for name in DATASETS}.get(_plain(spec.name), spec.name)
+    if not re.fullmatch(r"[A-Za-z][\w-]*", spec.name, re.ASCII) or taken != spec.name:
+        raise PosekitError(
+            f"data set {spec.name!r}: choose a name of letters, digits, - and _ that differs from "
+            f"those of other data sets in more than case and punctuation ({', '.join(DATASETS)})"
+        )
+    known = SKELETONS.setdefault(spec.skeleton.name, spec.skeleton)
+    if known.joints != spec.skeleton.joints:
+        raise PosekitError(
+            f"data set {spec.name}: the skeleton {known.name!r} exists with other joints: "
+            "give it another name"
+        )
+    DATASETS[spec.name] = spec
+    return spec
+
+
+def dataset(name: str) -> DataSet:
+    """Look a data set up by name, letter case and punctuation forgiven.
+
+    Args:
+        name: of a registered data set, or `my_module:SPEC` for a specification that a module
+            outside the package holds; it is registered then.
+
+    Raises:
+        PosekitError: there is no such data set.
+    """
+    name = str(name)
+    module, colon, attribute = name.partition(":")
+    if colon:
+        return register(_imported(module, attribute))
+    known = {_plain(key): spec for key, spec in DATASETS.items()}
+    if _plain(name) not in known:
+        raise PosekitError(
+            f"unknown dataset {name!r}{near(name, DATASETS) or ':'} known are "
+            f"{', '.join(DATASETS)}, and your own as my_module:SPEC"
+        )
+    return known[_plain(name)]
+
+
+def dataset_name(name: str) -> str:
+    """The canonical name of a data set, however it is written."""
+    return dataset(name).name
+
+
+def find(name: str, root: Path) -> Path | None:
+    """The data set's folder below the data root; None where it is not."""
+    return dataset(name).find(root)
+
+
+def _imported(module: str, attribute: str) -> DataSet:
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise PosekitError(
+            f"dataset {module}:{attribute}: {error}; write the name of an importable module and "
+            "of the DataSet in it"
+        ) from error
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,0 +1,170 @@
+"""Scores of predictions: of a network on clips, of files made by anything, of a run folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import PosekitError
+from ..files.places import data_root
+from ..files.reading import load_json
+from ..geometry.skeletons import POSE_MACHINE, Skeleton, convert
+from ..metrics.score import Score
+from . import load
+from .annotations import Annotations
+from .clips import Clips
+from .dataset import DataSet, Poses
+from .dataset import dataset as spec_of
+from .predictions import (
+    FILE,
+    Predictions,
+    PredictionTable,
+    prediction_table,
+    read_predictions,
+    write_predictions,
+)
+from .sample import sample_root
+
+
+def official_score(
+    clips: Clips, found: Predictions, root: Path | None = None, soft_nms: bool = False
+) -> Score:
+    """Score predictions under the data set's own protocol.
+
+    Args:
+        clips: the split.
+        found: of every row, in the network's joints.
+        root: the data root, for protocols that read files of the data set.
+        soft_nms: on COCO, order duplicates by lowered scores instead of dropping them.
+    """
+    poses = _poses(clips, found, soft_nms)
+    return spec_of(clips.people.dataset).scorer.score(clips.people, poses, root)
+
+
+def validation_score(clips: Clips, keypoints: np.ndarray) -> float:
+    """A score for choosing the best epoch, percent: the official PCK, or mean OKS on COCO."""
+    people = clips.people
+    ours = _in_joints_of(people, keypoints, clips.skeleton)
+    return spec_of(people.dataset).scorer.validation(people, ours)
+
+
+def mobilepose_score(clips: Clips, keypoints: np.ndarray) -> Score:
+    """Score under MobilePose-master's own definition, to stand beside its published table.
+
+    Args:
+        clips: the split.
+        keypoints: (N, 14, 2) image pixels in pose-machine order.
+    """
+    if clips.skeleton is not POSE_MACHINE:
+        raise PosekitError("MobilePose-master's PCK is defined for the 14 pose-machine joints only")
+    found, truth = clips.to_crop(keypoints), clips.to_crop(clips.keypoints)
+    scorer = spec_of(clips.people.dataset).scorer
+    return scorer.mobilepose(found, truth, clips.visible, max(clips.image_size))
+
+
+def save_predictions(
+    folder: Path, clips: Clips, found: Predictions, soft_nms: bool = False
+) -> None:
+    """Write predictions.npz and the data set's official prediction file into a run folder.
+
+    Args:
+        folder: of the run.
+        clips: the split.
+        found: of every row, in the network's joints.
+        soft_nms: as in `official_score`.
+    """
+    people = clips.people
+    write_predictions(folder / FILE, prediction_table(people, found, clips.skeleton))
+    spec_of(people.dataset).scorer.save(folder, people, _poses(clips, found, soft_nms))
+
+
+def score(
+    dataset: str,
+    predictions: np.ndarray | Mapping[int | str, np.ndarray] | list[dict] | str | Path,
+    split: str | None = None,
+    root: str | Path | None = None,
+) -> Score:
+    """Score predictions made by anything under a data set's official protocol.
+
+    Predictions are in the coordinates of the ground-truth files and are compared as they are.
+
+    Args:
+        dataset: LSP, MPII, PennAction, COCO, or another registered data set.
+        predictions: COCO a list of result dicts or a results json, over all images of val2017;
+            LSP (1000, 14, 2) for images 1001..2000 in LSP's joint order; MPII (N, 16, 2)
+            in the order of annot/gt_valid.mat; PennAction a mapping of sequence id to (n, 13, 2).
+            The path of a run folder gives the run's own score.
+        split: test, which is the default. Penn Action can also be scored on train; without a
+            split its score is over the sequences that are given, and says how many those are.
+        root: the folder that holds LSP, mpii, PennAction, like the parameter data_root; for MPII
+            also a gt_valid.mat itself.
+
+    Raises:
+        PosekitError: unknown data set, missing ground truth, or predictions that do not fit it.
+    """
+    spec = spec_of(dataset)
+    if isinstance(predictions, str | Path) and Path(predictions).is_dir():
+        return _run_score(spec, Path(predictions), split, root)
+    place = data_root(str(root) if root else None)
+    return spec.scorer.score_predictions(spec, predictions, split and spec.split(split), place)
+
+
+def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path | None) -> Score:
+    record = load_json(folder / "metrics.json")
+    name, part, source = (
+        str(record.get(key)) if isinstance(record, dict) else "unknown"
+        for key in ("dataset", "split", "source")
+    )
+    if name != spec.name or (split and spec.split(split) != part):
+        raise PosekitError(
+            f"{folder} is a run on the {part} split of {name}, not on the {split or part} split of "
+            f"{spec.name}"
+        )
+    table = read_predictions(folder / FILE)
+    place = sample_root() if source == "sample" and not root else data_root(root and str(root))
+    people = _rows_of(spec, table, part, source, place)
+    ours = _in_joints_of(people, table.keypoints.astype(float), table.skeleton)
+    poses = Poses(ours, table.scores.astype(float))
+    return spec.scorer.score_run(people, poses, folder, place)
+
+
+def _rows_of(
+    spec: DataSet, table: PredictionTable, split: str, source: str, root: Path
+) -> Annotations:
+    """The rows of the data set that predictions belong to, in their order."""
+    detected = spec.detections is not None and (table.annotation_id < 0).all()
+    people = load(
+        spec.name,
+        str(table.file_split),
+        root,
+        source=source,
+        allow_partial=True,
+        boxes="detections" if detected else "ground_truth",
+    )
+    row = {key: i for i, key in enumerate(zip(*_keys(people), strict=True))}
+    rows = np.array([row.get(key, -1) for key in zip(*_keys(table), strict=True)], int)
+    if (rows < 0).any():
+        raise PosekitError(
+            f"{(rows < 0).sum()} of {len(rows)} predictions belong to people that {spec.name} "
+            f"below {root} does not have: name the data_root of the run as root"
+        )
+    return people.rows(rows, split)
+
+
+def _keys(table: Annotations | PredictionTable) -> list[list[int]]:
+    columns = (table.sequence, table.frame, table.image_id, table.annotation_id)
+    return [column.tolist() for column in columns]
+
+
+def _in_joints_of(people: Annotations, keypoints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    everything = np.ones(keypoints.shape[:2], dtype=bool)
+    return convert(keypoints, everything, skeleton, people.skeleton)[0]
+
+
+def _poses(clips: Clips, found: Predictions, soft_nms: bool) -> Poses:
+    return Poses(
+        keypoints=_in_joints_of(clips.people, found.keypoints, clips.skeleton),
+        scores=found.scores,
+        areas=clips.framing.areas(clips.sides)[clips.clip_of_row],
+        soft_nms=soft_nms,
+    )

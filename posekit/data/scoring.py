@@ -1,0 +1,114 @@
+"""PCK: the scorer of most data sets."""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import PosekitError
+from ..files.writing import write_bytes
+from ..metrics.pck import hits, pck_score
+from ..metrics.score import Protocol, Score
+from .annotations import Annotations
+from .dataset import DataSet, Poses, Scorer
+
+
+class Truth(NamedTuple):
+    """The ground truth of the test split in the coordinates of the data set's own files.
+
+    Attributes:
+        keypoints: (N, K, 2) float64 pixels.
+        visible: (N, K) bool, the joint is annotated.
+        reference: (N,) pixels, the length that PCK divides by.
+    """
+
+    keypoints: np.ndarray
+    visible: np.ndarray
+    reference: np.ndarray
+
+
+@dataclass(frozen=True)
+class PckScorer(Scorer):
+    """PCK: a joint is correct within a fraction of a reference length of the person.
+
+    Attributes:
+        protocol: threshold, joints and sentence.
+        truth: data root -> ground truth of the test split in the coordinates of the data set's own
+            files; None where they are those of `Annotations`.
+        origin: the centre of the first pixel in these coordinates.
+    """
+
+    protocol: Protocol
+    truth: Callable[[Path], Truth] | None = None
+    origin: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.protocol.name
+
+    @property
+    def validation_name(self) -> str:
+        return self.protocol.name
+
+    def score(self, people: Annotations, poses: Poses, root: Path | None = None) -> Score:
+        known = people.reference > 0  # False for NaN: training annotations may lack a reference
+        columns = (poses.keypoints, people.keypoints, people.visible, people.reference)
+        result = pck_score(self.protocol, *(column[known] for column in columns))
+        if known.all():
+            return result
+        lost = f"{(~known).sum()} people without a reference length left out"
+        return replace(result, protocol=f"{result.protocol}; {lost}")
+
+    def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
+        return self.score(people, Poses(keypoints, np.ones(keypoints.shape[:2]))).mean
+
+    def points(self, people: Annotations, keypoints: np.ndarray) -> np.ndarray:
+        right = hits(keypoints, people.keypoints, people.reference, self.protocol.threshold)
+        scored = ~np.isin(people.skeleton.joints, self.protocol.unscored)
+        return np.where(scored, 100.0 * right, np.nan)
+
+    def score_predictions(
+        self, spec: DataSet, predictions: Any, split: str | None, root: Path
+    ) -> Score:
+        if split not in (None, "test"):
+            raise PosekitError(f"posekit.score knows the test split of {spec.name}, not {split!r}")
+        found = numbers(f"{spec.name} predictions", predictions)
+        if self.truth:
+            return pck_score(self.protocol, found, *self.truth(root))
+        people = spec.read(spec.need(root), "test", "real")
+        return pck_score(self.protocol, found, people.keypoints, people.visible, people.reference)
+
+    def save(self, folder: Path, people: Annotations, poses: Poses) -> Path:
+        arrays = self.official(people, poses.keypoints + self.origin)
+        path = folder / f"{self.protocol.dataset.lower()}_predictions.npz"
+        return save_arrays(path, arrays)
+
+    def official(self, people: Annotations, keypoints: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The arrays of the prediction file, of keypoints in the files' own coordinates."""
+        return {"predictions": keypoints, "image_id": people.image_id}
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write arrays as .npz, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+    return path
+
+
+def numbers(what: str, values: Any) -> np.ndarray:
+    """Predictions as an array of real numbers.
+
+    Raises:
+        PosekitError: they are something else.
+    """
+    try:
+        found = np.asarray(values)
+    except (TypeError, ValueError):  # lists of several lengths
+        found = np.empty(0, object)
+    if found.dtype.kind not in "iuf":
+        raise PosekitError(f"{what}: not an array of numbers, x and y in pixels of every joint")
+    return found.astype(float)
