@@ -215,7 +215,7 @@ def examine(given_root: str | None, weights: Path | None = None) -> int:
 
 def examine_weights(folder: Path | None) -> int:
     """Print which weight files there are, what each one is and whether it loads."""
-    from .weights.inventory import identify, weight_files
+    from .weights.identify import identify, weight_files
 
     files = weight_files(folder)
     print(

@@ -16,7 +16,7 @@ from ..models import describe, list_models
 from ..models.families.pose_machine import PoseMachineTask
 from ..models.families.top_down import TopDownTask
 from ..weights import load_weights
-from ..weights.onnx_in import load_onnx
+from ..weights.onnx_reader import load_onnx
 from ..workflows import training as experiment
 from .estimator import Estimator
 from .stored_settings import noted, noted_skeleton, tensors_of, told_recipe, trained_run

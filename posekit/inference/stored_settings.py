@@ -16,9 +16,8 @@ from ..errors import PosekitError
 from ..files.places import DATASETS
 from ..geometry.skeletons import SKELETONS
 from ..reporting.run_folder import read_record
-from ..weights import RUN_WEIGHTS, read_metadata
-from ..weights.files import read_file
-from ..weights.whose import owner_of
+from ..weights import RUN_WEIGHTS, read_metadata, read_weights
+from ..weights.identify import match_network
 from ..workflows.training import recipe_of_network
 
 
@@ -76,7 +75,7 @@ def told_recipe(
     if dataset is None and isinstance(trained_on, str) and trained_on in DATASETS:
         dataset = trained_on
     width = _changed_recipe(name, path, dataset, told).width
-    seen = owner_of(tensors_of(path), [name], width=width).options
+    seen = match_network(tensors_of(path), [name], width=width).options
     seen = {k: "none" if v is None else v for k, v in seen.items()}
     return _changed_recipe(name, path, dataset, seen | told)
 
@@ -88,7 +87,7 @@ def noted(path: Path) -> dict[str, str]:
 
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file under the network's own names; none where only `convert` knows them."""
-    return {} if path.suffix.lower() == ".caffemodel" else read_file(path).tensors
+    return {} if path.suffix.lower() == ".caffemodel" else read_weights(path).tensors
 
 
 def _changed_recipe(

@@ -17,26 +17,15 @@ CLIP_FRAMES = 5  # of the clip networks that have no step
 STATE = ("belief", "hidden", "cell")
 
 
-class _First(nn.Module):
-    """LPM's first frame."""
-
-    def __init__(self, model: LPM) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, frame: Tensor, centre: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.step(frame, centre)[1])
-
-
-class _Next(nn.Module):
-    """LPM's later frames."""
+class _Step(nn.Module):
+    """LPM's first frame, or with a state one of its later frames."""
 
     def __init__(self, model: LPM) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, frame: Tensor, centre: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.step(frame, centre, State(*state))[1])
+        return tuple(self.model.step(frame, centre, State(*state) if state else None)[1])
 
 
 def graphs(
@@ -57,10 +46,10 @@ def graphs(
         return
     names = tuple(f"next_{name}" for name in STATE)
     inputs = {"frame": images} | centre
-    yield path.with_stem(f"{path.stem}-first"), _First(model).eval(), inputs, names
+    yield path.with_stem(f"{path.stem}-first"), _Step(model).eval(), inputs, names
     with torch.no_grad():
         state = dict(zip(STATE, model.step(**inputs)[1], strict=True))
-    yield path, _Next(model).eval(), inputs | state, names
+    yield path, _Step(model).eval(), inputs | state, names
 
 
 def write_graph(

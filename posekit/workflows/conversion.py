@@ -21,8 +21,8 @@ from ..geometry.skeletons import SKELETONS
 from ..models import create_model, describe, list_models
 from ..reporting import run_folder
 from ..weights import RUN_WEIGHTS, LoadReport, load_weights, read_metadata, save_weights
-from ..weights.inventory import identify
-from ..weights.onnx_out import ExportReport, export_onnx
+from ..weights.identify import identify
+from ..weights.onnx_export import ExportReport, export_onnx
 
 TITLE = "the convert_weights notebook cannot run with this:"
 Count = Annotated[int, Field(ge=1)]

@@ -26,7 +26,7 @@ from ..geometry.skeletons import SKELETONS, Skeleton, convert
 from ..inference.stored_settings import noted_skeleton, told_recipe, trained_run
 from ..models import Description, cost, describe, list_models
 from ..weights import RUN_WEIGHTS, load_weights
-from ..weights.onnx_in import OnnxNetwork, load_onnx
+from ..weights.onnx_reader import OnnxNetwork, load_onnx
 from .training import (
     Experiment,
     error_gallery,
@@ -203,7 +203,7 @@ def _stored_network(path: Path, recipe: EvaluateRecipe) -> Subject:
         f"{path.name} computed by onnxruntime: {about.colour}, mean {_numbers(about.mean)}, "
         f"std {_numbers(about.std)} of 0..255"
     )
-    origin = "the file" if network.told else "usual"
+    origin = "the file" if network.described else "usual"
     return Subject(about, lambda joints: network, story, kind, values, origin)
 
 
@@ -309,7 +309,7 @@ def build(evaluation: Evaluation) -> str:
             "joints: set skeleton to the one that it was trained with"
         )
     is_file = isinstance(model, OnnxNetwork)
-    price = model.size(*recipe.image_size) if is_file else cost(model, *inputs)
+    price = model.cost(*recipe.image_size) if is_file else cost(model, *inputs)
     evaluation.run.update(
         notes=[subject.story, *evaluation.run.record["notes"]],
         model=about.name,

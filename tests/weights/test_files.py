@@ -12,7 +12,7 @@ import torch
 from posekit.errors import PosekitError
 from posekit.models import create_model
 from posekit.weights import load_weights, save_weights
-from posekit.weights.inventory import identify
+from posekit.weights.identify import identify
 
 
 def small(name="lpm", **options):

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from posekit.errors import PosekitError
 from posekit.models import create_model
-from posekit.weights import load_weights, save_weights
-from posekit.weights.files import read_file
+from posekit.weights import load_weights, read_weights, save_weights
 
 BOUNDED = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -245,7 +244,7 @@ def test_little_that_grows_is_refused_unread(kind, written, tmp_path, monkeypatc
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
     grown, start = most_resident(), time.perf_counter()
     with pytest.raises(PosekitError, match="hostile.pth: cannot be read as weights"):
-        read_file(path)
+        read_weights(path)
     assert time.perf_counter() - start < SECONDS and most_resident() - grown < RESIDENT
 
 
@@ -270,4 +269,4 @@ def test_archives_that_readers_see_differently_are_refused_unread(
     path.write_bytes(spoil(packed.getvalue(), packed.getvalue().rindex(b"PK\1\2")))
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
     with pytest.raises(PosekitError, match=f"a.pth: cannot be read.*{reason}"):
-        read_file(path)
+        read_weights(path)
