@@ -8,6 +8,7 @@ knows better.
 import json
 import os
 from dataclasses import asdict
+from importlib.util import find_spec
 from math import nan, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 METADATA = "posekit"  # key of the metadata, a JSON object with the fields of a Description
 SKELETON_BY_SIZE = {17: "coco", 16: "mpii"}  # what a number of maps usually means
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
-_PACKAGES = "needs the packages onnx and onnxruntime: pip install 'posekit[onnx]'"
 
 
 class OnnxCost(NamedTuple):
@@ -154,10 +154,9 @@ def open_session(path: Path) -> "onnxruntime.InferenceSession":
     Raises:
         PosekitError: there is no such file, or onnxruntime cannot read it or is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise PosekitError(f"{path}: an ONNX file {_PACKAGES}") from error
+    check_packages(path)
+    import onnxruntime
+
     path = regular_file(path, "ONNX file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -171,6 +170,18 @@ def open_session(path: Path) -> "onnxruntime.InferenceSession":
             f"{path}: cannot be read as ONNX, it is incomplete or of another kind "
             f"({_first_line(error)})."
         ) from error
+
+
+def check_packages(path: Path) -> None:
+    """Refuse to work on an ONNX file without the packages for it.
+
+    Raises:
+        PosekitError: one is not installed.
+    """
+    if not all(map(find_spec, ("onnx", "onnxruntime"))):
+        raise PosekitError(
+            f"{path}: ONNX needs the packages onnx and onnxruntime: pip install 'posekit[onnx]'"
+        )
 
 
 def _positions(node: Any, output: tuple[int, ...]) -> float:
