@@ -17,7 +17,7 @@ from ..models import create_model, list_models, module_of
 from . import lsdnet
 from .caffe import convert, family_of
 from .caffemodel import read_caffemodel
-from .metadata import WeightsMetadata
+from .metadata import WeightsMetadata, checked_metadata
 from .storage import RUN_WEIGHTS, TORCH_ENDINGS, read_metadata, read_weights
 
 ENDINGS = (".safetensors", ".caffemodel", ".onnx", *TORCH_ENDINGS)
@@ -123,7 +123,7 @@ def identify(path: Path) -> str:
         if name.endswith(".caffemodel"):
             return _identify_caffe(path)
         noted = read_metadata(path) if name.endswith(".safetensors") else {}
-        return _identify_tensors(read_weights(path).tensors, WeightsMetadata.checked(noted, path))
+        return _identify_tensors(read_weights(path).tensors, checked_metadata(noted, path))
     except PosekitError as error:
         return f"does not load: {_without_path(error, path)}"
 

@@ -2,30 +2,19 @@
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ..errors import PosekitError
 from ..geometry.skeletons import SKELETONS
 from ..models import Description
 
 
-def _known(skeleton: str) -> str:
-    if skeleton not in SKELETONS:
-        raise ValueError(f"choose one of {', '.join(SKELETONS)}")
-    return skeleton
-
-
-_LARGEST = 1e30  # float32 ends near here
-Mean = Annotated[float, Field(gt=-_LARGEST, lt=_LARGEST)]
-Deviation = Annotated[float, Field(gt=0, lt=_LARGEST)]
-
-
 class WeightsMetadata(BaseModel):
-    """What `save_weights` notes in a .safetensors file, as far as it is of use to identify it.
+    """What `save_weights` notes in a .safetensors file, as far as it helps to identify it.
 
     Attributes:
         model: name of the network.
@@ -37,38 +26,48 @@ class WeightsMetadata(BaseModel):
     width: Annotated[float, Field(gt=0, le=8)] | None = None
     run: str | None = None
 
-    @classmethod
-    def checked(cls, noted: Mapping[str, str], path: Path) -> "WeightsMetadata":
-        """The metadata of a file.
 
-        Raises:
-            PosekitError: an impossible width.
-        """
-        try:
-            return cls.model_validate(noted)
-        except ValidationError as error:
-            raise PosekitError(
-                f"{path}: its metadata say {mistakes(error)}: write it again with save_weights"
-            ) from None
+def _known(skeleton: str) -> str:
+    if skeleton not in SKELETONS:
+        raise ValueError(f"choose one of {', '.join(SKELETONS)}")
+    return skeleton
 
 
-@dataclass(frozen=True)
-class _StoredDescription(Description):
-    """A description that a file may hold; the types of the other fields are checked as well."""
+_Mean = Annotated[float, Field(gt=-1e30, lt=1e30)]  # float32 ends near here
+_Deviation = Annotated[float, Field(gt=0, lt=1e30)]
+# Stricter than the types of the fields, which are checked as they are otherwise.
+_LIMITS = {
+    "skeleton": Annotated[str, AfterValidator(_known)] | None,
+    "colour": Literal["RGB", "BGR"],
+    "mean": tuple[_Mean, _Mean, _Mean],
+    "std": tuple[_Deviation, _Deviation, _Deviation],
+}
+_StoredDescription = create_model(
+    "_StoredDescription",
+    __config__=ConfigDict(strict=True, allow_inf_nan=False),
+    **{f.name: (_LIMITS.get(f.name, f.type), ...) for f in fields(Description)},
+)
 
-    __pydantic_config__ = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore")
 
-    skeleton: Annotated[str, AfterValidator(_known)] | None = None
-    colour: Literal["RGB", "BGR"] = "RGB"
-    mean: tuple[Mean, Mean, Mean] = Description.mean
-    std: tuple[Deviation, Deviation, Deviation] = Description.std
+def checked_metadata(noted: Mapping[str, str], path: Path) -> WeightsMetadata:
+    """The metadata of a .safetensors file.
+
+    Raises:
+        PosekitError: an impossible width.
+    """
+    try:
+        return WeightsMetadata.model_validate(noted)
+    except ValidationError as error:
+        raise PosekitError(
+            f"{path}: its metadata say {mistakes(error)}: write it again with save_weights"
+        ) from None
 
 
 def checked_description(values: Mapping[str, Any], path: Path) -> Description:
-    """A description from the metadata of a file.
+    """The description in the metadata of an ONNX file.
 
     Args:
-        values: fields of `Description`; others are left out.
+        values: all fields of a `Description`; others are left out.
         path: the file, for messages.
 
     Raises:
@@ -76,13 +75,11 @@ def checked_description(values: Mapping[str, Any], path: Path) -> Description:
     """
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     try:
-        found = TypeAdapter(_StoredDescription).validate_python(values)
+        about = Description(**_StoredDescription.model_validate(values).model_dump())
     except ValidationError as error:
         raise PosekitError(
-            f"{path}: its description cannot be used: {mistakes(error)}: export it again, or set "
-            "the right values"
+            f"{path}: its description cannot be used: {mistakes(error)}: set the right values"
         ) from None
-    about = Description(**{field.name: getattr(found, field.name) for field in fields(Description)})
     joints = len(SKELETONS[about.skeleton]) if about.skeleton else 0
     if joints and about.num_keypoints not in (0, joints):
         raise PosekitError(

@@ -124,9 +124,9 @@ def test_the_caller_knows_better(tmp_path):
     assert (about.colour, about.mean, about.skeleton) == ("BGR", (0.0, 0.0, 0.0), "coco")
     for known, message in (
         ({"skeleton": "mpii"}, "mpii has 16 joints, the network 17"),
-        ({"skeleton": "dog"}, "skeleton is 'dog'"),
-        ({"std": (1.0, 0.0, 1.0)}, "std above 0"),
-        ({"colour": "GRB"}, "not RGB or BGR"),
+        ({"skeleton": "dog"}, "skeleton='dog': .*choose one of coco"),
+        ({"std": (1.0, 0.0, 1.0)}, "std.1=0.0: Input should be greater than 0"),
+        ({"colour": "GRB"}, "colour='GRB': Input should be 'RGB' or 'BGR'"),
     ):
         with pytest.raises(PosekitError, match=message):
             load_onnx(path, **known)
