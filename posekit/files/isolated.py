@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -94,19 +94,16 @@ def _result_file() -> Iterator[Path]:
 
 def _fork(reader: Reader, path: Path, result: Path, seconds: float, room: int) -> int | None:
     """Exit code of a forked child, -signal if one ended it; None if it did not end in time."""
-    child, status, end = 0, None, time.monotonic() + _PATIENCE * seconds
-    interrupts = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    parent, child, status = os.getpid(), 0, None
+    end = time.monotonic() + _PATIENCE * seconds
     try:
-        try:
-            with warnings.catch_warnings():
-                # Python warns of a fork beside threads, whose locks stay closed in the child. This
-                # child takes none of them, and if it did, the time limit would end it.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                child = os.fork()
-            if not child:
-                _read_and_exit(reader, path, result, seconds, room)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, interrupts)
+        with warnings.catch_warnings():
+            # Python warns of a fork beside threads, whose locks stay closed in the child. This
+            # child takes none of them, and if it did, the time limit would end it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if not child:
+            status = _read(reader, path, result, seconds, room)
         while status is None and time.monotonic() < end:
             ended, code = os.waitpid(child, os.WNOHANG)
             if ended:
@@ -116,6 +113,8 @@ def _fork(reader: Reader, path: Path, result: Path, seconds: float, room: int) -
     except ChildProcessError:  # SIGCHLD is ignored: nobody learns the code
         status = _DONE
     finally:
+        if os.getpid() != parent:
+            os._exit(_FAILED if status is None else status)
         if child and status is None:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -142,16 +141,7 @@ def run_job() -> None:
     """Read the file that the standard input names; the main function of a new interpreter."""
     module, name, path, result, *limits = json.load(sys.stdin)
     reader = getattr(import_module(module), name)
-    _read_and_exit(reader, Path(path), Path(result), *limits)
-
-
-def _read_and_exit(reader: Reader, path: Path, result: Path, seconds: float, room: int) -> NoReturn:
-    """End this process without any of the parent's clearing up."""
-    code = _FAILED
-    try:
-        code = _read(reader, path, result, seconds, room)
-    finally:
-        os._exit(code)
+    sys.exit(_read(reader, Path(path), Path(result), *limits))
 
 
 def _read(reader: Reader, path: Path, result: Path, seconds: float, room: int) -> int:
