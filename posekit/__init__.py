@@ -17,7 +17,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 _HOME = {
     "PosekitError": "errors",
     "create_model": "models",
-    "export_onnx": "weights.onnx_out",
+    "export_onnx": "weights.onnx_export",
     "list_models": "models",
     "load_weights": "weights",
     "score": "data.scores",

@@ -19,7 +19,7 @@ from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton, skeleton
 from ..models import Description, describe, list_models
 from ..weights import RUN_WEIGHTS, load_weights
-from ..weights.onnx_in import load_onnx
+from ..weights.onnx_reader import load_onnx
 from .estimator import Estimator
 from .stored_settings import (
     file_settings,
@@ -295,7 +295,7 @@ def _of_onnx(path: Path, dataset: str | None, known: Mapping[str, Any]) -> Found
         about=about,
         joints=joints,
         settings=settings.model_copy(update=changes),
-        origin="the file" if network.told else "usual",
+        origin="the file" if network.described else "usual",
         build=lambda settings, joints: network,
     )
 

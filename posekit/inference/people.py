@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from ..errors import PosekitError
-from ..weights.files import reason_of
+from ..files.words import short
+from ..weights import read_weights
 from .box_file import BoxFile
 from .video import Frame
 
@@ -133,12 +134,12 @@ class Detector:
         self.about = f"people found by {name}"
         self._device = device
         try:
-            state = torch.load(path, weights_only=True, map_location="cpu")
             self._model = get_model(name, weights=None, weights_backbone=None)
-            self._model.load_state_dict(state)
-        except Exception as error:  # readers of broken files raise whatever they stumble upon
+            self._model.load_state_dict(read_weights(path).tensors)
+        except (PosekitError, RuntimeError) as error:
+            reason = short(" ".join(str(error).removeprefix(f"{path}: ").split()), 300)
             raise PosekitError(
-                f"{path} holds no weights of {name} ({reason_of(error)}): get it again"
+                f"{path} holds no weights of {name} ({reason}): get it again"
             ) from error
         self._model.eval().to(device)
 

@@ -16,9 +16,8 @@ from ..data import dataset as data_set
 from ..errors import PosekitError
 from ..geometry.skeletons import SKELETONS
 from ..models import options_of
-from ..weights import read_metadata
-from ..weights.files import read_file
-from ..weights.whose import owner_of
+from ..weights import read_metadata, read_weights
+from ..weights.identify import match_network
 
 # Beside the network's options, what a weight file notes of the settings that it was trained with.
 NOTED = {
@@ -102,7 +101,7 @@ def file_settings(
         known = settings_of(network, training=False).model_fields
         noted = {k: v for k, v in noted.items() if k in known}
         width = usual_settings(network, dataset, noted).width
-        seen = owner_of(tensors_of(path), [network], width=width).options
+        seen = match_network(tensors_of(path), [network], width=width).options
         return usual_settings(network, dataset, seen | noted)
     except ValidationError as error:
         raise PosekitError(
@@ -133,7 +132,7 @@ def noted_skeleton(path: Path) -> str | None:
 
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file under the network's own names; none where only `convert` knows them."""
-    return {} if path.suffix.lower() == ".caffemodel" else read_file(path).tensors
+    return {} if path.suffix.lower() == ".caffemodel" else read_weights(path).tensors
 
 
 def _mistakes(error: ValidationError) -> str:

@@ -1,6 +1,6 @@
 """The released Caffe networks of CPM and LPM as weights of `cpm` and `lpm`.
 
-The two differ from ours in three habits: pictures are BGR, joints come in another order, and the
+The two differ from ours in three ways: images are BGR, joints come in another order, and the
 stages that share their weights store each copy again.
 """
 
@@ -17,6 +17,7 @@ from ..errors import PosekitError
 from ..files.words import few, short
 from ..geometry.skeletons import POSE_MACHINE
 from .caffemodel import read_caffemodel
+from .checkpoint import Checkpoint
 
 # Order of the channels that the released networks return.
 CAFFE_JOINTS = (
@@ -47,7 +48,7 @@ class Place(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What files hold, under our names, still for BGR pictures and Caffe's joints.
+    """What files hold, under our names, still for BGR images and Caffe's joints.
 
     Attributes:
         state: the weights; zero where the files have none.
@@ -62,21 +63,7 @@ class Read(NamedTuple):
     ignored: tuple[str, ...]
 
 
-class Converted(NamedTuple):
-    """Weights for one of our networks.
-
-    Attributes:
-        state: of all that the files hold.
-        steps: what was done to them, in words.
-        ignored: layers of the files that the network does not have.
-    """
-
-    state: dict[str, Tensor]
-    steps: tuple[str, ...]
-    ignored: tuple[str, ...]
-
-
-def convert(model: nn.Module, paths: Sequence[Path]) -> Converted:
+def convert(model: nn.Module, paths: Sequence[Path]) -> Checkpoint:
     """Weights for `cpm` or `lpm` from a `.caffemodel`, or from several that add up to the network.
 
     Args:
@@ -97,7 +84,7 @@ def convert(model: nn.Module, paths: Sequence[Path]) -> Converted:
     read = caffe_state(model, paths)
     _check_whole(model, read.places, where)
     steps = (f"{read.copies} shared copies equal", "BGR to RGB", "joints in posekit's order")
-    return Converted(in_our_order(read.state), steps, read.ignored)
+    return Checkpoint(in_our_order(read.state), read.ignored, steps, family)
 
 
 def caffe_state(model: nn.Module, paths: Sequence[Path]) -> Read:
@@ -133,9 +120,10 @@ def caffe_state(model: nn.Module, paths: Sequence[Path]) -> Read:
                 elif np.array_equal(part, values, equal_nan=True):
                     copies += 1
                 else:
+                    other = filled[place].rpartition(": ")[2]
                     raise PosekitError(
-                        f"{what} differs from {filled[place].rpartition(': ')[2]}, which shares "
-                        "its weights: the file is damaged or of another network"
+                        f"{what} differs from {other}, which shares its weights: the file is "
+                        "damaged or of another network"
                     )
     return Read(state, frozenset(filled), copies, tuple(ignored))
 
@@ -222,7 +210,7 @@ def _check_whole(model: nn.Module, places: Collection[Place], where: str) -> Non
 
 
 def in_our_order(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights for RGB pictures and posekit's joints, from weights for BGR and Caffe's joints.
+    """Weights for RGB images and posekit's joints, from weights for BGR and Caffe's joints.
 
     Joints are permuted where they come out (stage 1, every head) and where the beliefs of the
     stage or frame before go in; one without the other would be another network.

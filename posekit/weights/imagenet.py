@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from ..errors import PosekitError
 from ..files.words import few
-from .files import read_file
-from .plain import check_plain, check_room
-from .whose import OPTIONAL
+from .identify import STEP_COUNTS
+from .load import check_allocated
+from .storage import read_weights
 
 # The sub-modules that the papers fill from the file (PRETRAINED_LAYERS in HRNet's recipes).
 RESNET = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
@@ -75,9 +75,8 @@ def init_backbone(model: nn.Module, path: str | os.PathLike | None = None) -> Ba
     stem, parts = BACKBONES[name]
     path = _cached(stem) if path is None else Path(path)
     own = model.state_dict()
-    given = read_file(path, own).tensors
-    check_plain(given, str(path))
-    check_room(own, name)
+    given = read_weights(path, own).tensors
+    check_allocated(own, name)
     wanted = [key for key in own if key.partition(".")[0] in parts]
     _refuse_misfits({key: own[key] for key in wanted}, given, f"{path} and the backbone of {name}")
     loaded = [key for key in wanted if key in given]
@@ -94,7 +93,7 @@ def _refuse_misfits(own: dict[str, Tensor], given: dict[str, Tensor], pair: str)
     misfits = [
         key
         for key in own
-        if (key not in given and not key.endswith(OPTIONAL))
+        if (key not in given and not key.endswith(STEP_COUNTS))
         or (key in given and given[key].shape != own[key].shape)
     ]
     if misfits:

@@ -6,37 +6,28 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..errors import PosekitError
 from ..models.lpm import LPM, State
+from .onnx_reader import open_session
 
 OPSET = 20
 CLIP_FRAMES = 5  # of the clip networks that have no step
 STATE = ("belief", "hidden", "cell")
 
 
-class _First(nn.Module):
-    """LPM's first frame."""
-
-    def __init__(self, model: LPM) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, frame: Tensor, centre: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.step(frame, centre)[1])
-
-
-class _Next(nn.Module):
-    """LPM's later frames."""
+class _Step(nn.Module):
+    """LPM's first frame, or with a state one of its later frames."""
 
     def __init__(self, model: LPM) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, frame: Tensor, centre: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.step(frame, centre, State(*state))[1])
+        return tuple(self.model.step(frame, centre, State(*state) if state else None)[1])
 
 
 def graphs(
@@ -48,19 +39,18 @@ def graphs(
     images = torch.randn(2, 3, *size, generator=random)
     centre = {"centre": torch.rand(2, 1, *size, generator=random)} if about.centre_map else {}
     if not isinstance(model, LPM):
+        inputs = {"images": images}
         if about.kind == "clip":
-            frames = torch.randn(2, CLIP_FRAMES, 3, *size, generator=random)
-            yield path, model, {"frames": frames} | centre, ("beliefs",)
-            return
-        outputs = ("beliefs",) if about.centre_map else ("heatmaps",)
-        yield path, model, {"images": images} | centre, outputs
+            inputs = {"frames": torch.randn(2, CLIP_FRAMES, 3, *size, generator=random)}
+        pose_machine = about.centre_map or about.kind == "clip"
+        yield path, model, inputs | centre, ("beliefs",) if pose_machine else ("heatmaps",)
         return
     names = tuple(f"next_{name}" for name in STATE)
     inputs = {"frame": images} | centre
-    yield path.with_stem(f"{path.stem}-first"), _First(model).eval(), inputs, names
+    yield path.with_stem(f"{path.stem}-first"), _Step(model).eval(), inputs, names
     with torch.no_grad():
         state = dict(zip(STATE, model.step(**inputs)[1], strict=True))
-    yield path, _Next(model).eval(), inputs | state, names
+    yield path, _Step(model).eval(), inputs | state, names
 
 
 def write_graph(
@@ -86,5 +76,31 @@ def write_graph(
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         first = str(error).strip().partition("\n")[0][:200]
         raise PosekitError(f"{path.name}: this network cannot be exported ({first})") from error
-    values = example if isinstance(example, tuple) else (example,)
-    return dict(zip(outputs, values, strict=True))
+    return dict(zip(outputs, _tuple(example), strict=True))
+
+
+def compare(graph: nn.Module, path: Path, inputs: dict[str, Tensor]) -> float:
+    """Largest difference on inputs of other batch sizes, relative to the largest output.
+
+    Raises:
+        PosekitError: an output is not finite.
+    """
+    session, worst = open_session(path), 0.0
+    for rows in ([0], [1, 0, 1]):
+        given = {name: value[rows] for name, value in inputs.items()}
+        with torch.no_grad():
+            expected = _tuple(graph(*given.values()))
+        got = session.run(None, {name: value.numpy() for name, value in given.items()})
+        for ours, theirs in zip(expected, got, strict=True):
+            gap, largest = np.abs(ours.numpy() - theirs).max(), np.abs(ours.numpy()).max()
+            if not np.isfinite(gap):
+                raise PosekitError(
+                    f"{path.name}: the network or onnxruntime returns NaN or infinite numbers; "
+                    "check its weights"
+                )
+            worst = max(worst, float(gap / max(largest, np.finfo(np.float32).tiny)))
+    return worst
+
+
+def _tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)

@@ -31,8 +31,8 @@ from ..inference.stored_settings import (
 from ..models import describe, list_models, options_of
 from ..reporting import run_folder
 from ..weights import RUN_WEIGHTS, LoadReport, load_weights, read_metadata, save_weights
-from ..weights.inventory import identify
-from ..weights.onnx_out import ExportReport, export_onnx
+from ..weights.identify import identify
+from ..weights.onnx_export import ExportReport, export_onnx
 
 TITLE = "the convert_weights notebook cannot run with this:"
 _BY_JOINTS = {17: "coco", 16: "mpii"}

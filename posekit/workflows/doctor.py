@@ -11,7 +11,7 @@ from ..config.families import settings_of
 from ..config.recipes import read_recipe, recipe_file, recipe_sources, usual_dataset
 from ..data import DATASETS, check, dataset_name, find
 from ..files.places import data_root
-from ..weights.inventory import identify, weight_files
+from ..weights.identify import identify, weight_files
 
 PACKAGES = (
     "torch torchvision numpy scipy pandas opencv-python matplotlib pydantic safetensors lmdb "

@@ -21,7 +21,7 @@ from ..files.places import smoke
 from ..geometry.skeletons import convert
 from ..inference.open_network import Found, find_network
 from ..models import cost, list_models
-from ..weights.onnx_in import OnnxNetwork
+from ..weights.onnx_reader import OnnxNetwork
 from .training import error_gallery, evaluate, finish, heatmaps, load
 from .training.experiment import Experiment
 from .training.opening import open_run

@@ -72,10 +72,10 @@ def test_odd_tensors_and_networks_without_memory_are_refused(tmp_path):
     torch.save(state, path)
     with torch.device("meta"):
         model = small()
-    with pytest.raises(PosekitError, match="pose_resnet_50 has no room for numbers"):
+    with pytest.raises(PosekitError, match="pose_resnet_50 has no memory for its numbers"):
         init_backbone(model, path)
     torch.save(state | {"bn1.bias": torch.empty(8, dtype=torch.bits8)}, path)
-    with pytest.raises(PosekitError, match="imagenet.pth: bn1.bias: .*only plain tensors"):
+    with pytest.raises(PosekitError, match="imagenet.pth: bn1.bias: .*only dense tensors"):
         init_backbone(small(), path)
 
 

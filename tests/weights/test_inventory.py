@@ -6,7 +6,8 @@ import torch
 from posekit import export_onnx
 from posekit.errors import PosekitError
 from posekit.models import create_model
-from posekit.weights import inventory, save_weights
+from posekit.weights import identify as identification
+from posekit.weights import save_weights
 from posekit.weights.lsdnet import worth
 
 
@@ -14,13 +15,13 @@ def test_a_bad_width_is_said_of_its_file_alone(tmp_path):
     network = create_model("hourglass_1", 16, width=0.1)
     for width in ("abc", "nan", "-1", "1e9", ""):
         save_weights(network, tmp_path / "a.safetensors", {"width": width})
-        said = inventory.identify(tmp_path / "a.safetensors")
+        said = identification.identify(tmp_path / "a.safetensors")
         assert said.startswith("does not load: ") and "width=" in said
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    monkeypatch.setattr(inventory, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(identification, "project_root", lambda: tmp_path)
     monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path / "reports"))
     for name in ("data/weights", "reports/hrnet-COCO-1", "mine"):
         (tmp_path / name).mkdir(parents=True)
@@ -45,8 +46,8 @@ def test_every_kind_of_file_is_named(project):
     (stored / "e.caffemodel").write_bytes(b"\x00broken")
     (stored / "f.safetensors").write_bytes(b"broken")
     (stored / "readme.txt").write_text("no weights")
-    files = inventory.weight_files(mine)
-    said = {path.name: inventory.identify(path) for path in files}
+    files = identification.weight_files(mine)
+    said = {path.name: identification.identify(path) for path in files}
     assert len(files) == 9 and files[-1] == run / "weights.safetensors"
     assert said["weights.safetensors"] == (
         "hourglass_1, 16 joints, width 0.1, run hrnet-COCO-1: loads"
@@ -59,7 +60,7 @@ def test_every_kind_of_file_is_named(project):
     assert said["e.caffemodel"].startswith("does not load: is no whole caffemodel")
     assert said["f.safetensors"].startswith("does not load: cannot be read")
     with pytest.raises(PosekitError, match="no such folder of weights"):
-        inventory.weight_files(project / "absent")
+        identification.weight_files(project / "absent")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, of kinds it means to drop
@@ -77,13 +78,13 @@ def test_every_kind_of_file_is_named(project):
 def test_tensors_that_do_not_load_are_not_said_to(tmp_path, spoil):
     state = create_model("hourglass_1", 16).state_dict()
     torch.save(state, tmp_path / "a.pth")
-    assert inventory.identify(tmp_path / "a.pth") == "hourglass_1, 16 joints: loads"
+    assert identification.identify(tmp_path / "a.pth") == "hourglass_1, 16 joints: loads"
     torch.save(state | {"conv1.weight": spoil(state["conv1.weight"])}, tmp_path / "a.pth")
-    assert inventory.identify(tmp_path / "a.pth").startswith("does not load: ")
+    assert identification.identify(tmp_path / "a.pth").startswith("does not load: ")
 
 
 def test_what_a_file_says_of_itself_is_printable(tmp_path):
     about = {"run": "\x1b[31mrun\n" * 99}
     save_weights(create_model("hourglass_1", 16), tmp_path / "a.safetensors", about)
-    said = inventory.identify(tmp_path / "a.safetensors")
+    said = identification.identify(tmp_path / "a.safetensors")
     assert said.isprintable() and len(said) < 200

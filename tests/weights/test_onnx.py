@@ -12,8 +12,8 @@ import torch
 import posekit
 from posekit.errors import PosekitError
 from posekit.models import create_model, list_models
-from posekit.weights.inventory import identify
-from posekit.weights.onnx_in import METADATA, load_onnx
+from posekit.weights.identify import identify
+from posekit.weights.onnx_reader import METADATA, load_onnx
 
 # One of each architecture; the others differ in depth alone.
 EACH = (
@@ -74,7 +74,7 @@ def test_an_exported_network_comes_back(name, tmp_path):
     model = create_model(name, width=0.1).eval()
     posekit.export_onnx(model, tmp_path / "net.onnx", (64, 128))
     network = load_onnx(tmp_path / "net.onnx")
-    assert network.told and network.input_size == (64, 128)
+    assert network.described and network.input_size == (64, 128)
     skeleton = {"cpm": "pose_machine", "pose_resnet_50": "coco"}[name]
     assert network.description.skeleton == skeleton
     assert network.description.colour == model.description.colour
@@ -82,7 +82,7 @@ def test_an_exported_network_comes_back(name, tmp_path):
     torch.testing.assert_close(network(*inputs), model(*inputs), rtol=1e-4, atol=1e-5)
     params = sum(p.numel() for p in model.parameters())
     price = posekit.models.cost(model, *inputs)
-    size = network.size(64, 128)
+    size = network.cost(64, 128)
     assert abs(size.params - params) < 0.1 * params  # batch normalisation is folded away
     assert size.gmacs == pytest.approx(price.gmacs / 3, rel=0.01)
     with pytest.raises(PosekitError, match=r"images of 64 x 128 only: set image_size=\[h, w\]"):
@@ -110,12 +110,12 @@ def test_a_strangers_file_takes_any_batch(tmp_path, batch):
     path, weight = stranger(tmp_path / "a.onnx", batch)
     network = load_onnx(path)
     about = network.description
-    assert not network.told and (about.skeleton, about.colour) == ("coco", "RGB")
+    assert not network.described and (about.skeleton, about.colour) == ("coco", "RGB")
     assert about.mean == (123.675, 116.28, 103.53) and not about.half_pixel
     images = torch.randn(3, 3, 32, 24)
     expected = torch.nn.functional.conv2d(images, weight, stride=4)
     torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-4)
-    assert network.size(32, 24) == (17 * 48, 17 * 48 * 48 / 1e9, (1, 17, 8, 6))
+    assert network.cost(32, 24) == (17 * 48, 17 * 48 * 48 / 1e9, (1, 17, 8, 6))
 
 
 def test_the_caller_knows_better(tmp_path):
@@ -124,9 +124,9 @@ def test_the_caller_knows_better(tmp_path):
     assert (about.colour, about.mean, about.skeleton) == ("BGR", (0.0, 0.0, 0.0), "coco")
     for known, message in (
         ({"skeleton": "mpii"}, "mpii has 16 joints, the network 17"),
-        ({"skeleton": "dog"}, "skeleton is 'dog'"),
-        ({"std": (1.0, 0.0, 1.0)}, "std above 0"),
-        ({"colour": "GRB"}, "not RGB or BGR"),
+        ({"skeleton": "dog"}, "skeleton='dog': .*choose one of coco"),
+        ({"std": (1.0, 0.0, 1.0)}, "std.1=0.0: Input should be greater than 0"),
+        ({"colour": "GRB"}, "colour='GRB': Input should be 'RGB' or 'BGR'"),
     ):
         with pytest.raises(PosekitError, match=message):
             load_onnx(path, **known)
@@ -218,7 +218,7 @@ def test_metadata_of_other_types_are_refused(tmp_path, changes):
     told = {"mean": [0, 0, 0], "std": [1, 1, 1]}
     onnx.helper.set_model_props(content, {METADATA: json.dumps(told)})
     onnx.save(content, path)
-    assert load_onnx(path).told
+    assert load_onnx(path).described
     onnx.helper.set_model_props(content, {METADATA: json.dumps(told | changes)})
     onnx.save(content, path)
     [field] = changes

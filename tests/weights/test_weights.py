@@ -136,11 +136,11 @@ def test_partial_weights_change_nothing():
     ],
     ids=["sparse", "meta", "complex", "quantised", "bits", "uint4", "nested"],
 )
-def test_tensors_that_are_not_plain_change_nothing(spoil):
+def test_tensors_that_are_not_dense_and_real_change_nothing(spoil):
     model, state = create_model("lpm", width=0.02), create_model("lpm", width=0.02).state_dict()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     state["head.conv5.weight"] = spoil(state["head.conv5.weight"])
-    with pytest.raises(PosekitError, match="head.conv5.weight.*only plain tensors"):
+    with pytest.raises(PosekitError, match="head.conv5.weight.*only dense tensors"):
         load_weights(model, state)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
@@ -148,7 +148,7 @@ def test_tensors_that_are_not_plain_change_nothing(spoil):
 def test_a_network_without_memory_is_refused():
     with torch.device("meta"):
         model = small()
-    with pytest.raises(PosekitError, match="lpm has no room.*on the device meta.*to_empty"):
+    with pytest.raises(PosekitError, match="lpm has no memory.*on the device meta.*to_empty"):
         load_weights(model, small().state_dict())
 
 

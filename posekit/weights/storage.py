@@ -1,22 +1,24 @@
-"""Files of tensors: read without ever running what is in them, written whole or not at all."""
+"""Weight files: read without ever running what is in them, written whole or not at all."""
 
 import os
 import re
 import tempfile
-from collections.abc import Collection, Mapping
+import zipfile
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import PosekitError
+from ..files.isolated import read_isolated
 from ..files.paths import regular_file
 from ..files.words import short
-from .archives import check_torch_file
-from .checkpoints import Stored, unwrap
+from .checkpoint import Checkpoint, unwrap
 
 RUN_WEIGHTS = "weights.safetensors"  # the file's name in a run folder
 TORCH_ENDINGS = (".pth", ".pt", ".pth.tar", ".tar")
@@ -24,7 +26,7 @@ _LONGEST_REASON = 160
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-class _Unread:
+class _NumPyObject:
     """Stands for a NumPy number or its type in a training checkpoint, such as the best score.
 
     The number is of no use here. Its bytes never reach NumPy, whose own readers trust them.
@@ -39,7 +41,7 @@ class _Unread:
 
 # torch's reader knows a type by its module and name, which are those that the files have.
 _STAND_INS = [
-    type(name, (_Unread,), {"__module__": module})
+    type(name, (_NumPyObject,), {"__module__": module})
     for module, name in (
         ("numpy._core.multiarray", "scalar"),
         ("numpy.core.multiarray", "scalar"),  # of NumPy 1
@@ -48,7 +50,7 @@ _STAND_INS = [
 ]
 
 
-def read_file(path: str | os.PathLike, own: Collection[str] = ()) -> Stored:
+def read_weights(path: str | os.PathLike, own: Collection[str] = ()) -> Checkpoint:
     """Tensors in a .safetensors or torch file.
 
     Args:
@@ -58,40 +60,83 @@ def read_file(path: str | os.PathLike, own: Collection[str] = ()) -> Stored:
     Raises:
         PosekitError: if the file cannot be read or holds none.
     """
-    path, made_for = regular_file(path), None
+    path = regular_file(path)
     name = path.name.lower()
     if name.endswith(".caffemodel.h5"):
         raise PosekitError(
             f"{path}: caffe models inside HDF5 cannot be read; get the .caffemodel file."
         )
-    if not name.endswith((".safetensors", *TORCH_ENDINGS)):
+    if name.endswith(".safetensors"):
+        checkpoint = _read_safetensors(path)
+    elif name.endswith(TORCH_ENDINGS):
+        tensors, notes = read_isolated(_read_torch, path, "weights")
+        named = dict(zip(notes["names"], tensors, strict=True))
+        checkpoint = Checkpoint(named, tuple(notes["ignored"]), tuple(notes["steps"]))
+    else:
         raise PosekitError(
             f"{path}: not a kind of weight file that can be read; "
             f"there are .safetensors, .caffemodel, {', '.join(TORCH_ENDINGS)} and run folders."
         )
+    return checkpoint.without_prefixes(own)
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
     try:
-        if name.endswith(".safetensors"):
-            with safe_open(path, "pt", device="cpu") as file:
-                content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                made_for = (file.metadata() or {}).get("model")
-        else:
-            check_torch_file(path)
-            with torch.serialization.safe_globals(_STAND_INS):
-                content = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # readers of broken files raise whatever they stumble upon
-        raise PosekitError(
-            f"{path}: cannot be read as weights; the file is incomplete, of another kind, or holds "
-            "Python objects, which are refused because they can run code or fill the memory "
-            f"({reason_of(error)}): get the original, or store its state_dict alone."
-        ) from error
-    if not isinstance(content, Mapping):
-        raise PosekitError(f"{path}: holds a {type(content).__name__}, not a table of weights.")
-    return unwrap(content, str(path), own)._replace(made_for=made_for)
+        with safe_open(path, "pt", device="cpu") as file:
+            content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            model = (file.metadata() or {}).get("model")
+    except Exception as error:  # it raises whatever it stumbles upon in broken files
+        raise _unreadable(path, error) from error
+    return replace(unwrap(content, str(path)), model=model)
 
 
-def reason_of(error: Exception) -> str:
+def _read_torch(path: Path) -> tuple[list[Tensor], dict[str, Any]]:
+    """Tensors of a file of torch.save; their names and the rest of the checkpoint."""
+    try:
+        _check_archive(path)
+        with torch.serialization.safe_globals(_STAND_INS):
+            content = torch.load(path, weights_only=True, map_location="cpu")
+        found = unwrap(content, str(path))
+        # Copies, as tensors may share their memory or be smaller than they look.
+        dense = torch.contiguous_format
+        tensors = [t.detach().clone(memory_format=dense) for t in found.tensors.values()]
+    except PosekitError:
+        raise
+    except Exception as error:  # it raises whatever it stumbles upon in broken files
+        raise _unreadable(path, error) from error
+    notes = {"names": [*found.tensors], "ignored": found.ignored, "steps": found.steps}
+    return tensors, notes
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a zip archive that holds more than its size; torch.save compresses nothing.
+
+    Raises:
+        ValueError: it is compressed, or its table is damaged.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\3\4":
+            return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if compressed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise ValueError("a compressed archive, which torch.save does not write")
+
+
+def _unreadable(path: Path, error: Exception) -> PosekitError:
+    return PosekitError(
+        f"{path}: cannot be read as weights; the file is incomplete, of another kind, or holds "
+        "Python objects, which are refused because they can run code or fill the memory "
+        f"({_reason(error)}): get the original, or store its state_dict alone."
+    )
+
+
+def _reason(error: Exception) -> str:
     """Why torch could not read a file, in one short line without its advice."""
     text = _ESCAPES.sub("", str(error)).strip()
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return "it needs far more memory than its size"
     if text.startswith("Weights only load failed"):
         lines = text.partition("Check the documentation")[0].strip().splitlines()
         text = lines[-1].rpartition("WeightsUnpickler error:")[2].strip()

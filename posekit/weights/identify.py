@@ -1,0 +1,168 @@
+"""Which weight files there are, which network each one is of, and whether it loads."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import PosekitError
+from ..files.places import project_root, reports_root
+from ..files.words import short
+from ..models import create_model, list_models, options_of
+from . import lsdnet
+from .caffe import convert, family_of
+from .caffemodel import read_caffemodel
+from .metadata import WeightsMetadata, checked_metadata
+from .storage import RUN_WEIGHTS, TORCH_ENDINGS, read_metadata, read_weights
+
+ENDINGS = (".safetensors", ".caffemodel", ".onnx", *TORCH_ENDINGS)
+# Counts steps for an averaging mode that no network here uses; files older than 2018 lack it.
+STEP_COUNTS = ".num_batches_tracked"
+# Options that change which tensors there are, with values other than the usual: files of all exist.
+_VARIANTS: dict[str, tuple[Any, ...]] = {"attention": ("se", None), "gcb": (False,)}
+
+
+@dataclass
+class NetworkMatch:
+    """What is known of the network that tensors belong to.
+
+    Attributes:
+        name: of the registry; None for unknown networks.
+        options: of `create_model` that follow from the tensors.
+        num_keypoints: K, None where only the names of the tensors fit.
+        release: the tensors are of the released LSDNet code.
+        candidates: networks of the registry whose tensors have these names.
+    """
+
+    name: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    num_keypoints: int | None = None
+    release: bool = False
+    candidates: list[str] = field(default_factory=list)
+
+
+def match_network(
+    tensors: Mapping[str, Tensor],
+    names: Sequence[str] | None = None,
+    keypoints: Sequence[int] = (17, 16, 14, 13),
+    width: float | None = None,
+) -> NetworkMatch:
+    """The first network that tensors fit in names and shapes, or else in names alone.
+
+    Args:
+        tensors: under the network's own names.
+        names: of networks to try; None for all.
+        keypoints: numbers of joints to try: those of COCO, MPII, LSP, Penn Action.
+        width: of the networks; None for 1.
+    """
+    found = NetworkMatch()
+    for name in names or list_models():
+        special = _VARIANTS.keys() & options_of(name).keys()
+        variants = [{option: value} for option in special for value in _VARIANTS[option]]
+        for variant in ({}, *variants):
+            for count in keypoints:
+                own = _meta_tensors(name, count, width, tuple(variant.items()))
+                given = _shapes(lsdnet.complete(own, tensors))
+                if own.keys() != given.keys():
+                    break
+                release = lsdnet.is_release(own, tensors)
+                options = {**variant, "survival": "off"} if release else variant
+                if _shapes(own) == given:
+                    return NetworkMatch(name, options, count, release, [name])
+                if found.name is None:
+                    found = NetworkMatch(name, options, None, release)
+                if name not in found.candidates:
+                    found.candidates.append(name)
+    return found
+
+
+@cache
+def _meta_tensors(
+    name: str, keypoints: int, width: float | None, options: tuple[tuple[str, Any], ...]
+) -> dict[str, Tensor]:
+    size = {} if width is None else {"width": width}
+    with torch.device("meta"):  # shapes only, nothing is allocated
+        state = create_model(name, keypoints, **size, **dict(options)).state_dict()
+    return {n: t for n, t in state.items() if not n.endswith(STEP_COUNTS)}
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {n: t.shape for n, t in tensors.items() if not n.endswith(STEP_COUNTS)}
+
+
+def weight_files(folder: Path | None = None) -> list[Path]:
+    """Files below data/weights, those of all runs, and those of one folder more.
+
+    Raises:
+        PosekitError: there is no such folder.
+    """
+    if folder is not None and not os.path.isdir(folder):
+        raise PosekitError(f"{folder}: there is no such folder of weights")
+    found = {
+        path
+        for root in (project_root() / "data" / "weights", folder)
+        if root is not None and os.path.isdir(root)
+        for path in root.rglob("*")
+        if path.name.lower().endswith(ENDINGS) and not os.path.isdir(path)
+    }
+    return sorted(found) + sorted(reports_root().glob(f"*/{RUN_WEIGHTS}"))
+
+
+def identify(path: Path) -> str:
+    """What a weight file is and whether it loads, in one line."""
+    name = path.name.lower()
+    try:
+        if name.endswith(".onnx"):
+            return _identify_onnx(path)
+        if name.endswith(".caffemodel"):
+            return _identify_caffe(path)
+        noted = read_metadata(path) if name.endswith(".safetensors") else {}
+        return _identify_tensors(read_weights(path).tensors, checked_metadata(noted, path))
+    except PosekitError as error:
+        return f"does not load: {_without_path(error, path)}"
+
+
+def _identify_onnx(path: Path) -> str:
+    from .onnx_reader import load_onnx
+
+    network = load_onnx(path)
+    about, size = network.description, network.input_size
+    shape = f"{size[0]} x {size[1]} pixels" if size else "any size"
+    name = short(about.name) if network.described else "network without description"
+    joints = f"{about.num_keypoints} maps ({about.skeleton or 'unknown joints'})"
+    return f"{name} as ONNX, {joints}, {shape}: loads"
+
+
+def _identify_caffe(path: Path) -> str:
+    family = family_of(path, read_caffemodel(path))
+    try:
+        result = f"loads ({', '.join(convert(create_model(family), [path]).steps)})"
+    except PosekitError as error:
+        result = f"does not load alone: {_without_path(error, path)}"
+    return f"{family} of Caffe: {result}"
+
+
+def _identify_tensors(tensors: dict[str, Tensor], noted: WeightsMetadata) -> str:
+    names = [noted.model] if noted.model in list_models() else None
+    match = match_network(tensors, names, width=noted.width)
+    if match.num_keypoints:
+        details = [f", {name} {value}" for name, value in match.options.items()]
+        details += [f", width {noted.width:g}"] if noted.width not in (None, 1.0) else []
+        details += [f", run {short(noted.run)}"] if noted.run is not None else []
+        release = " of the released code" if match.release else ""
+        return f"{match.name}{release}, {match.num_keypoints} joints{''.join(details)}: loads"
+    if match.candidates:
+        names = " or ".join(match.candidates)
+        return f"{names} of another size or number of joints: loads with these"
+    if "fc.weight" in tensors or "classifier.weight" in tensors:
+        return "a classifier, such as ImageNet's: for the parameter backbone"
+    return "none of posekit's networks: does not load"
+
+
+def _without_path(error: PosekitError, path: Path) -> str:
+    return str(error).removeprefix(f"{path}: ")

@@ -1,0 +1,97 @@
+"""What weight files say of their networks, checked: metadata of .safetensors and of ONNX files."""
+
+import reprlib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from ..errors import PosekitError
+from ..geometry.skeletons import SKELETONS
+from ..models import Description
+
+
+class WeightsMetadata(BaseModel):
+    """What `save_weights` notes in a .safetensors file, as far as it helps to identify it.
+
+    Attributes:
+        model: name of the network.
+        width: multiplier on its channels.
+        run: name of the run folder.
+    """
+
+    model: str | None = None
+    width: Annotated[float, Field(gt=0, le=8)] | None = None
+    run: str | None = None
+
+
+def _known(skeleton: str) -> str:
+    if skeleton not in SKELETONS:
+        raise ValueError(f"choose one of {', '.join(SKELETONS)}")
+    return skeleton
+
+
+_Mean = Annotated[float, Field(gt=-1e30, lt=1e30)]  # float32 ends near here
+_Deviation = Annotated[float, Field(gt=0, lt=1e30)]
+# Stricter than the types of the fields, which are checked as they are otherwise.
+_LIMITS = {
+    "skeleton": Annotated[str, AfterValidator(_known)] | None,
+    "colour": Literal["RGB", "BGR"],
+    "mean": tuple[_Mean, _Mean, _Mean],
+    "std": tuple[_Deviation, _Deviation, _Deviation],
+}
+_StoredDescription = create_model(
+    "_StoredDescription",
+    __config__=ConfigDict(strict=True, allow_inf_nan=False),
+    **{f.name: (_LIMITS.get(f.name, f.type), ...) for f in fields(Description)},
+)
+
+
+def checked_metadata(noted: Mapping[str, str], path: Path) -> WeightsMetadata:
+    """The metadata of a .safetensors file.
+
+    Raises:
+        PosekitError: an impossible width.
+    """
+    try:
+        return WeightsMetadata.model_validate(noted)
+    except ValidationError as error:
+        raise PosekitError(
+            f"{path}: its metadata say {mistakes(error)}: write it again with save_weights"
+        ) from None
+
+
+def checked_description(values: Mapping[str, Any], path: Path) -> Description:
+    """The description in the metadata of an ONNX file.
+
+    Args:
+        values: all fields of a `Description`; others are left out.
+        path: the file, for messages.
+
+    Raises:
+        PosekitError: a value is of the wrong type or impossible.
+    """
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+    try:
+        about = Description(**_StoredDescription.model_validate(values).model_dump())
+    except ValidationError as error:
+        raise PosekitError(
+            f"{path}: its description cannot be used: {mistakes(error)}: set the right values"
+        ) from None
+    joints = len(SKELETONS[about.skeleton]) if about.skeleton else 0
+    if joints and about.num_keypoints not in (0, joints):
+        raise PosekitError(
+            f"{path}: the skeleton {about.skeleton} has {joints} joints, the network "
+            f"{about.num_keypoints}: set the right skeleton"
+        )
+    return about
+
+
+def mistakes(error: ValidationError) -> str:
+    """The fields that pydantic refuses, with what is wrong with each."""
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc']))}={reprlib.repr(e.get('input'))}: {e['msg']}"
+        for e in error.errors(include_url=False)
+    )
