@@ -105,8 +105,8 @@ def _of_run(folder: Path, wanted: Wanted) -> Estimator:
     record, recipe, file = trained_run(folder)
     stored = noted_skeleton(file)
     joints = skeleton(stored or _joints(recipe.network, wanted).name)
-    data = "the generated sample of " if record.get("source") == "sample" else ""
-    about = f"{recipe.network} of run {folder.name}, trained on {data}{record.get('dataset')}"
+    data = "the generated sample of " if record.is_sample else ""
+    about = f"{recipe.network} of run {folder.name}, trained on {data}{record.dataset}"
     name = recipe.network
     if recipe.covering:
         name, about = f"{name} ({recipe.covering})", f"{about}, crops covered by {recipe.covering}"

@@ -15,26 +15,25 @@ from ..config.recipes import RECIPES
 from ..errors import PosekitError
 from ..files.places import DATASETS
 from ..geometry.skeletons import SKELETONS
-from ..reporting.run_folder import read_record
+from ..reporting.record import RunRecord, read_record
 from ..weights import RUN_WEIGHTS, read_metadata
 from ..weights.files import read_file
 from ..weights.whose import owner_of
 from ..workflows.training import recipe_of_network
 
 
-def trained_run(folder: Path) -> tuple[dict[str, Any], Recipe, Path]:
+def trained_run(folder: Path) -> tuple[RunRecord, Recipe, Path]:
     """A training run: its record, its recipe without the weights it began with, its weights.
 
     Raises:
         PosekitError: the folder is not one of a training run that left weights.
     """
     record, weights = read_record(folder), folder / RUN_WEIGHTS
-    paper = record.get("paper")
-    if not isinstance(paper, str) or paper not in RECIPES or not weights.is_file():
+    if record is None or record.paper not in RECIPES or not weights.is_file():
         raise PosekitError(
             f"{folder}: this run left no {RUN_WEIGHTS}; choose a finished training run"
         )
-    return record, recipe_of_run(folder, paper), weights
+    return record, recipe_of_run(folder, record.paper), weights
 
 
 def recipe_of_run(folder: Path, paper: str) -> Recipe:

@@ -17,9 +17,11 @@ from ..config.parameters import Parameters, check, problems
 from ..errors import PosekitError
 from ..files.places import project_root
 from ..files.words import near
+from ..files.writing import write_text
 from ..geometry.skeletons import SKELETONS
 from ..models import create_model, describe, list_models
-from ..reporting import run_folder
+from ..reporting.record import trained_runs
+from ..reporting.run_folder import new_folder
 from ..weights import RUN_WEIGHTS, LoadReport, load_weights, read_metadata, save_weights
 from ..weights.inventory import identify
 from ..weights.onnx_out import ExportReport, export_onnx
@@ -153,10 +155,7 @@ def _place(text: str) -> Path:
 
 
 def _newest_run() -> Path | None:
-    for folder, record in run_folder.all_runs():
-        if record.get("status") == "finished" and (folder / RUN_WEIGHTS).is_file():
-            return folder
-    return None
+    return next((folder for folder, _ in trained_runs()), None)
 
 
 def _example(folder: Path) -> Path:
@@ -276,7 +275,7 @@ def _bytes(tensor: torch.Tensor) -> torch.Tensor:
 
 def _folder(wishes: Wishes) -> Path:
     if wishes.folder is None:
-        return run_folder.new_folder(f"convert-{wishes.network}")
+        return new_folder(f"convert-{wishes.network}")
     folder = Path(os.path.expanduser(wishes.folder))
     if (folder / RUN_WEIGHTS).exists():
         raise PosekitError(f"folder={wishes.folder!r} holds {RUN_WEIGHTS}: choose another folder")
@@ -325,7 +324,7 @@ def finish(conversion: Conversion) -> str:
         "onnx_difference": exported.difference if exported else None,
         "files": conversion.written,
     }
-    run_folder.write_text(conversion.folder / "conversion.json", json.dumps(record, indent=1))
+    write_text(conversion.folder / "conversion.json", json.dumps(record, indent=1))
     weights = conversion.folder / RUN_WEIGHTS
     lines = [f"results {conversion.folder}", f"files   {', '.join(conversion.written)}"]
     return "\n".join(

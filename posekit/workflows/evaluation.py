@@ -255,9 +255,7 @@ def _trained_network(folder: Path) -> Subject:
         return model
 
     about = replace(shapes_only(told, trained_on).description, skeleton=trained_on.name)
-    story = f"weights of the run {folder.name}, trained on {record.get('dataset', told.dataset)}"
-    if record.get("source") == "sample":
-        story += " (generated sample)"
+    story = f"weights of the run {folder.name}, trained on {record.label}"
     values = told.model_dump(exclude={"init", "source", "data_root", "resume"})
     return Subject(about, make, story, type(told), values, "the run")
 
@@ -311,7 +309,7 @@ def build(evaluation: Evaluation) -> str:
     is_file = isinstance(model, OnnxNetwork)
     price = model.size(*recipe.image_size) if is_file else cost(model, *inputs)
     evaluation.run.update(
-        notes=[subject.story, *evaluation.run.record["notes"]],
+        notes=[subject.story, *evaluation.run.record.notes],
         model=about.name,
         params_count=price.params,
         gmacs=price.gmacs,
@@ -334,4 +332,4 @@ def build(evaluation: Evaluation) -> str:
 def protocol(evaluation: Evaluation) -> str:
     """How the score was made and what it does not cover, after `evaluate`."""
     record = evaluation.run.record
-    return "\n".join([record["protocol"], *(f"note: {note}" for note in record["notes"])])
+    return "\n".join([record.protocol, *(f"note: {note}" for note in record.notes)])

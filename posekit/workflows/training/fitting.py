@@ -45,7 +45,7 @@ def train(experiment: Experiment) -> "pd.DataFrame":
         if distributed.first():
             show(record)
         seconds = sum(r["seconds"] for r in experiment.log.records)
-        run.update(epochs_done=record["epoch"], train_seconds=seconds)
+        run.update(status="running", epochs_done=record["epoch"], train_seconds=seconds)
         if writer:
             for key in record.keys() - {"epoch"}:
                 writer.add_scalar(key, record[key], record["epoch"])

@@ -9,7 +9,7 @@ from ...config.knobs import Recipe
 from ...config.recipes import published
 from ...data.clips import loader
 from ...inference.evaluate import Predictions, mean_pose, mobilepose_score, official_score, predict
-from ...reporting.pages import build_index, headline, shown, write_report
+from ...reporting.pages import build_index, shown, write_report
 from ...reporting.tables import comparison
 from ...train.progress import bar
 from .experiment import Experiment
@@ -86,11 +86,10 @@ def finish(experiment: Experiment) -> str:
         Where things are and the result in one line.
     """
     run, record = experiment.run, experiment.run.record
-    record["status"] = "finished"
     path = write_report(run, experiment.tables, experiment.network, notebook_cells())
     run.end("finished")
     index = build_index()
     return (
-        f"{record['model']} on {run.label}: {shown(headline(record))} {record['metric']} "
-        f"(mean pose {shown(record['baseline']['mean_pose'])})\nreport {path}\nindex  {index}"
+        f"{record.model} on {run.label}: {shown(record.headline)} {record.metric} "
+        f"(mean pose {shown(record.baseline['mean_pose'])})\nreport {path}\nindex  {index}"
     )
