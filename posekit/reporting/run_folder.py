@@ -63,9 +63,8 @@ class Run:
         if recipe.resume == "auto":
             for folder in sorted(reports_root().glob(f"{stem}-[0-9]*"), reverse=True):
                 record = read_record(folder)
-                if record is None or record.status == "finished":
-                    continue
-                if record.fingerprint != bound.fingerprint():
+                same = record is not None and record.fingerprint == bound.fingerprint()
+                if not same or record.status == "finished":
                     continue
                 if record.data_stamp != _data_stamp(bound):
                     print(f"{folder.name} had these parameters but other data: a new run begins")
