@@ -36,6 +36,7 @@ class Config:
 
     Attributes:
         paper: the stem that runs are filed under: the paper of the network, or the notebook's name.
+        network: its name in tables.
         settings: the values.
         origins: knob -> "default", "recipe params/...", "sample.yaml", "smoke.yaml" or "you".
         source: real or sample, resolved.
@@ -44,6 +45,7 @@ class Config:
     """
 
     paper: str
+    network: str
     settings: Settings
     origins: dict[str, str]
     source: Literal["real", "sample"]
@@ -124,8 +126,8 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
         files = ", ".join([file, *smaller])
         title = f"params/{paper}/ ({files}) is incomplete or impossible:"
         raise PosekitError("\n  ".join([title, *found]))
-    stem = describe(network).stem
-    return Config(stem, kind.model_validate(values), origins, source, root, small)
+    about, settings = describe(network), kind.model_validate(values)
+    return Config(about.stem, about.name, settings, origins, source, root, small)
 
 
 def _text(namespace: MutableMapping[str, Any], name: str, default: str) -> str:

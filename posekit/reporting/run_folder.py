@@ -1,8 +1,7 @@
 """Run folders: what a run leaves behind, whole at every moment.
 
-`metrics.json` says "interrupted" from the first second and "finished" only at the end, so a killed
-run needs no last words. Everything is written beside its target and renamed over it, but for the
-log, which grows by a line per epoch.
+Every file is written beside its target and renamed over it, but for the log, which grows by a line
+per epoch.
 """
 
 import datetime as dt
@@ -15,15 +14,16 @@ import subprocess
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field
 
-from ..config.recipes import Bound
+from ..config.resolve import Config
 from ..data import dataset
 from ..files.places import project_root, reports_root
 from ..files.writing import write_bytes, write_text
+from . import lock
+from .record import FILE, RunRecord, read_record
 from .tables import to_latex, to_markdown
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from IPython.display import Image
     from matplotlib.figure import Figure
 
-_HUGE = 1e15  # no number of a run gets there; a longer one could not be printed
 _PACKAGES = ("torch", "numpy", "opencv-python", "matplotlib", "pandas", "papermill")
 
 
@@ -41,79 +40,72 @@ class Run:
 
     Attributes:
         folder: the run folder.
-        bound: the checked parameters.
+        config: the checked parameters.
         record: the content of metrics.json.
         resumed: whether an interrupted run is being continued.
+        lock: the open file that keeps other processes out of the folder.
     """
 
     folder: Path
-    bound: Bound
-    record: dict[str, Any] = field(default_factory=dict)
+    config: Config
+    record: RunRecord = field(default_factory=RunRecord)
     resumed: bool = False
-    _lock: Any = None
+    lock: IO[str] | None = None
 
     @classmethod
-    def open(cls, bound: Bound) -> "Run":
-        """Continue the run of the same parameters that was interrupted or failed, or start one."""
-        recipe = bound.recipe
-        stem = f"{recipe.paper}-{recipe.dataset}" + ("-sample" if bound.source == "sample" else "")
-        if recipe.resume == "auto":
+    def open(cls, config: Config, resume: bool = False) -> "Run":
+        """Start a run, or continue one of the same parameters that was interrupted or failed.
+
+        Args:
+            config: the checked parameters.
+            resume: continue such a run if there is one.
+        """
+        stem = f"{config.paper}-{config.settings.dataset}" + "-sample" * (config.source == "sample")
+        if resume:
             for folder in sorted(reports_root().glob(f"{stem}-[0-9]*"), reverse=True):
                 record = read_record(folder)
-                same = record.get("fingerprint") == bound.fingerprint()
-                if not same or record.get("status") == "finished":
+                same = record is not None and record.fingerprint == config.fingerprint()
+                if not same or record.status == "finished":
                     continue
-                if record.get("data_stamp") != _data_stamp(bound):
+                if record.data_stamp != _data_stamp(config):
                     print(f"{folder.name} had these parameters but other data: a new run begins")
-                elif lock := _lock(folder):
-                    run = cls(folder, bound, record, resumed=True, _lock=lock)
-                    run.update(status="interrupted")
+                elif held := lock.hold(folder):
+                    run = cls(folder, config, record, resumed=True, lock=held)
+                    run.update(status="running")
                     return run
-        run = cls(new_folder(stem), bound)
-        run._lock = _lock(run.folder)
+        folder = new_folder(stem)
+        run = cls(folder, config, lock=lock.hold(folder))
         run._begin()
         return run
 
     def _begin(self) -> None:
-        recipe = self.bound.recipe
-        write_text(self.folder / "params.yaml", _params_yaml(self.bound))
+        config, settings = self.config, self.config.settings
+        write_text(self.folder / "params.yaml", _params_yaml(config))
         environment = _environment()
         write_text(self.folder / "environment.json", json.dumps(environment, indent=1))
         self.update(
-            paper=recipe.paper,
-            model=recipe.network,
-            dataset=recipe.dataset,
-            source=self.bound.source,
-            split=recipe.eval_split,
-            protocol="",
-            metrics={},
-            baseline={},
-            published={},
-            n_samples=0,
-            params_count=0,
-            gmacs=0.0,
-            seed=recipe.seed,
-            epochs_done=0,
-            train_seconds=0.0,
+            paper=config.paper,
+            model=config.network,
+            dataset=settings.dataset,
+            source=config.source,
+            split=settings.eval_split,
+            seed=settings.seed,
             git_commit=environment["git_commit"],
-            status="interrupted",
-            fingerprint=self.bound.fingerprint(),
-            data_stamp=_data_stamp(self.bound),
+            status="running",
+            fingerprint=config.fingerprint(),
+            data_stamp=_data_stamp(config),
             started=dt.datetime.now().isoformat(timespec="seconds"),
-            notes=[],
-            figures={},
         )
 
     @property
     def is_sample(self) -> bool:
         """Whether every number of this run comes from the generated sample."""
-        return self.bound.source == "sample"
+        return self.record.is_sample
 
     @property
     def label(self) -> str:
         """The data as titles name it."""
-        dataset = self.bound.recipe.dataset
-        return f"{dataset} (generated sample)" if self.is_sample else dataset
+        return self.record.label
 
     @property
     def checkpoints(self) -> Path:
@@ -121,9 +113,14 @@ class Run:
         return self.folder / "checkpoints"
 
     def update(self, **fields: Any) -> None:
-        """Change fields of metrics.json."""
-        self.record |= fields
-        write_text(self.folder / "metrics.json", json.dumps(self.record, indent=1, default=float))
+        """Change fields of the record and write metrics.json.
+
+        Raises:
+            ValueError: a field that `RunRecord` has not, or a value of another type.
+        """
+        for name, value in fields.items():
+            setattr(self.record, name, value)
+        write_text(self.folder / FILE, self.record.model_dump_json(indent=1))
 
     def figure(self, name: str, figure: "Figure", caption: str) -> "Image":
         """Save a figure and return it for display.
@@ -146,7 +143,7 @@ class Run:
         path = self.folder / "figures" / file
         path.parent.mkdir(exist_ok=True)
         write_bytes(path, data)
-        self.update(figures=self.record["figures"] | {file: caption})
+        self.update(figures=self.record.figures | {file: caption})
         return Image(data=data, format=kind, alt=caption)
 
     def table(self, frame: "pd.DataFrame") -> None:
@@ -156,10 +153,10 @@ class Run:
         write_text(self.folder / "table.tex", to_latex(frame))
 
     def end(self, status: str) -> None:
-        """Say how the run ended: finished, interrupted or failed; another run may continue it."""
+        """Record how the run ended: finished, interrupted or failed; release its folder."""
         self.update(status=status)
-        if self._lock:
-            self._lock.close()
+        if self.lock:
+            self.lock.close()
 
 
 def png(figure: "Figure") -> bytes:
@@ -167,60 +164,6 @@ def png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     return buffer.getvalue()
-
-
-_Text = Annotated[str, AfterValidator(lambda text: text.encode("utf-8").decode())]
-
-
-def _bounded(value: float) -> float:
-    if abs(value) >= _HUGE:
-        raise ValueError("too large")
-    return value
-
-
-_Number = Annotated[float, Field(strict=True), AfterValidator(_bounded)]
-
-
-class _Record(BaseModel):
-    """The fields of metrics.json that other runs read, as far as they are there."""
-
-    paper: _Text = ""
-    model: _Text = ""
-    dataset: _Text = ""
-    source: _Text = ""
-    split: _Text = ""
-    protocol: _Text = ""
-    metric: _Text = ""
-    status: _Text = ""
-    started: _Text = ""
-    fingerprint: _Text = ""
-    metrics: dict[_Text, _Number | None] = {}
-    baseline: dict[_Text, _Number | None] = {}
-    published: dict[_Text, _Number | None] = {}
-    figures: dict[_Text, _Text] = {}
-    notes: list[_Text] = []
-    n_samples: _Number = 0
-    params_count: _Number = 0
-    gmacs: _Number = 0
-    epochs_done: _Number = 0
-    train_seconds: _Number = 0
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """metrics.json of a run folder; empty if there is none, or it is damaged."""
-    try:
-        record = json.loads((folder / "metrics.json").read_bytes())
-        _Record.model_validate(record)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record
-
-
-def all_runs(root: Path | None = None) -> list[tuple[Path, dict[str, Any]]]:
-    """Run folders below reports/ with their records, newest first."""
-    folders = [path.parent for path in (root or reports_root()).glob("*/metrics.json")]
-    runs = [(folder, record) for folder in folders if (record := read_record(folder))]
-    return sorted(runs, key=lambda run: run[1].get("started", ""), reverse=True)
 
 
 def new_folder(stem: str) -> Path:
@@ -235,38 +178,20 @@ def new_folder(stem: str) -> Path:
     raise FileExistsError(f"too many runs named {stem}-{now}")
 
 
-def _lock(folder: Path) -> Any:
-    """Hold a run folder for this process; None if another process holds it.
-
-    The system lets go of the lock when the process ends, however it ends.
-    """
-    file = (folder / ".lock").open("w")
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # Windows: runs are not protected from each other
-        pass
-    except OSError:
-        file.close()
-        return None
-    return file
-
-
-def _data_stamp(bound: Bound) -> str:
-    """What tells the real data that a run reads from others: where they are, their label files."""
-    if bound.data_root is None:
+def _data_stamp(config: Config) -> str:
+    """A text that changes with the real data that a run reads: their folder, their label files."""
+    if config.data_root is None:
         return "sample"
-    spec = dataset(bound.recipe.dataset)
-    folder = spec.need(bound.data_root)
+    spec = dataset(config.settings.dataset)
+    folder = spec.need(config.data_root)
     files = spec.label_files(folder)
     stats = [(path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files]
     return hashlib.sha256(repr((str(folder.resolve()), stats)).encode()).hexdigest()[:16]
 
 
-def _params_yaml(bound: Bound) -> str:
+def _params_yaml(config: Config) -> str:
     lines = []
-    for name, value, origin in bound.table():
+    for name, value, origin in config.table():
         text = yaml.safe_dump({name: value}, default_flow_style=True, width=1000)
         lines.append(f"{text.strip()[1:-1]}  # {origin}\n")
     return "".join(lines)
@@ -275,28 +200,21 @@ def _params_yaml(bound: Bound) -> str:
 def _environment() -> dict[str, Any]:
     import torch
 
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    installed = {package.name: package.version for package in metadata.distributions()}
     return {
         "python": platform.python_version(),
         "system": platform.platform(terse=True),
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "gpu": gpu,
+        "packages": {name: installed.get(name) for name in _PACKAGES},
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "git_commit": _git_commit(),
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def _git_commit() -> str | None:
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(project_root()), *words]
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(project_root()), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
 
     try:

@@ -29,7 +29,8 @@ from ..inference.stored_settings import (
     usual_settings,
 )
 from ..models import describe, list_models, options_of
-from ..reporting import run_folder
+from ..reporting.record import trained_runs
+from ..reporting.run_folder import new_folder
 from ..weights import RUN_WEIGHTS, LoadReport, load_weights, read_metadata, save_weights
 from ..weights.identify import identify
 from ..weights.onnx_export import ExportReport, export_onnx
@@ -128,7 +129,8 @@ def start(namespace: MutableMapping[str, Any]) -> Conversion:
         files, story = _files(given.weights), "your weights"
     elif given.network or given.skeleton or given.num_keypoints:
         raise PosekitError(f"{TITLE}\n  weights: set it, a network alone is no file")
-    elif run := _newest_run():
+    elif runs := trained_runs():
+        run, _ = runs[0]
         files, story = [run], f"no weights given: those of the newest finished run, {run.name}"
     else:
         scratch = tempfile.TemporaryDirectory(prefix="posekit-convert-")
@@ -153,13 +155,6 @@ def _files(weights: str | list[str]) -> list[Path]:
 def _place(text: str) -> Path:
     path = Path(os.path.expanduser(text))
     return path if path.exists() else project_root() / path
-
-
-def _newest_run() -> Path | None:
-    for folder, record in run_folder.all_runs():
-        if record.get("status") == "finished" and (folder / RUN_WEIGHTS).is_file():
-            return folder
-    return None
 
 
 def _example(folder: Path) -> Path:
@@ -276,7 +271,7 @@ def _bytes(tensor: torch.Tensor) -> torch.Tensor:
 
 def _folder(settings: ConversionKnobs) -> Path:
     if settings.folder is None:
-        return run_folder.new_folder(f"convert-{settings.network}")
+        return new_folder(f"convert-{settings.network}")
     folder = Path(os.path.expanduser(settings.folder))
     if (folder / RUN_WEIGHTS).exists():
         raise PosekitError(f"folder={settings.folder!r} holds {RUN_WEIGHTS}: choose another folder")

@@ -23,8 +23,7 @@ from ..inference.stored_settings import run_settings, usual_settings
 from ..models import Cost, cost
 from ..models.families.task import Task
 from ..reporting import figures
-from ..reporting.pages import headline
-from ..reporting.run_folder import all_runs
+from ..reporting.record import all_runs
 from .training.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -87,17 +86,17 @@ def compare_runs(experiment: Experiment) -> Any:
     keys = ("dataset", "source", "split", "metric")
     found: dict[str, tuple[TestingSettings, float]] = {}
     for folder, record in [(run.folder, run.record), *all_runs()]:
-        alike = all(record.get(key) == run.record[key] for key in keys)
-        over = folder == run.folder or record.get("status") == "finished"
+        alike = all(getattr(record, key) == getattr(run.record, key) for key in keys)
+        over = folder == run.folder or record.status == "finished"
         settings = settings_if_usable(folder) if alike and over else None
         if settings and len(found) < _MOST_RUNS:  # of equal networks the newest run
-            found.setdefault(_title_of(settings), (settings, headline(record)))
+            found.setdefault(_title_of(settings), (settings, record.headline))
     times = latencies({name: _timed(one, joints) for name, (one, _) in found.items()}, repeats=3)
     points = []
     for name, (settings, score) in found.items():
         own = cost_of(settings, joints)
         points.append((name, score, own.params / 1e6, own.gmacs, times[name][0]))
-    metric, never_looks = run.record["metric"], run.record["baseline"]["mean_pose"]
+    metric, never_looks = run.record.metric, run.record.baseline["mean_pose"]
     heading = f"Score, size, work and time of all runs on {run.label}"
     figure = figures.tradeoff(points, metric, never_looks, heading)
     caption = (

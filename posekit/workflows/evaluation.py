@@ -89,7 +89,7 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     origins = dict.fromkeys(kind.model_fields, "default") | dict.fromkeys(filled, found.origin)
     usual = {n: field.default for n, field in kind.model_fields.items()}
     origins |= {n: "you" for n in given if getattr(settings, n) != usual[n]}
-    config = Config("evaluate", settings, origins, source_name, root, smoke())
+    config = Config("evaluate", found.about.name, settings, origins, source_name, root, smoke())
     machine = choose_machine(settings.device, settings.precision, settings.workers)
     return Evaluation(config, open_run(config), machine, found.about, found=found)
 
@@ -143,7 +143,7 @@ def build(evaluation: Evaluation) -> str:
     is_file = isinstance(model, OnnxNetwork)
     work = model.size(*settings.image_size) if is_file else cost(model, *inputs)
     evaluation.run.update(
-        notes=[found.story, *evaluation.run.record["notes"]],
+        notes=[found.story, *evaluation.run.record.notes],
         model=about.name,
         params_count=work.params,
         gmacs=work.gmacs,
@@ -179,4 +179,4 @@ def _check_joints(evaluation: Evaluation) -> None:
 def protocol(evaluation: Evaluation) -> str:
     """How the score was made and what it does not cover, after `evaluate`."""
     record = evaluation.run.record
-    return "\n".join([record["protocol"], *(f"note: {note}" for note in record["notes"])])
+    return "\n".join([record.protocol, *(f"note: {note}" for note in record.notes)])

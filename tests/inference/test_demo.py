@@ -135,7 +135,7 @@ def test_a_video_is_followed_and_written(video, spots):
     record = json.loads((job.folder / "demo.json").read_text(encoding="utf-8"))
     assert (record["status"], record["frames"], record["people"]) == ("finished", 24, [24, 24])
     page = (job.folder / "report.html").read_text(encoding="utf-8")
-    assert "data:image/gif" in page and "http" not in page and 'href="poses.mp4"' in page
+    assert "data:image/gif" in page and "http" not in page and 'href="./poses.mp4"' in page
     assert not [p for p in job.folder.rglob(".*")], "nothing half-written"
 
 

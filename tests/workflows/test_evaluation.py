@@ -210,7 +210,7 @@ def test_weights_and_their_export_score_the_same(tmp_path):
     assert "bgr" in theirs.text() and "the file" in theirs.text()
     gap = abs(ours.predictions.keypoints - theirs.predictions.keypoints)
     assert (gap < 1e-3).mean() > 0.99  # a tie between two cells may fall either way
-    assert ours.run.record["gmacs"] == pytest.approx(theirs.run.record["gmacs"], rel=0.01)
+    assert ours.run.record.gmacs == pytest.approx(theirs.run.record.gmacs, rel=0.01)
 
 
 @pytest.mark.real
@@ -222,8 +222,8 @@ def test_a_strangers_network_on_real_pictures(boxes):
     network = str(Path(root, STRANGER))
     evaluation = run(model=network, data_root=root, source="real", boxes=boxes)
     expected = {"ground_truth": 0.5647, "detections": 0.3088}[boxes]
-    assert evaluation.run.record["metrics"]["AP"] == pytest.approx(expected, abs=5e-5)
-    assert evaluation.run.record["params_count"] == 574_400
+    assert evaluation.run.record.metrics["AP"] == pytest.approx(expected, abs=5e-5)
+    assert evaluation.run.record.params_count == 574_400
     if boxes == "detections":
         said = lab.protocol(evaluation)
         assert "over the 16 images with a detection AP is 0.5533" in said
@@ -246,7 +246,7 @@ def test_a_strangers_network_of_any_size(tmp_path, size):
     if min(size) < 16:
         assert "image_size item 0=4" in refusal(**wishes)
     else:
-        assert run(**wishes).run.record["n_samples"] > 0
+        assert run(**wishes).run.record.n_samples > 0
     centred = lab.start({**wishes, "half_pixel": True, "image_size": [16, 16]})
     assert centred.recipe.shift_heatmap is False
 

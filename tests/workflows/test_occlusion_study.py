@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from posekit.errors import PosekitError
 from posekit.files.places import project_root
 from posekit.geometry.skeletons import LSP
+from posekit.reporting.record import RunRecord
 from posekit.workflows import occlusion_study as lab
 from posekit.workflows.occlusion_study.measure import compare_same_joints
 from posekit.workflows.widgets import cover_by_hand
@@ -113,7 +114,8 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
 
 
 def test_networks_are_compared_on_the_joints_that_all_know(study):
-    study.run.record, study.run.update = {"notes": []}, lambda **new: study.run.record.update(new)
+    study.run = SimpleNamespace(record=RunRecord())
+    study.run.update = lambda **new: vars(study.run).update(record=RunRecord(**new))
     for cover, points in study.points[1].items():
         study.points[1][cover] = points.copy()
         study.points[1][cover][:, 13] = np.nan
@@ -121,7 +123,7 @@ def test_networks_are_compared_on_the_joints_that_all_know(study):
     for points in study.points:
         for values in points.values():
             assert np.isnan(values[:, 13]).all() and not np.isnan(values[:, :3]).any()
-    assert study.run.record["notes"] == [
+    assert study.run.record.notes == [
         "1 joints that not every network knows are not scored for any"
     ]
 

@@ -26,7 +26,7 @@ from ...inference.people import Boxes, GivenBoxes, People, choose_boxes
 from ...inference.video import Few, Footage, Frame, Mp4, open_footage
 from ...inference.video_estimator import VideoEstimator
 from ...reporting import run_folder
-from ...weights import RUN_WEIGHTS
+from ...reporting.record import trained_runs
 from .show import (
     LARGEST_PANEL,
     MAPS,
@@ -143,11 +143,7 @@ def networks(demo: Demo) -> str:
 
 def _latest_runs() -> list[str]:
     """The newest finished runs of lpm and cpm, as far as there are any."""
-    newest = {
-        str(record.get("model")): str(folder)
-        for folder, record in reversed(run_folder.all_runs())
-        if record.get("status") == "finished" and (folder / RUN_WEIGHTS).is_file()
-    }
+    newest = {record.model: str(folder) for folder, record in reversed(trained_runs())}
     return [newest[name] for name in ("lpm", "cpm") if name in newest]
 
 

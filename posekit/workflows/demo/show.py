@@ -2,10 +2,8 @@
 
 import json
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -248,35 +246,17 @@ def save_record(demo: Demo, **fields: Any) -> None:
 
 
 def write_page(demo: Demo) -> Path:
-    """Write pages.html, one page without outside resources, from what was kept."""
-    title = f"Poses on {demo.label}"
-    body = [f"<h1>{escape(title)}</h1>"]
-    if demo.sample:
-        body.append(
-            '<p class="sample">The footage is posekit\'s <b>generated sample</b>: it shows '
-            "that the machinery works, and says nothing about real pictures.</p>"
-        )
-    if not all(estimator.trained for estimator in demo.estimators):
-        body.append(
-            '<p class="sample">The networks are <b>not trained</b>: their poses are random '
-            "and only show the machinery.</p>"
-        )
-    body += [f"<p>{escape(line)}</p>" for line in demo.record["networks"]]
-    body.append(f"<p>People: {escape(demo.boxes.about)}.</p>")
-    body += [f"<p>Note: {escape(note)}</p>" for note in demo.footage.notes]
-    tables = {"Networks": demo.pace, "Jitter": jitter(demo), "Scores": confidences(demo)}
-    for heading, table in tables.items():
-        shown = f"<p>{escape(table)}</p>" if isinstance(table, str) else pages.table_html(table)
-        body.append(f"<h2>{heading}</h2>{shown}")
-    body.append("<h2>Pictures</h2>")
-    body += [pages.figure_html(demo.folder / "figures" / f, c) for f, c in demo.figures.items()]
-    links = [f'<a href="./{quote(name)}">{escape(name)}</a>' for name in files(demo)]
-    body.append(f"<h2>Files</h2><p>{'<br>'.join(links)}</p>")
-    parameters = json.dumps(demo.record["parameters"], indent=1)
-    body.append(pages.folded("Parameters", parameters))
-    path = demo.folder / "report.html"
-    write_text(path, pages.page(title, "\n".join(body)))
-    return path
+    """Write report.html, one page without outside resources, from what was kept."""
+    return pages.write_page(
+        demo.folder / "report.html",
+        "demo.html",
+        title=f"Poses on {demo.label}",
+        demo=demo,
+        trained=all(estimator.trained for estimator in demo.estimators),
+        tables={"Networks": demo.pace, "Jitter": jitter(demo), "Scores": confidences(demo)},
+        files=files(demo),
+        parameters=json.dumps(demo.record["parameters"], indent=1),
+    )
 
 
 def files(demo: Demo) -> list[str]:

@@ -52,7 +52,7 @@ def compare_same_joints(study: Study) -> None:
     shared = np.logical_and.reduce(known)
     if lost := int((np.logical_or.reduce(known) & ~shared).any(0).sum()):
         note = f"{lost} joints that not every network knows are not scored for any"
-        study.run.update(notes=[*study.run.record["notes"], note])
+        study.run.update(notes=[*study.run.record.notes, note])
     for points in study.points:
         for cover, values in points.items():
             points[cover] = np.where(shared, values, np.nan)

@@ -23,8 +23,8 @@ from ...files.places import data_root, project_root, smoke
 from ...geometry.body_parts import PARTS
 from ...inference.estimator import Estimator
 from ...inference.open_network import Wanted, open_estimator, untrained
-from ...reporting.run_folder import Run, all_runs, read_record
-from ...weights import RUN_WEIGHTS
+from ...reporting.record import read_record, trained_runs
+from ...reporting.run_folder import Run
 from ..training import open_run
 
 if TYPE_CHECKING:
@@ -164,11 +164,11 @@ def start(namespace: dict[str, Any]) -> Study:
     given = check(StudyRecipe, namespace, title)
     recipe = StudyRecipe(**given)
     sources = list(recipe.networks) or newest_runs(recipe.dataset)
-    first = read_record(Path(os.path.expanduser(sources[0]))) if sources else {}
-    dataset = data.dataset_name(recipe.dataset or first.get("dataset") or "COCO")
+    first = read_record(Path(os.path.expanduser(sources[0]))) if sources else None
+    dataset = dataset_name(recipe.dataset or (first and first.dataset) or "COCO")
     wanted_source = recipe.source
-    if wanted_source == "auto" and recipe.data_root is None:
-        wanted_source = first.get("source", "auto")
+    if first and wanted_source == "auto" and recipe.data_root is None:
+        wanted_source = first.source or "auto"
     source, root = resolve_source(dataset, wanted_source, recipe.data_root)
     machine = choose_machine(recipe)
     wanted = Wanted(recipe.skeleton, recipe.image_size, recipe.flip_test, machine.device)
@@ -205,14 +205,13 @@ def start(namespace: dict[str, Any]) -> Study:
 def newest_runs(dataset: str | None) -> list[str]:
     """The newest finished runs of different networks on one data set and source."""
     found, kind = {}, None
-    for folder, record in all_runs():
-        here = record.get("dataset"), record.get("source")
-        usable = record.get("status") == "finished" and (folder / RUN_WEIGHTS).is_file()
-        if not usable or (dataset and here[0] != data.dataset_name(dataset)):
+    for folder, record in trained_runs():
+        here = record.dataset, record.source
+        if dataset and record.dataset != dataset_name(dataset):
             continue
         kind = kind or here
         if here == kind and len(found) < _NETWORKS:
-            found.setdefault((record.get("model"), _covering_of(folder)), str(folder))
+            found.setdefault((record.model, _covering_of(folder)), str(folder))
     return list(found.values())
 
 
@@ -265,5 +264,5 @@ def _clips(people: Annotations, estimator: Estimator) -> Clips:
 def text(study: Study) -> str:
     """What is looked at, by whom."""
     lines = [f"{len(study.people)} people of {study.run.label}, {study.metric} (0 to 100)"]
-    lines += [f"note: {note}" for note in study.run.record["notes"]]
+    lines += [f"note: {note}" for note in study.run.record.notes]
     return "\n".join(lines)

@@ -127,11 +127,10 @@ def finish(study: Study) -> str:
             f"{'with' if study.recipe.flip_test else 'without'} flip test"
         ),
         params_count=sum(p.numel() for p in models[0].parameters()),
-        status="finished",
     )
     tables = study.tables | {"Published: training with covering, nothing covered": published()}
     path = write_report(run, tables, text(study), notebook_cells())
     run.end("finished")
     index = build_index()
     numbers = ", ".join(f"{name} {shown(value) or 'nobody'}" for name, value in drop.items())
-    return f"{run.record['metric']}: {numbers}\nreport {path}\nindex  {index}"
+    return f"{run.record.metric}: {numbers}\nreport {path}\nindex  {index}"

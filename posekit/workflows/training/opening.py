@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import weakref
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,14 @@ def _watch_for_failure(run: Run) -> None:
         from IPython import get_ipython
 
         if shell := get_ipython():
+            known = weakref.ref(run)  # a run that the notebook has dropped releases its folder
 
             def after_cell(result: Any) -> None:
+                run = known()
                 error = result.error_in_exec or result.error_before_exec
-                if error is not None and run.record["status"] != "finished":
-                    run.update(
-                        status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-                    )
+                if run and error is not None and run.record.status != "finished":
+                    interrupted = isinstance(error, KeyboardInterrupt)
+                    run.update(status="interrupted" if interrupted else "failed")
 
             shell.events.register("post_run_cell", after_cell)
 

@@ -11,7 +11,7 @@ from ...data.predictions import Predictions
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
 from ...inference.evaluate import mean_pose, predict
-from ...reporting.pages import build_index, headline, shown, write_report
+from ...reporting.pages import build_index, shown, write_report
 from ...reporting.tables import comparison
 from .experiment import Experiment
 from .opening import notebook_cells
@@ -89,11 +89,10 @@ def finish(experiment: Experiment) -> str:
         Where things are and the result in one line.
     """
     run, record = experiment.run, experiment.run.record
-    record["status"] = "finished"
     path = write_report(run, experiment.tables, experiment.network, notebook_cells())
     run.end("finished")
     index = build_index()
     return (
-        f"{record['model']} on {run.label}: {shown(headline(record))} {record['metric']} "
-        f"(mean pose {shown(record['baseline']['mean_pose'])})\nreport {path}\nindex  {index}"
+        f"{record.model} on {run.label}: {shown(record.headline)} {record.metric} "
+        f"(mean pose {shown(record.baseline['mean_pose'])})\nreport {path}\nindex  {index}"
     )

@@ -1,0 +1,131 @@
+"""The record of a run: metrics.json as a checked model, written by the run and read by all."""
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from ..files.places import reports_root
+from ..weights import RUN_WEIGHTS
+from .lock import is_held
+
+FILE = "metrics.json"
+_LARGEST = 1e15  # no number of a run gets there, and a longer one could not be shown
+
+
+def _bounded(value: float) -> float:
+    if abs(value) >= _LARGEST:
+        raise ValueError("too large")
+    return value
+
+
+def _none_for_nan(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+Text = Annotated[str, AfterValidator(lambda text: text.encode("utf-8").decode())]
+Count = Annotated[int, Field(strict=True), AfterValidator(_bounded)]
+Number = Annotated[float, Field(strict=True), AfterValidator(_bounded)]
+Measured = Annotated[Number | None, BeforeValidator(_none_for_nan)]
+
+
+class RunRecord(BaseModel):
+    """What metrics.json holds; fields that a file lacks have the values of a run that just began.
+
+    Attributes:
+        model: name of the network.
+        source: real or sample.
+        metric: name of the score, such as "PCK@0.2 box".
+        protocol: how the score is made, one sentence.
+        metrics: column -> score; the headline is Mean (percent) or, for COCO, AP.
+        baseline: `mean_pose`, the headline of predicting the mean pose for everybody.
+        published: method -> headline under the same metric.
+        n_samples: people that are scored.
+        gmacs: multiply-adds of one clip, 1e9; None where they cannot be counted.
+        latency_ms: of one image on one CPU thread; None where it was not measured.
+        latency_flip_ms: the same with the flip test.
+        train_seconds: of all epochs.
+        status: `running` as long as a process works on the run and holds its folder.
+        fingerprint: equal for runs whose settings lead to the same numbers.
+        data_stamp: equal for runs that read the same data.
+        started: local time, ISO 8601.
+        notes: remarks that belong beside every number.
+        figures: file -> caption.
+    """
+
+    model_config = ConfigDict(validate_assignment=True)
+
+    paper: Text = ""
+    paper_title: Text = ""
+    model: Text = ""
+    dataset: Text = ""
+    source: Text = ""
+    split: Text = ""
+    metric: Text = ""
+    protocol: Text = ""
+    metrics: dict[Text, Measured] = {}
+    baseline: dict[Text, Measured] = {}
+    published: dict[Text, Measured] = {}
+    n_samples: Count = 0
+    params_count: Count = 0
+    gmacs: Measured = 0.0
+    latency_ms: Measured = None
+    latency_flip_ms: Measured = None
+    seed: Count = 0
+    epochs_done: Count = 0
+    train_seconds: Number = 0.0
+    git_commit: Text | None = None
+    status: Literal["running", "finished", "interrupted", "failed"] = "interrupted"
+    fingerprint: Text = ""
+    data_stamp: Text = ""
+    started: Text = ""
+    notes: list[Text] = []
+    figures: dict[Text, Text] = {}
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether every number comes from the generated sample."""
+        return self.source == "sample"
+
+    @property
+    def label(self) -> str:
+        """The data as titles name it."""
+        return f"{self.dataset} (generated sample)" if self.is_sample else self.dataset
+
+    @property
+    def headline(self) -> float | None:
+        """The one number of the run: AP on COCO, else Mean; None without a score."""
+        return self.metrics.get("AP", self.metrics.get("Mean"))
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """The record of a run folder; None if there is none, or it is damaged.
+
+    A record that says `running` though no process holds the folder is of a run that was killed; it
+    is returned as `interrupted`.
+    """
+    try:
+        record = RunRecord.model_validate(json.loads((folder / FILE).read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if record.status == "running" and not is_held(folder):
+        record.status = "interrupted"
+    return record
+
+
+def all_runs(root: Path | None = None) -> list[tuple[Path, RunRecord]]:
+    """Run folders below reports/ with their records, newest first; damaged ones are left out."""
+    folders = [path.parent for path in (root or reports_root()).glob(f"*/{FILE}")]
+    runs = [(folder, record) for folder in folders if (record := read_record(folder))]
+    return sorted(runs, key=lambda run: run[1].started, reverse=True)
+
+
+def trained_runs() -> list[tuple[Path, RunRecord]]:
+    """Finished runs that left weights, newest first."""
+    return [
+        (folder, record)
+        for folder, record in all_runs()
+        if record.status == "finished" and (folder / RUN_WEIGHTS).is_file()
+    ]
