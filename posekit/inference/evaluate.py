@@ -17,10 +17,12 @@ from ..data.clips import Clips
 from ..errors import PosekitError
 from ..files.places import data_root, dataset_name, find_data
 from ..files.reading import load_records
-from ..geometry.skeletons import POSE_MACHINE, convert
-from ..metrics import oks, pck
+from ..geometry.skeletons import LSP, POSE_MACHINE, convert
+from ..metrics import oks
 from ..metrics.coco_ap import coco_keypoint_ap, results_from_arrays
-from ..metrics.pck import Score
+from ..metrics.mobilepose import mobilepose_pck, penn_test
+from ..metrics.pck import PROTOCOLS, pck_score
+from ..metrics.score import Score
 from ..models.families.task import Task
 
 
@@ -141,7 +143,7 @@ def official_score(
         return _average_precision(clips, ours, found.scores, root, soft_nms)
     known = people.reference > 0  # False for NaN: training annotations may lack a reference
     columns = (ours, people.keypoints, people.visible, people.reference)
-    result = pck.pck_score(people.dataset, *(column[known] for column in columns))
+    result = pck_score(PROTOCOLS[people.dataset], *(column[known] for column in columns))
     if known.all():
         return result
     lost = f"{(~known).sum()} people without a reference length left out"
@@ -227,8 +229,8 @@ def mobilepose_score(clips: Clips, keypoints: np.ndarray) -> Score:
     found, truth = clips.to_crop(keypoints), clips.to_crop(clips.keypoints)
     if clips.people.dataset == "PennAction":
         side = np.full(len(found), max(clips.image_size))
-        return pck.penn_test(found, truth, clips.visible, side)
-    return pck.mobilepose_pck(found, np.nan_to_num(truth), clips.visible)
+        return penn_test(found, truth, clips.visible, side)
+    return mobilepose_pck(found, np.nan_to_num(truth), clips.visible)
 
 
 def score(
@@ -292,15 +294,17 @@ def _score_coco(results: list[dict] | str | Path, root: Path) -> Score:
 def _score_lsp(predictions: np.ndarray, root: Path) -> Score:
     joints, _ = lsp.joints(root)
     truth = joints[len(joints) // 2 :]
-    hip, shoulder = pck.LSP.index("right_hip", "left_shoulder")
+    hip, shoulder = LSP.index("right_hip", "left_shoulder")
     torso = np.linalg.norm(truth[:, hip] - truth[:, shoulder], axis=-1)
-    return pck.pck_score("LSP", predictions, truth, np.ones(truth.shape[:2], bool), torso)
+    return pck_score(PROTOCOLS["LSP"], predictions, truth, np.ones(truth.shape[:2], bool), torso)
 
 
 def _score_mpii(predictions: np.ndarray, root: Path) -> Score:
     folder = find_data("MPII", root) or root / "mpii"
     truth = mpii.ground_truth(root if root.is_file() else mpii.truth_file(folder))
-    return pck.pck_score("MPII", predictions, truth.keypoints, ~truth.missing, truth.head_size)
+    return pck_score(
+        PROTOCOLS["MPII"], predictions, truth.keypoints, ~truth.missing, truth.head_size
+    )
 
 
 def _score_penn_action(
@@ -336,8 +340,8 @@ def _score_penn_action(
                 f"{truth[sequence == key].shape}"
             )
     boxes = labels["boxes"][rows]
-    result = pck.pck_score(
-        "PennAction",
+    result = pck_score(
+        PROTOCOLS["PennAction"],
         np.concatenate([given[key] for key in np.unique(sequence).tolist()]),
         truth,
         labels["visible"][rows],

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import PosekitError
 from ..files.reading import column, load_json
 from ..geometry.skeletons import COCO
-from .oks import same_people
+from .oks import check_same_length
 
 COCO_METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 
@@ -54,7 +54,7 @@ def results_from_arrays(
     Raises:
         PosekitError: the arrays do not describe the same people.
     """
-    same_people(
+    check_same_length(
         image_ids=image_ids, keypoints=keypoints, keypoint_scores=keypoint_scores, scores=scores
     )
     triplets = np.concatenate([keypoints, keypoint_scores[..., None]], -1, dtype=float)

@@ -17,32 +17,29 @@ _EPSILON = np.spacing(1)  # pycocotools' guard against an area of 0
 _IMAGES_AT_ONCE = 256  # keeps the arrays of a step of the suppression in the processor's cache
 
 
-def oks_matrix(
+def similarity(
     predicted: np.ndarray,
     truth: np.ndarray,
     visible: np.ndarray,
     areas: np.ndarray,
     sigmas: Sequence[float] = COCO.sigmas,
 ) -> np.ndarray:
-    """Similarity of every prediction to every annotated person.
+    """Similarity of predicted to annotated poses; the leading axes broadcast.
 
     Args:
-        predicted: (..., D, K, 2) image pixels; a joint that is NaN is wrong.
-        truth: (..., G, K, 2).
-        visible: (..., G, K) bool, joints that are annotated.
-        areas: (..., G) square pixels.
+        predicted: (..., K, 2) image pixels; a joint that is NaN is wrong.
+        truth: (..., K, 2).
+        visible: (..., K) bool, joints that are annotated.
+        areas: (...) square pixels.
         sigmas: (K,) fall-off of each joint.
 
     Returns:
-        (..., D, G), 0 for people without an annotated joint.
+        (...) 0..1, 0 for people without an annotated joint.
     """
-    return _oks(
-        predicted[..., :, None, :, :],
-        truth[..., None, :, :, :],
-        visible[..., None, :, :],
-        areas[..., None, :],
-        sigmas,
-    )
+    distance = np.square(predicted - truth).sum(-1)
+    spread = 8 * np.square(sigmas) * (areas[..., None] + _EPSILON)
+    per_joint = np.where(visible, np.nan_to_num(np.exp(-distance / spread), nan=0.0), 0.0)
+    return per_joint.sum(-1) / np.maximum(visible.sum(-1), 1)
 
 
 def mean_oks(
@@ -67,25 +64,11 @@ def mean_oks(
     Raises:
         PosekitError: the arrays do not describe the same people.
     """
-    same_people(predicted=predicted, truth=truth, visible=visible, areas=areas)
+    check_same_length(predicted=predicted, truth=truth, visible=visible, areas=areas)
     known = visible.any(-1)
     if not known.any():
         return float("nan")
-    return float(_oks(predicted, truth, visible, areas, sigmas)[known].mean())
-
-
-def _oks(
-    predicted: np.ndarray,
-    truth: np.ndarray,
-    visible: np.ndarray,
-    areas: np.ndarray,
-    sigmas: Sequence[float],
-) -> np.ndarray:
-    """Similarity (...) of poses (..., K, 2) that broadcast."""
-    distance = np.square(predicted - truth).sum(-1)
-    spread = 8 * np.square(sigmas) * (areas[..., None] + _EPSILON)
-    similarity = np.where(visible, np.nan_to_num(np.exp(-distance / spread), nan=0.0), 0.0)
-    return similarity.sum(-1) / np.maximum(visible.sum(-1), 1)
+    return float(similarity(predicted, truth, visible, areas, sigmas)[known].mean())
 
 
 def rescore(
@@ -130,15 +113,15 @@ def oks_nms(
     Raises:
         PosekitError: the arrays do not describe the same people.
     """
-    same_people(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
+    check_same_length(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
     rank = np.full(len(scores), -1)
     for people in _by_image(image_ids, scores):
         points, sizes = _scaled(keypoints[people], sigmas), areas[people]
         kept = people >= 0
-        for place in range(people.shape[1] - 1):
-            rows = np.flatnonzero(kept[:, place])
-            overlap = _overlap(points[:, rows, place:], sizes[rows, place:])
-            kept[rows, place + 1 :] &= overlap[:, 1:] <= threshold
+        for position in range(people.shape[1] - 1):
+            rows = np.flatnonzero(kept[:, position])
+            overlap = _overlap(points[:, rows, position:], sizes[rows, position:])
+            kept[rows, position + 1 :] &= overlap[:, 1:] <= threshold
         rank[people[kept]] = np.nonzero(kept)[1]
     return _ranked(image_ids, rank)
 
@@ -172,7 +155,7 @@ def soft_oks_nms(
     Raises:
         PosekitError: the arrays do not describe the same people.
     """
-    same_people(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
+    check_same_length(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
     rank = np.full(len(scores), -1)
     for people in _by_image(image_ids, scores):
         points, sizes = _scaled(keypoints[people], sigmas), areas[people]
@@ -215,9 +198,9 @@ def _by_image(image_ids: np.ndarray, scores: np.ndarray) -> Iterator[np.ndarray]
         images = np.flatnonzero(widths == width)
         for first in range(0, len(images), _IMAGES_AT_ONCE):
             part = images[first : first + _IMAGES_AT_ONCE]
-            place = np.arange(counts[part].max())
-            rows = order[np.minimum(starts[part, None] + place, len(order) - 1)]
-            yield np.where(place < counts[part, None], rows, -1)
+            position = np.arange(counts[part].max())
+            rows = order[np.minimum(starts[part, None] + position, len(order) - 1)]
+            yield np.where(position < counts[part, None], rows, -1)
 
 
 def _scaled(keypoints: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
@@ -240,7 +223,7 @@ def _ranked(image_ids: np.ndarray, rank: np.ndarray) -> np.ndarray:
     return rows[np.lexsort((rank[rows], image_ids[rows]))]
 
 
-def same_people(**columns: np.ndarray) -> None:
+def check_same_length(**columns: np.ndarray) -> None:
     """Refuse columns of different lengths."""
     if len({len(column) for column in columns.values()}) > 1:
         lengths = ", ".join(f"{name} {len(column)}" for name, column in columns.items())

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..metrics.pck import Score
+from ..metrics.score import Score
 
 if TYPE_CHECKING:
     import pandas as pd

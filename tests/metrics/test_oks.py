@@ -1,4 +1,4 @@
-"""OKS, duplicate removal and COCO's AP; MPII's PCKh beside its stricter forms."""
+"""OKS, duplicate removal and COCO's AP."""
 
 import copy
 import json
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posekit.errors import PosekitError
-from posekit.metrics import oks, pck
+from posekit.metrics import oks
 from posekit.metrics.coco_ap import COCO_METRICS, coco_keypoint_ap, results_from_arrays
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "topdown"
@@ -21,10 +21,15 @@ PERSONS = np.array(DATA["persons"]["keypoints"])
 AREA, SCORE = (np.array(DATA["persons"][name]) for name in ("area", "score"))
 
 
+def oks_matrix(predicted, truth, visible, areas):
+    """OKS (D, G) of every prediction (D, K, 2) to every person (G, K, 2)."""
+    return oks.similarity(predicted[:, None], truth[None], visible[None], areas[None])
+
+
 def to_first(counted):
     """OKS of person 0 to the others as detections are compared: areas averaged."""
     areas = (AREA[0] + AREA[1:]) / 2
-    return oks.oks_matrix(PERSONS[:1, :, :2], PERSONS[1:, :, :2], counted, areas)[0]
+    return oks_matrix(PERSONS[:1, :, :2], PERSONS[1:, :, :2], counted, areas)[0]
 
 
 def test_similarity_of_detections():
@@ -178,7 +183,7 @@ def test_oks_against_pycocotools():
         truth_points = np.array([a["keypoints"] for a in truth], float).reshape(-1, 17, 3)
         points = np.array([d["keypoints"] for d in found]).reshape(-1, 17, 3)[..., :2]
         areas = np.array([a["area"] for a in truth])
-        return oks.oks_matrix(points, truth_points[..., :2], truth_points[..., 2] > 0, areas)
+        return oks_matrix(points, truth_points[..., :2], truth_points[..., 2] > 0, areas)
 
     order = stored["rows_order_of_detections_sorted_by_score"]
     found = ours(truth, [stored["detections"][i] for i in order])
@@ -223,7 +228,7 @@ def one_by_one(images, keypoints, scores, areas, threshold, limit=None):
             for i in list(left):
                 area = np.array([(areas[best] + areas[i]) / 2])
                 pair = keypoints[[best]], keypoints[[i]], np.ones((1, 17), bool)
-                overlap = oks.oks_matrix(*pair, area)[0, 0]
+                overlap = oks_matrix(*pair, area)[0, 0]
                 if limit is not None:
                     left[i] *= np.exp(-(overlap**2) / threshold)
                 elif overlap > threshold:
@@ -243,26 +248,6 @@ def test_suppression_equals_a_greedy_loop(seed, n, threshold):
     limit = int(rng.integers(1, 12))
     distinct = (*people[:2], rng.random(n), *people[3:])
     assert oks.soft_oks_nms(*distinct, limit).tolist() == one_by_one(*distinct, limit)
-
-
-def test_pckh_of_mpii():
-    data = json.loads((GOLDEN / "func_pckh.json").read_text())
-    truth = np.moveaxis(np.array(data["pos_gt_src"]), 2, 0)
-    predicted = np.array(data["preds_0based"]) + 1  # the truth counts from 1
-    visible = np.array(data["jnt_missing"]).T == 0
-    head = np.array(data["headboxes_src"])
-    reference = 0.6 * np.linalg.norm(head[1] - head[0], axis=0)
-    score = pck.pck_score("MPII", predicted, truth, visible, reference)
-    for column, percent in data["result"].items():
-        if column in score.per_joint:
-            assert score.per_joint[column] == pytest.approx(percent, rel=1e-6), column
-    assert score.mean == pytest.approx(data["result"]["Mean"], rel=1e-6)
-    assert pck.pckh_at(predicted, truth, visible, reference) == {
-        "mean@0.1": pytest.approx(data["mean_at_exactly_0_10"], rel=1e-6),
-        "mean@0.1_legacy": pytest.approx(data["check_mean_at_0_11"], rel=1e-6),
-    }
-    at_half = pck.pckh_at(predicted, truth, visible, reference, 0.5)
-    assert at_half["mean@0.5"] == pytest.approx(score.mean)
 
 
 def test_both_rules_of_soft_nms_lower_as_the_reference_does():

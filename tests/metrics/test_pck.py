@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,13 +7,14 @@ import pytest
 
 from posekit.errors import PosekitError
 from posekit.geometry.skeletons import LSP, MPII, PENN_ACTION
-from posekit.metrics import pck
+from posekit.metrics import mobilepose
+from posekit.metrics.pck import PROTOCOLS, pck_score
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "pose_machines"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def golden(name):
-    return json.loads((GOLDEN / f"{name}.json").read_text())
+    return json.loads((GOLDEN / "pose_machines" / f"{name}.json").read_text())
 
 
 @pytest.mark.parametrize("frames", ["video", "image"])
@@ -22,7 +24,7 @@ def test_mobilepose_pck(frames, threshold):
     predicted, truth = (np.array(data[f"decoded_{k}_xy"])[..., :14, :] for k in ("pred", "target"))
     visible = np.array(data[f"vis_{frames}"]) != 0
     visible = np.broadcast_to(visible.reshape(2, -1, 14), (2, 2, 14))
-    score = pck.mobilepose_pck(
+    score = mobilepose.mobilepose_pck(
         predicted.reshape(4, 14, 2), truth.reshape(4, 14, 2), visible.reshape(4, 14), threshold
     )
     expected = data["results"][f"{frames}_visibility_r{threshold}"]
@@ -36,10 +38,10 @@ def test_penn_test(order):
     box = np.array(data["box"])
     side = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
     joints = {
-        "literal": pck.PENN_TEST_ORDER_AS_PRINTED,
-        "corrected": pck.PENN_TEST_ORDER,
+        "literal": mobilepose.PENN_TEST_ORDER_AS_PRINTED,
+        "corrected": mobilepose.PENN_TEST_ORDER,
     }[order]
-    score = pck.penn_test(predicted, truth, np.array(data["vis"]) == 1, side, joints)
+    score = mobilepose.penn_test(predicted, truth, np.array(data["vis"]) == 1, side, joints)
     assert score.mean == pytest.approx(100 * data[order]["overall"], abs=1e-5)
     head = 100 * data[order]["pck"][0]
     knees = 100 * np.mean(data[order]["pck"][9:11])
@@ -55,7 +57,7 @@ def test_lsp_by_hand():
     predicted[0, LSP.index("right_knee"), 0] = 20.1
     predicted[0, LSP.index("neck"), 1] = 50
     visible = np.ones((1, 14), bool)
-    score = pck.pck_score("LSP", predicted, truth, visible, np.array([100.0]))
+    score = pck_score(PROTOCOLS["LSP"], predicted, truth, visible, np.array([100.0]))
     assert score.per_joint["Knee"] == 50 and score.per_joint["Head"] == 50
     assert score.mean == pytest.approx(100 * 12 / 14)
     assert list(score.table().columns) == [*LSP.groups, "Mean", "metric"]
@@ -68,7 +70,7 @@ def test_mpii_ignores_pelvis_and_thorax_and_counts_annotated_joints():
     predicted[0, MPII.index("head_top")] = 11.0
     visible = np.ones((2, 16), bool)
     visible[1, MPII.index("left_ankle", "right_ankle")] = False
-    score = pck.pck_score("MPII", predicted, truth, visible, np.array([20.0, 20.0]))
+    score = pck_score(PROTOCOLS["MPII"], predicted, truth, visible, np.array([20.0, 20.0]))
     assert score.per_joint["Head"] == 50 and score.per_joint["Ankle"] == 100
     assert score.mean == pytest.approx(100 * 25 / 26)
 
@@ -76,10 +78,31 @@ def test_mpii_ignores_pelvis_and_thorax_and_counts_annotated_joints():
 def test_nan_predictions_are_wrong_and_bad_input_is_refused():
     truth = np.zeros((1, 13, 2))
     visible = np.ones((1, 13), bool)
-    score = pck.pck_score("PennAction", truth * np.nan, truth, visible, np.array([50.0]))
+    score = pck_score(PROTOCOLS["PennAction"], truth * np.nan, truth, visible, np.array([50.0]))
     assert score.mean == 0
     with pytest.raises(PosekitError, match="joints in the order"):
-        pck.pck_score("PennAction", np.zeros((1, 14, 2)), truth, visible, np.array([50.0]))
+        pck_score(PROTOCOLS["PennAction"], np.zeros((1, 14, 2)), truth, visible, np.array([50.0]))
     with pytest.raises(PosekitError, match="reference length"):
-        pck.pck_score("PennAction", truth, truth, visible, np.array([np.nan]))
+        pck_score(PROTOCOLS["PennAction"], truth, truth, visible, np.array([np.nan]))
     assert len(PENN_ACTION) == 13
+
+
+def test_pckh_of_mpii():
+    data = json.loads((GOLDEN / "topdown" / "func_pckh.json").read_text())
+    truth = np.moveaxis(np.array(data["pos_gt_src"]), 2, 0)
+    predicted = np.array(data["preds_0based"]) + 1  # the truth counts from 1
+    visible = np.array(data["jnt_missing"]).T == 0
+    head = np.array(data["headboxes_src"])
+    reference = 0.6 * np.linalg.norm(head[1] - head[0], axis=0)
+    people = predicted, truth, visible, reference
+    score = pck_score(PROTOCOLS["MPII"], *people)
+    for column, percent in data["result"].items():
+        if column in score.per_joint:
+            assert score.per_joint[column] == pytest.approx(percent, rel=1e-6), column
+    assert score.mean == pytest.approx(data["result"]["Mean"], rel=1e-6)
+    assert score.extra == {
+        "mean@0.1": pytest.approx(data["mean_at_exactly_0_10"], rel=1e-6),
+        "mean@0.1_legacy": pytest.approx(data["check_mean_at_0_11"], rel=1e-6),
+    }
+    at_half = replace(PROTOCOLS["MPII"], extra_thresholds={"mean@0.5": 0.5})
+    assert pck_score(at_half, *people).extra["mean@0.5"] == pytest.approx(score.mean)

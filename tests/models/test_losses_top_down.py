@@ -3,12 +3,10 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from posekit.errors import PosekitError
-from posekit.metrics.pck import heatmap_accuracy
 from posekit.models.families.losses import joints_mse, ohkm
 
 FILE = Path(__file__).parents[1] / "golden" / "topdown" / "func_loss_accuracy.json"
@@ -55,17 +53,3 @@ def test_only_the_worst_joints_learn():
 def test_topk_has_to_fit_the_joints(topk):
     with pytest.raises(PosekitError, match="choose 1 to 17"):
         ohkm(MAPS, TARGET, WEIGHTS, topk)
-
-
-def test_accuracy_is_the_references_mistake_only_when_asked():
-    record = json.loads(FILE.read_text())["accuracy"]
-    maps, target = (np.array(record[name]) for name in ("pred", "target"))
-    mean, shares = heatmap_accuracy(maps, target, reference_mode=True)
-    assert mean == pytest.approx(record["avg_acc"]) and (~np.isnan(shares)).sum() == record["cnt"]
-    np.testing.assert_allclose(shares, record["acc"][1:], rtol=1e-6)
-    wide = np.zeros((1, 1, 10, 40))
-    wide[0, 0, 5, 20] = 1
-    near = np.roll(wide, 1, -1)  # a quarter of a tenth of the width, a whole tenth of the height
-    assert heatmap_accuracy(near, wide)[0] == 1
-    assert heatmap_accuracy(near, wide, reference_mode=True)[0] == 0
-    assert np.isnan(heatmap_accuracy(wide, 0 * wide)[0])

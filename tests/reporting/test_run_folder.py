@@ -88,7 +88,9 @@ def test_the_index_shows_every_run_as_what_it_is(reports):
 
 def test_only_the_same_metric_is_put_beside_the_run():
     truth = np.zeros((2, 13, 2))
-    score = pck.pck_score("PennAction", truth, truth, np.ones((2, 13), bool), np.ones(2))
+    score = pck.pck_score(
+        pck.PROTOCOLS["PennAction"], truth, truth, np.ones((2, 13), bool), np.ones(2)
+    )
     rows = [
         {"method": "A", "metric": "PCK@0.2 box", "source": "paper", **dict.fromkeys(
             ["head", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "mean"], 97.0)},
