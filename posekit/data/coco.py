@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import PosekitError
 from ..files.cache import cached
-from ..files.reading import column, load_json, load_records
+from ..files.reading import column, id_column, load_json, load_records
 from ..geometry.crops import clean_boxes
 from ..geometry.skeletons import COCO
 from .annotations import Annotations, Folder
@@ -175,8 +175,8 @@ def _read_truth(path: Path) -> dict[str, np.ndarray]:
     sections = _sections(path)
     ids, sizes = _image_sizes(path, sections["images"])
     records = sections["annotations"]
-    image = _ids(path, records, "image_id", "annotation")
-    _check_annotations(path, image, ids, _ids(path, records, "id", "annotation"))
+    image = id_column(path, records, "image_id", "annotation")
+    _check_annotations(path, image, ids, id_column(path, records, "id", "annotation"))
 
     def numbers(field: str, shape: tuple[int, ...] = ()) -> np.ndarray:
         return column(path, records, field, shape, "annotation")
@@ -243,7 +243,7 @@ def _sections(path: Path) -> dict[str, list[dict]]:
 
 def _image_sizes(path: Path, images: list[dict]) -> tuple[np.ndarray, np.ndarray]:
     """Ids (M,) and sizes (M, 2) as (h, w) of the images, each once, in file order."""
-    ids = _ids(path, images, "id", "image")
+    ids = id_column(path, images, "id", "image")
     sizes = np.stack([column(path, images, side, (), "image") for side in ("height", "width")], -1)
     _, first, which = np.unique(ids, return_index=True, return_inverse=True)
     if (clash := (sizes != sizes[first[which]]).any(-1)).any():
@@ -252,18 +252,6 @@ def _image_sizes(path: Path, images: list[dict]) -> tuple[np.ndarray, np.ndarray
         )
     keep = np.sort(first)
     return ids[keep], sizes[keep]
-
-
-def _ids(path: Path, records: list[dict], field: str, kind: str) -> np.ndarray:
-    values = column(path, records, field, (), kind)
-    good = (values == np.floor(values)) & (values >= 0) & (values < 1e12)
-    if not good.all():
-        bad = int(np.flatnonzero(~good)[0])
-        raise PosekitError(
-            f"{path}: {kind} {bad} has the field {field} {values[bad]:g}, not a whole number of "
-            "at most 12 digits: copy the file again"
-        )
-    return values.astype(np.int64)
 
 
 def _position(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -277,7 +265,7 @@ def _read_found(path: Path) -> dict[str, np.ndarray]:
     people = column(path, records, "category_id", (), "detection") == PERSON
     low, size = np.split(column(path, records, "bbox", (4,), "detection"), 2, axis=1)
     columns = {
-        "image": _ids(path, records, "image_id", "detection"),
+        "image": id_column(path, records, "image_id", "detection"),
         "boxes": np.concatenate([low, low + size], 1).astype(np.float32),
         "score": column(path, records, "score", (), "detection").astype(np.float32),
     }

@@ -132,8 +132,29 @@ def column(
             f"{path}: {kind} {bad} has no field {field} of shape {shape or 'one number'}: "
             "repair the record or copy the file again"
         ) from None
-    check_finite(values, path, f"field {field}")
+    if not (finite := np.isfinite(values.reshape(len(records), -1)).all(1)).all():
+        raise PosekitError(
+            f"{path}: {kind} {finite.argmin()}: field {field} holds values that are not finite: "
+            "repair the record or copy the file again"
+        )
     return values
+
+
+def id_column(path: Path, records: list[dict], field: str, kind: str = "record") -> np.ndarray:
+    """One field of all records that holds ids, whole numbers from 0, (N,) int64.
+
+    Raises:
+        PosekitError: naming the first record that lacks the field or holds something else.
+    """
+    values = column(path, records, field, (), kind)
+    good = (values == np.floor(values)) & (values >= 0) & (values < 1e12)
+    if not good.all():
+        bad = int(np.flatnonzero(~good)[0])
+        raise PosekitError(
+            f"{path}: {kind} {bad} has the field {field} {values[bad]:g}, not a whole number of "
+            "at most 12 digits: copy the file again"
+        )
+    return values.astype(np.int64)
 
 
 def _fits(value: object, shape: tuple[int, ...]) -> bool:

@@ -23,6 +23,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from ..config.recipes import Bound
 from ..files.places import find_data, project_root, reports_root
 from ..files.writing import write_bytes, write_text
+from ..weights import RUN_WEIGHTS
 from .tables import to_latex, to_markdown
 
 if TYPE_CHECKING:
@@ -221,6 +222,15 @@ def all_runs(root: Path | None = None) -> list[tuple[Path, dict[str, Any]]]:
     folders = [path.parent for path in (root or reports_root()).glob("*/metrics.json")]
     runs = [(folder, record) for folder in folders if (record := read_record(folder))]
     return sorted(runs, key=lambda run: run[1].get("started", ""), reverse=True)
+
+
+def trained_runs() -> list[tuple[Path, dict[str, Any]]]:
+    """Finished runs that left weights, newest first."""
+    return [
+        (folder, record)
+        for folder, record in all_runs()
+        if record.get("status") == "finished" and (folder / RUN_WEIGHTS).is_file()
+    ]
 
 
 def new_folder(stem: str) -> Path:
