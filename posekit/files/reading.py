@@ -134,8 +134,8 @@ def column(
         ) from None
     if not (finite := np.isfinite(values.reshape(len(records), -1)).all(1)).all():
         raise PosekitError(
-            f"{path}: {kind} {finite.argmin()}: field {field} holds values that are not finite: "
-            "repair the record or copy the file again"
+            f"{path}: field {field} holds values that are not finite, in {kind} "
+            f"{finite.argmin()}: repair the record or copy the file again"
         )
     return values
 

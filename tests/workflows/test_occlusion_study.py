@@ -83,7 +83,7 @@ def test_lists_are_read_as_the_table_prints_them():
 
 
 def test_bad_parameters_are_refused_before_any_work():
-    for given, words in (
+    for parameters, words in (
         ({"efects": ["blur"]}, "did you mean effects"),
         ({"effects": ["fog"]}, "effects item 0='fog'"),
         ({"sizes": [0.0]}, "must be greater than 0"),
@@ -91,7 +91,7 @@ def test_bad_parameters_are_refused_before_any_work():
         ({"dataset": "COCOO", "networks": "hrnet_w32"}, "did you mean COCO"),
     ):
         with pytest.raises(PosekitError, match=words):
-            setup.start(dict(given))
+            setup.start(dict(parameters))
 
 
 def test_parameters_cell_declares_the_settings():
@@ -111,12 +111,8 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     measure.measure(study)
     clean, occluded = (study.predictions[0][c] for c in (UNOCCLUDED, study.occlusions()[1]))
     assert clean.shape == (len(study.people), 14, 2) and (clean != occluded).any()
-    (
-        tables.drops(study),
-        tables.intervals(study),
-        figures.drop_by_joint(study),
-        figures.drop_by_size(study),
-    )
+    for step in (tables.drops, tables.intervals, figures.drop_by_joint, figures.drop_by_size):
+        step(study)
     assert "no single joint was occluded" in figures.drop_by_joint(study, joints=True)
     assert occlude_by_hand(study).data.startswith(b"\x89PNG")
     tables.finish(study)
