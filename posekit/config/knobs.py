@@ -22,6 +22,7 @@ Degrees = Annotated[float, Field(ge=0, le=180)]
 Pixels = Annotated[int, Field(ge=16)]
 Dataset = Annotated[str, AfterValidator(dataset_name)]
 Source = Literal["auto", "real", "sample"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Split = Literal["test", "val", "train"]
 
 
@@ -103,7 +104,7 @@ class RunKnobs(Settings):
     """Where and how the job runs; none of these but the seed changes results beyond rounding."""
 
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of everything random")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the network")
+    precision: Precision = Field("auto", description="of the network")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loading processes; -1 for auto")
     channels_last: bool = Field(True, description="memory format of the convolutions")

@@ -89,7 +89,8 @@ def coerce(kind: Any, value: Any) -> Any:
 
 def _coerce_items(kind: Any, value: Any) -> Any:
     if isinstance(value, str):
-        value = [item for item in re.split(r"[\s,;]+", value.strip(" []()")) if item]
+        items = re.split(r"[\s,;]+", value.strip(" []()"))
+        value = [bare for item in items if (bare := item.strip("\"'"))]
     elif isinstance(value, int | float) and get_args(kind)[-1] is Ellipsis:
         value = [value]
     if isinstance(value, list | tuple) and any(isinstance(item, bool) for item in value):

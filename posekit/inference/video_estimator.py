@@ -1,4 +1,4 @@
-"""Looking at one frame after another with several networks, each with its own memory."""
+"""Several networks over the frames of a video, each with its own recurrent states."""
 
 import time
 from collections.abc import Sequence
@@ -7,87 +7,87 @@ from typing import Any
 
 import numpy as np
 
-from .estimator import Estimator, Look
-from .people import Boxes, People, WholeFrame
-from .tracker import Tracker, enough
-from .video import Frame
+from .box_sources import BoxSource, WholeFrame
+from .estimator import Estimator, PoseEstimate
+from .media import Frame
+from .tracker import Tracker, Tracks, has_enough_joints
 
 
 class VideoEstimator:
-    """Finds the poses in a picture, or in one frame of a video after another, with all networks.
+    """Estimates the poses of an image, or of one frame of a video after another.
 
-    It remembers the people of the last frame only. Where the whole frame is the box, it searches
-    until the first network is sure of somebody.
+    It keeps the people of the last frame only. Where the whole frame is the box, it searches until
+    the first network is confident of somebody.
 
     Args:
-        estimators: the networks; boxes follow what the first one finds.
-        boxes: where people are looked for.
+        estimators: the networks; boxes follow the poses of the first one.
+        boxes: where people are.
         follow: boxes move with the poses.
-        threshold: a joint with at least this score is sure.
-        moving: the frames are those of one video, so that recurrent networks keep their state.
+        threshold: smallest score of a confident joint.
+        is_video: the frames are those of one video, so that recurrent networks keep their states.
     """
 
     def __init__(
         self,
         estimators: Sequence[Estimator],
-        boxes: Boxes,
+        boxes: BoxSource,
         follow: bool,
         threshold: float,
-        moving: bool,
+        is_video: bool,
     ) -> None:
         self.estimators, self.boxes = estimators, boxes
-        self.follow, self.threshold, self.moving = follow, threshold, moving
+        self.follow, self.threshold, self.is_video = follow, threshold, is_video
         self._tracker = Tracker(boxes, follow)
-        self._memories: list[dict[int, Any]] = [{} for _ in estimators]
+        self._states: list[dict[int, Any]] = [{} for _ in estimators]  # by track id
         self._searching = follow and isinstance(boxes, WholeFrame)
 
-    def find(self, frame: Frame) -> tuple[People, list[Look], np.ndarray]:
-        """The people of a frame, what each network finds, and the seconds (N,) that it took."""
-        people = self._tracker.place(frame)
+    def process(self, frame: Frame) -> tuple[Tracks, list[PoseEstimate], np.ndarray]:
+        """The people of a frame, each network's estimate, and the seconds (N,) that it took."""
+        tracks = self._tracker.update(frame)
         if self._searching:
-            people, looks, spent = self._search(frame, people)
+            tracks, estimates, seconds = self._search(frame, tracks)
         else:
-            looks, spent = self._look(frame, people)
-        self._remember(people, looks)
-        return people, looks, spent
+            estimates, seconds = self._estimate(frame, tracks)
+        for states, estimate in zip(self._states, estimates, strict=True):
+            states.clear()
+            states.update(zip(tracks.ids.tolist(), estimate.states, strict=False))
+        self._tracker.tracks = self._followed(tracks, estimates) if self.follow else tracks
+        return tracks, estimates, seconds
 
-    def _search(self, frame: Frame, people: People) -> tuple[People, list[Look], np.ndarray]:
-        """Look at parts of the frame, and then closer at the best one."""
-        for memory in self._memories:
-            memory.clear()  # it belongs to another window
+    def _search(
+        self, frame: Frame, tracks: Tracks
+    ) -> tuple[Tracks, list[PoseEstimate], np.ndarray]:
+        """Try windows of the frame, and then a closer box in the best one."""
+        for states in self._states:
+            states.clear()  # they belong to another window
         windows = self.boxes.windows(frame)
-        scores = self.estimators[0].look(frame.picture, windows).scores
-        people = replace(people, boxes=windows[[scores.mean(-1).argmax()]])
-        looks, spent = self._look(frame, people)
-        closer = self._moved(people, looks, at_once=True)
-        again, more = self._look(frame, closer)
-        if again[0].scores.mean() > looks[0].scores.mean():
-            people, looks = closer, again
-        self._searching = not enough(self._sure(looks)).any()
-        return people, looks, spent + more
+        scores = self.estimators[0].estimate(frame.image, windows).scores
+        tracks = replace(tracks, boxes=windows[[scores.mean(-1).argmax()]])
+        estimates, seconds = self._estimate(frame, tracks)
+        closer = self._followed(tracks, estimates, at_once=True)
+        again, more = self._estimate(frame, closer)
+        if again[0].scores.mean() > estimates[0].scores.mean():
+            tracks, estimates = closer, again
+        self._searching = not has_enough_joints(self._confident(estimates)).any()
+        return tracks, estimates, seconds + more
 
-    def _look(self, frame: Frame, people: People) -> tuple[list[Look], np.ndarray]:
-        """What each network makes of the people, and the seconds (N,) that it took."""
-        looks, spent = [], []
-        for estimator, memory in zip(self.estimators, self._memories, strict=True):
-            began = time.perf_counter()
-            known = [memory.get(number) for number in people.numbers.tolist()]
-            state = known if estimator.streams and self.moving else None
-            looks.append(estimator.look(frame.picture, people.boxes, state))
-            spent.append(time.perf_counter() - began)
-        return looks, np.array(spent)
+    def _estimate(self, frame: Frame, tracks: Tracks) -> tuple[list[PoseEstimate], np.ndarray]:
+        """Each network's estimate, and the seconds (N,) that it took."""
+        estimates, seconds = [], []
+        for estimator, states in zip(self.estimators, self._states, strict=True):
+            started = time.perf_counter()
+            known = [states.get(i) for i in tracks.ids.tolist()] if self.is_video else None
+            estimates.append(estimator.estimate(frame.image, tracks.boxes, known))
+            seconds.append(time.perf_counter() - started)
+        return estimates, np.array(seconds)
 
-    def _remember(self, people: People, looks: list[Look]) -> None:
-        """Keep what the next frame starts from."""
-        for memory, look in zip(self._memories, looks, strict=True):
-            memory.clear()
-            memory.update(zip(people.numbers.tolist(), look.memory, strict=False))
-        self._tracker.people = self._moved(people, looks) if self.follow else people
+    def _followed(
+        self, tracks: Tracks, estimates: list[PoseEstimate], at_once: bool = False
+    ) -> Tracks:
+        """The people with their boxes moved towards the poses of the first network."""
+        confident = self._confident(estimates)
+        return self._tracker.follow_poses(tracks, estimates[0].keypoints, confident, at_once)
 
-    def _moved(self, people: People, looks: list[Look], at_once: bool = False) -> People:
-        """The people with their boxes moved towards what the first network found."""
-        return self._tracker.moved(people, looks[0].keypoints, self._sure(looks), at_once)
-
-    def _sure(self, looks: list[Look]) -> np.ndarray:
-        """Which joints (P, K) the first network is sure of."""
-        return looks[0].scores >= self.threshold
+    def _confident(self, estimates: list[PoseEstimate]) -> np.ndarray:
+        """Joints (P, K) of which the first network is confident."""
+        return estimates[0].scores >= self.threshold

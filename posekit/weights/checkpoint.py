@@ -90,8 +90,8 @@ def unwrap(content: Any, source: str) -> Checkpoint:
         raise PosekitError(f"{source}: holds no weights, only {few(ignored) or 'nothing'}.")
     if odd := [name for name, tensor in tensors.items() if not _is_dense_and_real(tensor)]:
         raise PosekitError(
-            f"{source}: {few(odd)}: sparse, empty, quantised, packed or complex; only dense tensors "
-            "of real numbers can be loaded: store them as float32"
+            f"{source}: {few(odd)}: sparse, empty, quantised, packed or complex; only dense "
+            "tensors of real numbers can be loaded: store them as float32"
         )
     return Checkpoint(tensors, tuple(dict.fromkeys(ignored)), steps)
 

@@ -150,7 +150,7 @@ def _differences(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
 
 
 def _advice(name: str, noted: str | None, tensors: Mapping[str, Tensor]) -> str:
-    """What weights that are not those of the network `name` are, by their file and their tensors."""
+    """What weights that do not fit the network `name` are, by their file and their tensors."""
     match = match_network(tensors)
     if noted in list_models() and noted not in match.candidates:
         match = NetworkMatch(noted)

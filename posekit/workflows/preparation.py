@@ -10,13 +10,14 @@ import numpy as np
 from pydantic import Field
 
 from .. import data
-from ..config.parameters import Parameters, check
-from ..config.recipes import resolve_source
+from ..config.resolve import resolve_source
+from ..config.settings import Settings, check
 from ..data import Annotations, EmptySplit, Folder, penn_action
 from ..data.frame_store import STORES, FrameStore, build
 from ..data.sample import ensure_sample
 from ..errors import PosekitError
-from ..files.places import smoke
+from ..files.places import find_data, smoke
+from ..inference.sampling import spread_rows
 from ..reporting import figures
 from ..reporting.run_folder import png
 
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 DATASET = "PennAction"
 
 
-class Wishes(Parameters):
+class PreparationSettings(Settings):
     """The parameters of the notebook."""
 
     source: Literal["auto", "real", "sample"] = Field("auto", description="auto, real or sample")
     data_root: str | None = Field(None, description="folder that holds PennAction")
-    overwrite: bool = Field(False, description="build stores again that are there")
+    overwrite: bool = Field(False, description="build existing stores again")
 
 
 @dataclass
@@ -39,14 +40,14 @@ class Preparation:
     """What every later step needs from the earlier ones.
 
     Attributes:
-        wishes: the checked parameters.
+        settings: the checked parameters.
         source: real or sample, resolved.
         folder: of the data set, with labels/ and frames/; the stores are written beside them.
         tables: split -> labels of the frames that are there.
         stores: split -> what its store holds.
     """
 
-    wishes: Wishes
+    settings: PreparationSettings
     source: str
     folder: Path
     tables: dict[str, Annotations] = field(default_factory=dict)
@@ -62,10 +63,10 @@ class Preparation:
         return FrameStore(self.folder / STORES[split])
 
     def text(self) -> str:
-        """What is read, and what becomes of stores that are there."""
-        place = "" if self.source == "sample" else f" in {self.folder}"
-        fate = "built again" if self.wishes.overwrite else "kept"
-        return f"{self.label}{place}; stores that are there are {fate}"
+        """The data, and whether existing stores are kept."""
+        where = "" if self.source == "sample" else f" in {self.folder}"
+        action = "built again" if self.settings.overwrite else "kept"
+        return f"{self.label}{where}; existing stores are {action}"
 
 
 def start(namespace: dict[str, Any]) -> Preparation:
@@ -78,11 +79,11 @@ def start(namespace: dict[str, Any]) -> Preparation:
         PosekitError: naming everything that is wrong with the parameters, or what to download.
     """
     title = "the prepare_pennaction notebook cannot run with this:"
-    wishes = Wishes(**check(Wishes, namespace, title))
-    source, root = resolve_source(DATASET, wishes.source, wishes.data_root)
+    settings = PreparationSettings(**check(PreparationSettings, namespace, title))
+    source, root = resolve_source(DATASET, settings.source, settings.data_root)
     if source == "sample":
         root = ensure_sample(DATASET, smoke=smoke())
-    return Preparation(wishes, source, data.find(DATASET, root))
+    return Preparation(settings, source, find_data(DATASET, root))
 
 
 def load(preparation: Preparation) -> str:
@@ -97,7 +98,7 @@ def load(preparation: Preparation) -> str:
     Raises:
         PosekitError: what is missing or damaged and where to get it.
     """
-    allow_partial = preparation.wishes.source == "real"
+    allow_partial = preparation.settings.source == "real"
     lines, root = [preparation.label], preparation.folder.parent
     for split in STORES:
         try:
@@ -128,8 +129,8 @@ def actions(preparation: Preparation) -> "pd.DataFrame":
     parts = []
     for split, table in preparation.tables.items():
         sequences, frames = np.unique(table.sequence, return_counts=True)
-        words = penn_action.actions(preparation.folder, sequences.tolist())
-        parts.append(pd.DataFrame({"action": words, "split": split, "frames": frames}))
+        names = penn_action.actions(preparation.folder, sequences.tolist())
+        parts.append(pd.DataFrame({"action": names, "split": split, "frames": frames}))
     clips = pd.concat(parts)
     counts = clips.pivot_table(
         index="action", columns="split", values="frames", aggfunc="size", fill_value=0
@@ -150,17 +151,17 @@ def write(preparation: Preparation) -> "pd.DataFrame":
     rows = []
     for split, table in preparation.tables.items():
         path = preparation.store(split).path
-        kept = path.exists() and not preparation.wishes.overwrite
+        kept = path.exists() and not preparation.settings.overwrite
         started = time.perf_counter()
-        about = build(table, path, _lines(path.name), preparation.wishes.overwrite)
+        built = build(table, path, _lines(path.name), preparation.settings.overwrite)
         seconds = time.perf_counter() - started
-        preparation.stores[split] = about
+        preparation.stores[split] = built
         rows.append(
             {
                 "store": path.name,
-                "now": "kept" if kept else "written",
-                "frames": about["frames"],
-                "MB": round(about["bytes"] / 1e6, 1),
+                "status": "kept" if kept else "written",
+                "frames": built["frames"],
+                "MB": round(built["bytes"] / 1e6, 1),
                 "seconds": round(seconds, 1),
             }
         )
@@ -186,21 +187,22 @@ def contents(preparation: Preparation) -> str:
     Raises:
         PosekitError: a stored frame differs from its file.
     """
-    lines = []
-    for split, about in preparation.stores.items():
+    lines, files = [], _files(preparation)
+    for split, store_info in preparation.stores.items():
         lines.append(
-            f"{STORES[split]}: {about['frames']:,} frames of {about['sequences']:,} sequences, "
-            f"keys {', '.join(about['first'])} ..."
+            f"{STORES[split]}: {store_info['frames']:,} frames of {store_info['sequences']:,} "
+            f"sequences, keys {', '.join(store_info['first'])} ..."
         )
-        if files := _files(preparation):
-            names, store = _spread(preparation.tables[split], 200), preparation.store(split)
-            for name in names:
-                if store.encoded(name) != files.encoded(name):
-                    raise PosekitError(
-                        f"{store.path}: {name} differs from its file: set overwrite to build the "
-                        "store again"
-                    )
-            lines.append(f"  {len(names)} of them read back: byte for byte the files")
+        if files is None:
+            continue
+        names, store = _names(preparation.tables[split], 200), preparation.store(split)
+        for name in names:
+            if store.encoded(name) != files.encoded(name):
+                raise PosekitError(
+                    f"{store.path}: {name} differs from its file: set overwrite to build the "
+                    "store again"
+                )
+        lines.append(f"  {len(names)} of them read back: byte for byte the files")
     return "\n".join(lines)
 
 
@@ -209,20 +211,16 @@ def _files(preparation: Preparation) -> Folder | None:
     return Folder(folder) if folder.is_dir() else None
 
 
-def _spread(table: Annotations, count: int) -> list[str]:
+def _names(table: Annotations, count: int) -> list[str]:
     """Names of some frames, evenly spread over a table."""
-    return table.image[_rows(table, count)].tolist()
-
-
-def _rows(table: Annotations, count: int) -> np.ndarray:
-    return np.unique(np.linspace(0, len(table) - 1, count).astype(int))
+    return table.image[spread_rows(len(table), count)].tolist()
 
 
 def contact_sheet(preparation: Preparation, columns: int = 6) -> Any:
     """Frames read from the stores with their annotated joints, one row a split."""
     from IPython.display import Image
 
-    chosen = [(t, row) for t in preparation.tables.values() for row in _rows(t, columns).tolist()]
+    chosen = [(t, row) for t in preparation.tables.values() for row in spread_rows(len(t), columns)]
     figure = figures.skeleton_grid(
         [preparation.store(table.split).read(str(table.image[row])) for table, row in chosen],
         [table.keypoints[row] for table, row in chosen],
@@ -244,16 +242,17 @@ def timing(preparation: Preparation, count: int = 2000) -> str:
     files = _files(preparation)
     if files is None:
         return "frames/ is not here: there is nothing to compare the stores with"
-    names = np.random.default_rng(0).permutation(_spread(table, count)).tolist()
+    names = np.random.default_rng(0).permutation(_names(table, count)).tolist()
     sources = {"store": preparation.store(split), "files": files}
-    lines, seconds = [f"{len(names)} frames in random order, all in memory"], {}
-    for what in ("encoded", "read"):
-        for place, images in sources.items():
-            seconds[place] = min(_seconds(getattr(images, what), names) for _ in range(2))
-        words = "bytes only" if what == "encoded" else "with decoding"
-        rates = ", ".join(f"{place} {len(names) / s:,.0f}/s" for place, s in seconds.items())
+    lines = [f"{len(names)} frames in random order, all in memory"]
+    for method, title in (("encoded", "bytes only"), ("read", "with decoding")):
+        seconds = {
+            name: min(_seconds(getattr(source, method), names) for _ in range(2))
+            for name, source in sources.items()
+        }
+        rates = ", ".join(f"{name} {len(names) / s:,.0f}/s" for name, s in seconds.items())
         ratio = seconds["files"] / seconds["store"]
-        lines.append(f"{words:13}  {rates}: the store is {ratio:.1f} times as fast")
+        lines.append(f"{title:13}  {rates}: the store is {ratio:.1f} times as fast")
     return "\n".join(lines)
 
 

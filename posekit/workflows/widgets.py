@@ -4,9 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from ..data.occlusion.regions import EFFECTS
+from ..geometry.body_parts import PARTS
+from ..inference.sampling import spread_rows
 from ..reporting.run_folder import png
-from .occlusion_study import EFFECTS, PARTS, Study, glimpse
-from .training import Experiment, prediction_picture
+from .occlusion_study.figures import preview
+from .occlusion_study.setup import Study
+from .training.experiment import Experiment
+from .training.pictures import prediction_picture
 
 
 def browse(experiment: Experiment) -> Any:
@@ -18,8 +23,8 @@ def browse(experiment: Experiment) -> Any:
         experiment: after `evaluate`.
     """
     count = len(experiment.test.people)
-    if not experiment.recipe.interactive:
-        rows = np.linspace(0, count - 1, 4).astype(int).tolist()
+    if not experiment.settings.interactive:
+        rows = spread_rows(count, 4).tolist()
         return experiment.run.picture(
             "7-browse.png",
             png(prediction_picture(experiment, rows)),
@@ -35,25 +40,24 @@ def browse(experiment: Experiment) -> Any:
 
     slider.observe(show, "value")
     show()
-    # A box stretches what it holds to its own width unless told otherwise.
+    # A box stretches what it holds to its own width by default.
     return ipywidgets.VBox([slider, picture], layout={"align_items": "flex-start"})
 
 
-def cover_by_hand(study: Study) -> Any:
-    """Cover a person and watch heat maps and skeleton change.
+def occlude_by_hand(study: Study) -> Any:
+    """Occlude a person and see heat maps and skeleton change.
 
     With the parameter `interactive`: choose a network, a person, and a part, a joint or a disc that
-    sliders move and resize. Otherwise a strip: one person with nothing, a disc and a part covered.
+    sliders move and resize. Otherwise a strip: one person with nothing, discs and a part occluded.
 
     Args:
-        study: after `start`.
+        study: after `setup.start`.
     """
-    if not study.recipe.interactive:
-        wishes = [("nothing", 1.0), ("disc", 1.0), ("disc", 2.0), ("left_arm", 1.0)]
-        shown = [glimpse(study, target=t, size=s, effect="black") for t, s in wishes]
-        return study.run.picture(
-            "5-by-hand.png", _beside(shown), "One person, covered by hand; lines are predictions."
-        )
+    if not study.settings.interactive:
+        examples = [("nothing", 1.0), ("disc", 1.0), ("disc", 2.0), ("left_arm", 1.0)]
+        images = [preview(study, target=t, size=s, effect="black") for t, s in examples]
+        caption = "One person, occluded by hand; lines are predictions."
+        return study.run.picture("5-by-hand.png", _side_by_side(images), caption)
     import ipywidgets as w
 
     joints = [f"joint {joint}" for joint in study.people.skeleton.joints]
@@ -61,7 +65,7 @@ def cover_by_hand(study: Study) -> Any:
     controls = {
         "network": w.Dropdown(options=names, description="network"),
         "row": w.IntSlider(0, 0, len(study.people) - 1, description="person"),
-        "target": w.Dropdown(options=["disc", "nothing", *PARTS, *joints], description="cover"),
+        "target": w.Dropdown(options=["disc", "nothing", *PARTS, *joints], description="occlude"),
         "effect": w.Dropdown(options=EFFECTS, description="with"),
         "size": w.FloatSlider(1.0, min=0.2, max=4.0, step=0.1, description="size"),
         "x": w.FloatSlider(0.5, min=0, max=1, step=0.02, description="disc x"),
@@ -71,8 +75,8 @@ def cover_by_hand(study: Study) -> Any:
 
     def show(_: Any = None) -> None:
         values = {name: control.value for name, control in controls.items()}
-        place = values.pop("x"), values.pop("y")
-        picture.value = glimpse(study, place=place, **values)
+        position = values.pop("x"), values.pop("y")
+        picture.value = preview(study, position=position, **values)
 
     for control in controls.values():
         control.observe(show, "value")
@@ -81,9 +85,9 @@ def cover_by_hand(study: Study) -> Any:
     return w.HBox([w.VBox(list(controls.values())), picture], layout=layout)
 
 
-def _beside(pictures: list[bytes]) -> bytes:
-    """PNG pictures of one height beside each other."""
+def _side_by_side(pngs: list[bytes]) -> bytes:
+    """PNG images of one height beside each other."""
     import cv2
 
-    images = [cv2.imdecode(np.frombuffer(p, np.uint8), cv2.IMREAD_COLOR) for p in pictures]
+    images = [cv2.imdecode(np.frombuffer(p, np.uint8), cv2.IMREAD_COLOR) for p in pngs]
     return cv2.imencode(".png", cv2.hconcat(images))[1].tobytes()

@@ -83,6 +83,7 @@ def test_relative_data_root_is_found_below_the_current_folder(monkeypatch, tmp_p
         ("test_scales", "[1, 1.25]", (1.0, 1.25)),
         ("test_scales", 0.9, (0.9,)),
         ("image_size", "96,64", (96, 64)),
+        ("image_size", '["96", "64"]', (96, 64)),
         ("image_size", [96, 64], (96, 64)),
         ("optimiser", "AdamW", "adamw"),
         ("init", "none", None),

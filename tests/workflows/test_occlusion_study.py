@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from posekit.errors import PosekitError
 from posekit.files.places import project_root
 from posekit.geometry.skeletons import LSP
-from posekit.reporting.record import RunRecord
-from posekit.workflows import occlusion_study as lab
-from posekit.workflows.occlusion_study.measure import compare_same_joints
-from posekit.workflows.widgets import cover_by_hand
+from posekit.workflows.occlusion_study import figures, measure, setup, tables
+from posekit.workflows.occlusion_study.setup import UNOCCLUDED, Study, StudySettings
+from posekit.workflows.widgets import occlude_by_hand
 
 
 @settings(max_examples=30, deadline=None)
@@ -20,65 +19,71 @@ from posekit.workflows.widgets import cover_by_hand
 def test_interval_holds_the_mean_and_repeats(people, images, seed):
     rng = np.random.default_rng(seed)
     values, of = rng.normal(size=people), rng.integers(0, images, people)
-    mean, low, high = lab.bootstrap(values, of, 200, seed)
+    mean, low, high = tables.bootstrap(values, of, 200, seed)
     assert mean == pytest.approx(values.mean()) and low <= high
-    assert lab.bootstrap(values, of, 200, seed) == (mean, low, high)
+    assert tables.bootstrap(values, of, 200, seed) == (mean, low, high)
     missing = np.append(values, np.nan)
-    assert lab.bootstrap(missing, np.append(of, 99), 200, seed) == (mean, low, high)
-    assert lab.bootstrap(np.full(people, 3.0), of, 200, seed) == pytest.approx((3.0,) * 3)
+    assert tables.bootstrap(missing, np.append(of, 99), 200, seed) == (mean, low, high)
+    assert tables.bootstrap(np.full(people, 3.0), of, 200, seed) == pytest.approx((3.0,) * 3)
 
 
 def test_interval_draws_images_and_not_people():
     values = np.repeat(np.random.default_rng(0).normal(size=30), 20)
-    alone = lab.bootstrap(values, np.arange(600), 1000, 0)
-    shared = lab.bootstrap(values, np.repeat(np.arange(30), 20), 1000, 0)
+    alone = tables.bootstrap(values, np.arange(600), 1000, 0)
+    shared = tables.bootstrap(values, np.repeat(np.arange(30), 20), 1000, 0)
     assert shared[2] - shared[1] > 3 * (alone[2] - alone[1])
-    assert np.isnan(lab.bootstrap(np.array([np.nan]), np.array([0]), 100, 0)).all()
+    assert np.isnan(tables.bootstrap(np.array([np.nan]), np.array([0]), 100, 0)).all()
 
 
 @pytest.fixture
 def study():
     """Two networks, three people: the second loses 10 points more at the first joint."""
-    recipe = lab.StudyRecipe(resamples=200)
+    chosen = StudySettings(resamples=200)
     people = SimpleNamespace(
         skeleton=LSP, dataset="LSP", image=np.array(["a", "a", "b"]), sequence=np.arange(3)
     )
     run = SimpleNamespace(label="LSP", table=lambda frame: None)
     named = [SimpleNamespace(name=name) for name in ("one", "two")]
-    made = lab.Study(recipe, run, None, named, people, [])
+    made = Study(chosen, run, None, named, people, [])
     clean = np.full((3, 14), 80.0)
     clean[1, 3] = np.nan
-    touched = np.array([True, True, False])
+    occluded = np.array([True, True, False])
     for extra in (0, 14):
-        points = {lab.CLEAN: clean}
-        for effect in recipe.effects:
-            for cover in made.covers(False, effect):
-                points[cover] = clean - 5.0
-                points[cover][:, 0] -= extra
-                made.touched[cover] = touched
+        points = {UNOCCLUDED: clean}
+        for effect in chosen.effects:
+            for occlusion in made.occlusions(effect=effect):
+                points[occlusion] = clean - 5.0
+                points[occlusion][:, 0] -= extra
+                made.occluded[occlusion] = occluded
         made.points.append(points)
     return made
 
 
-def test_drops_count_the_people_who_were_covered(study):
-    cover = study.covers(False)[0]
-    np.testing.assert_allclose(study.drop(0, cover), [5, 5, np.nan])
-    np.testing.assert_allclose(study.drop(1, cover), [6, 5 + 14 / 13, np.nan])
-    table = lab.drops(study)
+def test_drops_count_the_people_who_were_occluded(study):
+    occlusion = study.occlusions()[0]
+    np.testing.assert_allclose(study.drop(0, occlusion), [5, 5, np.nan])
+    np.testing.assert_allclose(study.drop(1, occlusion), [6, 5 + 14 / 13, np.nan])
+    table = tables.drops(study)
     assert table["people"].eq(2).all() and table["one"].eq(5).all() and table["two"].eq(6).all()
-    who = lab.suffering(study, 1, joints=False)
-    assert who.shape == (7, 14) and (who[:, 0] == 19).all() and (who[:, 1:] == 5).all()
+    by_joint = figures.mean_drop_by_joint(study, 1, study.occlusions())
+    assert by_joint.shape == (7, 14)
+    assert (by_joint[:, 0] == 19).all() and (by_joint[:, 1:] == 5).all()
 
 
 def test_paired_difference_is_of_the_same_people(study):
-    table = lab.intervals(study)
-    second = table[(table["network"] == "two") & (table["covered"] == "any part")].iloc[0]
+    table = tables.intervals(study)
+    second = table[(table["network"] == "two") & (table["occluded"] == "any part")].iloc[0]
     assert second["minus the first"] == pytest.approx((1 + 14 / 13) / 2, abs=0.01)
     assert second["differs"] == "yes" and table["differs"].iloc[0] == ""
 
 
+def test_lists_are_read_as_the_table_prints_them():
+    assert StudySettings(effects='["blur", "black"]').effects == ("blur", "black")
+    assert StudySettings(effects="blur, black").effects == ("blur", "black")
+
+
 def test_bad_parameters_are_refused_before_any_work():
-    for wish, words in (
+    for parameters, words in (
         ({"efects": ["blur"]}, "did you mean effects"),
         ({"effects": ["fog"]}, "effects item 0='fog'"),
         ({"sizes": [0.0]}, "must be greater than 0"),
@@ -86,40 +91,41 @@ def test_bad_parameters_are_refused_before_any_work():
         ({"dataset": "COCOO", "networks": "hrnet_w32"}, "did you mean COCO"),
     ):
         with pytest.raises(PosekitError, match=words):
-            lab.start(dict(wish))
+            setup.start(dict(parameters))
 
 
-def test_parameters_cell_is_the_recipe():
+def test_parameters_cell_declares_the_settings():
     path = project_root() / "notebooks" / "occlusion.ipynb"
     book = json.loads(path.read_text(encoding="utf-8"))
     cell = next(c for c in book["cells"] if "parameters" in c["metadata"].get("tags", []))
     lines = "".join(cell["source"]).splitlines()
     names = [line.partition(":")[0] for line in lines if not line.startswith("#")]
-    assert sorted(names) == sorted(lab.StudyRecipe.knobs())
+    assert sorted(names) == sorted(StudySettings.knobs())
 
 
 def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
-    wishes = {"networks": "lpm", "dataset": "PennAction", "joints": False, "sizes": [1]}
-    study = lab.start(wishes | {"effects": "black", "source": "sample"})
-    assert "NOT TRAINED" in lab.text(study)
-    lab.measure(study)
-    clean, covered = (study.found[0][c] for c in (lab.CLEAN, study.covers(False)[1]))
-    assert clean.shape == (len(study.people), 14, 2) and (clean != covered).any()
-    lab.drops(study), lab.intervals(study), lab.who_suffers(study, True)
-    assert cover_by_hand(study).data.startswith(b"\x89PNG")
-    lab.finish(study)
+    given = {"networks": "lpm", "dataset": "PennAction", "joints": False, "sizes": [1]}
+    study = setup.start(given | {"effects": "black", "source": "sample"})
+    assert "NOT TRAINED" in study.text()
+    measure.measure(study)
+    clean, occluded = (study.predictions[0][c] for c in (UNOCCLUDED, study.occlusions()[1]))
+    assert clean.shape == (len(study.people), 14, 2) and (clean != occluded).any()
+    for step in (tables.drops, tables.intervals, figures.drop_by_joint, figures.drop_by_size):
+        step(study)
+    assert "no single joint was occluded" in figures.drop_by_joint(study, joints=True)
+    assert occlude_by_hand(study).data.startswith(b"\x89PNG")
+    tables.finish(study)
     report = (study.run.folder / "report.html").read_text(encoding="utf-8")
     assert "NOT TRAINED" in report and "Tilting at windmills" in report
 
 
 def test_networks_are_compared_on_the_joints_that_all_know(study):
-    study.run = SimpleNamespace(record=RunRecord())
-    study.run.update = lambda **new: vars(study.run).update(record=RunRecord(**new))
-    for cover, points in study.points[1].items():
-        study.points[1][cover] = points.copy()
-        study.points[1][cover][:, 13] = np.nan
-    compare_same_joints(study)
+    study.run.record, study.run.update = {"notes": []}, lambda **new: study.run.record.update(new)
+    for occlusion, points in study.points[1].items():
+        study.points[1][occlusion] = points.copy()
+        study.points[1][occlusion][:, 13] = np.nan
+    measure.compare_same_joints(study)
     for points in study.points:
         for values in points.values():
             assert np.isnan(values[:, 13]).all() and not np.isnan(values[:, :3]).any()
@@ -133,4 +139,4 @@ def test_a_data_root_is_never_passed_over_for_the_sample(tmp_path, monkeypatch):
     run.mkdir()
     (run / "metrics.json").write_text(json.dumps({"dataset": "COCO", "source": "sample"}))
     with pytest.raises(PosekitError, match="coco"):
-        lab.start({"networks": str(run), "data_root": str(tmp_path)})
+        setup.start({"networks": str(run), "data_root": str(tmp_path)})

@@ -15,10 +15,10 @@ from posekit.data.frame_store import FrameStore
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
 from posekit.errors import PosekitError
-from posekit.files import cache as _cache
+from posekit.files import cache
 from posekit.geometry.skeletons import POSE_MACHINE
 from posekit.workflows import preparation
-from posekit.workflows.preparation import Wishes
+from posekit.workflows.preparation import PreparationSettings
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "prepare_pennaction.ipynb"
 
@@ -27,24 +27,24 @@ NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "prepare_pennacti
 def root(tmp_path, monkeypatch) -> Path:
     """A data root with a small Penn Action; label caches stay out of the project."""
     (tmp_path / "data").mkdir()
-    monkeypatch.setattr(_cache, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(cache, "project_root", lambda: tmp_path)
     return ensure_sample("PennAction", tmp_path / "root", smoke=True)
 
 
-def run(root: Path, **wishes) -> tuple[preparation.Preparation, str]:
+def run(root: Path, **settings) -> tuple[preparation.Preparation, str]:
     """The notebook up to the contents of the stores; what it says."""
-    job = preparation.start({"data_root": str(root), **wishes})
+    job = preparation.start({"data_root": str(root), **settings})
     said = [preparation.load(job), preparation.write(job).to_string(), preparation.contents(job)]
     return job, "\n".join(said)
 
 
-def refusal(root: Path, **wishes) -> str:
+def refusal(root: Path, **settings) -> str:
     with pytest.raises(PosekitError) as caught:
-        run(root, **wishes)
+        run(root, **settings)
     return str(caught.value)
 
 
-def test_parameters_cell_declares_the_wishes():
+def test_parameters_cell_declares_the_settings():
     book = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     source = next("".join(c["source"]) for c in book["cells"] if c["cell_type"] == "code")
     nodes = ast.parse(source).body
@@ -54,8 +54,8 @@ def test_parameters_cell_declares_the_wishes():
         "data_root": ("str", None),
         "overwrite": ("bool", False),
     }
-    assert {n: default for n, (_, default) in found.items()} == Wishes().model_dump()
-    assert all(field.description in source for field in Wishes.model_fields.values())
+    assert {n: default for n, (_, default) in found.items()} == PreparationSettings().model_dump()
+    assert all(field.description in source for field in PreparationSettings.model_fields.values())
 
 
 def test_parameters_are_checked_before_any_work(tmp_path):
@@ -66,7 +66,7 @@ def test_parameters_are_checked_before_any_work(tmp_path):
     assert "overwrite='perhaps'" in message and "source='fake': must be 'auto'" in message
     with pytest.raises(PosekitError, match="frames/ and labels/ from http"):
         preparation.start({"data_root": str(tmp_path)})
-    assert Wishes(overwrite="yes").overwrite is True
+    assert PreparationSettings(overwrite="yes").overwrite is True
 
 
 def test_stores_are_written_once_and_train_like_the_folder(root):
@@ -135,7 +135,7 @@ def test_stored_frames_are_compared_with_their_files(root):
         preparation.contents(job)
 
 
-def test_the_look_at_the_stores(root):
+def test_tables_and_figures_of_the_stores(root):
     job, _ = run(root)
     table = preparation.actions(job)
     assert table[["train sequences", "test sequences", "frames"]].sum().tolist() == [10, 5, 120]
@@ -147,7 +147,7 @@ def test_real_folder(tmp_path, monkeypatch):
     real = os.environ.get("POSEKIT_REAL_DATA")
     if not real:
         pytest.skip("POSEKIT_REAL_DATA names no folder of real samples")
-    monkeypatch.setattr(_cache, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(cache, "project_root", lambda: tmp_path)
     (tmp_path / "PennAction").mkdir()
     for name in ("frames", "labels"):
         (tmp_path / "PennAction" / name).symlink_to(Path(real) / "PennAction" / name)

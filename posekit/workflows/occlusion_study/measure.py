@@ -1,4 +1,4 @@
-"""Scores of everybody under every covering."""
+"""Scores of everybody under every occlusion."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,83 +13,88 @@ from ...geometry.body_parts import PARTS
 from ...geometry.skeletons import Skeleton, convert
 from ...inference.estimator import Estimator
 from ...inference.evaluate import average_heatmaps
-from .setup import CLEAN, Cover, Study
+from .setup import UNOCCLUDED, Occlusion, Study, nan_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def measure(study: Study) -> "pd.DataFrame":
-    """Score everybody, as they are and under every covering; one line a network is printed.
+    """Score everybody, as they are and under every occlusion; one line a network is printed.
 
     Returns:
-        The scores without any covering.
+        The scores without any occlusion.
     """
     import pandas as pd
 
-    covers = _all_covers(study)
-    rows = []
+    occlusions = _all_occlusions(study)
     for estimator, clips in zip(study.estimators, study.clips, strict=True):
-        found, touched = _look(study, estimator, clips, covers)
-        study.found.append(found)
-        points = {c: _points(study.people, clips.to_image(p), clips) for c, p in found.items()}
+        predictions, occluded = _predict(study, estimator, clips, occlusions)
+        study.predictions.append(predictions)
+        points = {
+            occlusion: _points(study.people, clips.to_image(keypoints), clips)
+            for occlusion, keypoints in predictions.items()
+        }
         study.points.append(points)
-        for cover, some in touched.items():
-            study.touched[cover] = some & study.touched.get(cover, True)
-        print(f"{estimator.name}: {len(covers)} coverings of {len(study.people)} people")
+        for occlusion, rows in occluded.items():
+            study.occluded[occlusion] = rows & study.occluded.get(occlusion, True)
+        print(f"{estimator.name}: {len(occlusions)} occlusions of {len(study.people)} people")
     compare_same_joints(study)
-    for estimator, points in zip(study.estimators, study.points, strict=True):
-        clean = np.nanmean(points[CLEAN])
-        rows.append({"network": estimator.name, study.metric: clean, "what it is": estimator.about})
-    table = pd.DataFrame(rows).round(2)
-    study.tables[f"Nothing covered, {study.run.label}"] = table
+    table = pd.DataFrame(
+        {
+            "network": study.names,
+            study.metric: [float(nan_mean(points[UNOCCLUDED].ravel())) for points in study.points],
+            "what it is": [estimator.about for estimator in study.estimators],
+        }
+    ).round(2)
+    study.tables[f"Nothing occluded, {study.run.label}"] = table
     return table
 
 
 def compare_same_joints(study: Study) -> None:
     """Leave out joints that a network does not know from the points of all networks."""
-    known = [~np.isnan(points[CLEAN]) for points in study.points]
+    known = [~np.isnan(points[UNOCCLUDED]) for points in study.points]
     shared = np.logical_and.reduce(known)
     if lost := int((np.logical_or.reduce(known) & ~shared).any(0).sum()):
         note = f"{lost} joints that not every network knows are not scored for any"
         study.run.update(notes=[*study.run.record.notes, note])
     for points in study.points:
-        for cover, values in points.items():
-            points[cover] = np.where(shared, values, np.nan)
+        for occlusion, values in points.items():
+            points[occlusion] = np.where(shared, values, np.nan)
 
 
-def _all_covers(study: Study) -> list[Cover]:
-    recipe = study.recipe
-    parts = [Cover(p, e, s) for s in recipe.sizes for e in recipe.effects for p in PARTS]
-    joints = study.covers(True) if recipe.joints else []
-    return [*parts, *joints]
+def _all_occlusions(study: Study) -> list[Occlusion]:
+    settings = study.settings
+    sizes, effects = settings.sizes, settings.effects
+    parts = [Occlusion(part, e, size) for size in sizes for e in effects for part in PARTS]
+    return parts + (study.occlusions(joints=True) if settings.joints else [])
 
 
 @torch.inference_mode()
-def _look(
-    study: Study, estimator: Estimator, clips: Clips, covers: list[Cover]
-) -> tuple[dict[Cover, np.ndarray], dict[Cover, np.ndarray]]:
-    """Predicted joints (N, K', 2) in crop pixels under every covering, and who was covered."""
+def _predict(
+    study: Study, estimator: Estimator, clips: Clips, occlusions: list[Occlusion]
+) -> tuple[dict[Occlusion, np.ndarray], dict[Occlusion, np.ndarray]]:
+    """Predicted joints (N, K', 2) in crop pixels under every occlusion, and who was occluded."""
     estimator.task.model.eval()
     truth = clips.to_crop(study.people.keypoints)
-    found = {cover: np.empty(clips.keypoints.shape) for cover in [CLEAN, *covers]}
-    touched = {cover: np.zeros(len(clips.people), bool) for cover in covers}
-    for batch in _batches(clips, study.recipe.batch_size):
-        images = np.stack([sample["images"] for sample in batch])
-        rows = np.stack([sample["rows"] for sample in batch])
-        scored = np.stack([sample["scored"] for sample in batch])
-        pictures = images.transpose(0, 1, 3, 4, 2).reshape(-1, *images.shape[3:], 3)
-        for cover in found:
-            covered = pictures
-            if cover is not CLEAN:
-                here = truth[rows.ravel()], clips.people.visible[rows.ravel()]
-                covered, some = occlude(pictures, *here, cover, study.people.skeleton)
-                touched[cover][rows[scored]] = some.reshape(rows.shape)[scored]
+    found = {one: np.empty(clips.keypoints.shape) for one in [UNOCCLUDED, *occlusions]}
+    occluded = {one: np.zeros(len(clips.people), bool) for one in occlusions}
+    for batch in _batches(clips, study.settings.batch_size):
+        clip_images, rows, scored = (
+            np.stack([sample[name] for sample in batch]) for name in ("images", "rows", "scored")
+        )
+        images = clip_images.transpose(0, 1, 3, 4, 2).reshape(-1, *clip_images.shape[3:], 3)
+        for occlusion in found:
+            inputs = images
+            if occlusion is not UNOCCLUDED:
+                keypoints, visible = truth[rows.ravel()], clips.people.visible[rows.ravel()]
+                inputs, hit = occlude(images, keypoints, visible, occlusion, study.people.skeleton)
+                occluded[occlusion][rows[scored]] = hit.reshape(rows.shape)[scored]
             with study.machine.autocast():
-                beliefs = heatmaps_of(estimator, covered.reshape(*rows.shape, *covered.shape[1:]))
-            joints = estimator.task.decode(beliefs, clips.image_size)[0]
-            found[cover][rows[scored]] = joints.cpu().numpy()[scored]
-    return found, touched
+                heatmaps = heatmaps_of(estimator, inputs.reshape(*rows.shape, *inputs.shape[1:]))
+            joints = estimator.task.decode(heatmaps, clips.image_size)[0]
+            found[occlusion][rows[scored]] = joints.cpu().numpy()[scored]
+    return found, occluded
 
 
 def _batches(clips: Clips, size: int) -> Iterator[list[dict[str, np.ndarray]]]:
@@ -98,31 +103,31 @@ def _batches(clips: Clips, size: int) -> Iterator[list[dict[str, np.ndarray]]]:
 
 
 def occlude(
-    pictures: np.ndarray,
+    images: np.ndarray,
     keypoints: np.ndarray,
     visible: np.ndarray,
-    cover: Cover,
+    occlusion: Occlusion,
     skeleton: Skeleton,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`occlude_target` by the names of a `Cover`; joints are those of the data set."""
-    kind, _, joint = cover.target.partition(" ")
+    """`occlude_target` by the names of an `Occlusion`; joints are those of the data set."""
+    kind, _, joint = occlusion.target.partition(" ")
     target = skeleton.joints.index(joint) if joint else kind
     return occlude_target(
-        pictures,
+        images,
         keypoints,
         visible,
         target=target,
-        effect=cover.effect,
+        effect=occlusion.effect,
         skeleton=skeleton,
-        scale=cover.size,
+        scale=occlusion.size,
     )
 
 
-def heatmaps_of(estimator: Estimator, pictures: np.ndarray) -> torch.Tensor:
-    """Heat maps (B, T, K, H, W) of pictures (B, T, h, w, 3) uint8."""
-    images = torch.from_numpy(np.ascontiguousarray(pictures)).to(estimator.device)
-    images = images.permute(0, 1, 4, 2, 3).contiguous()
-    return average_heatmaps(estimator.task, images, estimator.flip_test)
+def heatmaps_of(estimator: Estimator, images: np.ndarray) -> torch.Tensor:
+    """Heat maps (B, T, K, H, W) of images (B, T, h, w, 3) uint8."""
+    tensor = torch.from_numpy(np.ascontiguousarray(images)).to(estimator.device)
+    tensor = tensor.permute(0, 1, 4, 2, 3).contiguous()
+    return average_heatmaps(estimator.task, tensor, estimator.flip_test)
 
 
 def _points(people: Annotations, found: np.ndarray, clips: Clips) -> np.ndarray:

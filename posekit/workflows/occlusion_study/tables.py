@@ -7,37 +7,28 @@ import numpy as np
 from ...files.places import project_root
 from ...geometry.body_parts import PARTS
 from ...reporting.pages import build_index, shown, write_report
-from ..training import notebook_cells
-from .setup import CLEAN, Study, nan_mean, text
+from ..training.opening import notebook_cells
+from .setup import Study, nan_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def drops(study: Study) -> "pd.DataFrame":
-    """The drop of each network when a part is covered, for every effect at the usual size."""
+    """The drop of each network when a part is occluded, for every effect at the usual size."""
     import pandas as pd
 
     rows = []
-    for effect in study.recipe.effects:
-        for cover in study.covers(False, effect):
-            each = {n: study.drop(i, cover) for i, n in enumerate(study.names)}
-            mean = {n: float(np.nanmean(d)) for n, d in each.items() if not np.isnan(d).all()}
-            people = int(study.touched[cover].sum())
-            rows.append({"covered": cover.target, "how": effect, "people": people} | mean)
+    for effect in study.settings.effects:
+        for occlusion in study.occlusions(effect=effect):
+            people = int(study.occluded[occlusion].sum())
+            row = {"occluded": occlusion.target, "how": effect, "people": people}
+            mean = {n: float(nan_mean(study.drop(i, occlusion))) for i, n in enumerate(study.names)}
+            rows.append(row | mean)
     table = pd.DataFrame(rows).round(1)
     study.run.table(table)
     study.tables[f"Drop in {study.metric}, {study.run.label}"] = table
     return table
-
-
-def suffering(study: Study, network: int, joints: bool) -> np.ndarray:
-    """(targets, K) mean drop of every joint, rows being covered parts or covered joints."""
-    out = []
-    for cover in study.covers(joints):
-        lost = study.points[network][CLEAN] - study.points[network][cover]
-        out.append(nan_mean(np.where(study.touched[cover][:, None], lost, np.nan), 0))
-    return np.array(out)
 
 
 def bootstrap(
@@ -70,18 +61,18 @@ def intervals(study: Study) -> "pd.DataFrame":
     """Every network's drop with its interval, and the paired difference from the first network."""
     import pandas as pd
 
-    recipe, people = study.recipe, study.people
+    settings, people = study.settings, study.people
+    unit = people.sequence if people.dataset == "PennAction" else people.image
 
-    def interval(values: np.ndarray) -> list[float]:
-        return list(bootstrap(values, people.group, recipe.resamples, recipe.seed))
+    def interval(values: np.ndarray) -> tuple[float, float, float]:
+        return bootstrap(values, unit, settings.resamples, settings.seed)
 
-    rows = []
-    parts = study.covers(False)
-    chosen = {"any part": parts, **{cover.target: [cover] for cover in parts}}
-    for name, covers in chosen.items():
-        each = [study.mean_drop(n, covers) for n in range(len(study.names))]
+    rows, parts = [], study.occlusions()
+    chosen = {"any part": parts, **{occlusion.target: [occlusion] for occlusion in parts}}
+    for name, occlusions in chosen.items():
+        each = [study.mean_drop(n, occlusions) for n in range(len(study.names))]
         for number, network in enumerate(study.names):
-            row = {"covered": name, "network": network}
+            row = {"occluded": name, "network": network}
             row |= dict(zip(("drop", "low", "high"), interval(each[number]), strict=True))
             if number:
                 paired = interval(each[number] - each[0])
@@ -91,13 +82,13 @@ def intervals(study: Study) -> "pd.DataFrame":
     table = pd.DataFrame(rows).round(2)
     if "differs" in table:
         table["differs"] = table["differs"].fillna("")
-    heading = f"95 % intervals of the drop ({recipe.effects[0]}), {study.run.label}"
+    heading = f"95 % intervals of the drop ({settings.effects[0]}), {study.run.label}"
     study.tables[heading] = table
     return table
 
 
 def published() -> "pd.DataFrame":
-    """What the paper's authors print for training with covering; nothing is covered in the test."""
+    """What the paper's authors print for training with occlusion; the test has none."""
     import pandas as pd
 
     path = project_root() / "params" / "published_occlusion.csv"
@@ -110,26 +101,27 @@ def finish(study: Study) -> str:
     Returns:
         Where things are and the result in one line.
     """
-    run, covers = study.run, study.covers(False)
-    each = [study.mean_drop(n, covers) for n in range(len(study.names))]
-    drop = {
-        name: None if np.isnan(d).all() else float(np.nanmean(d))
-        for name, d in zip(study.names, each, strict=True)
-    }
-    first, how = study.names[0], study.recipe.effects[0]
-    models = [estimator.task.model for estimator in study.estimators]
+    run, occlusions = study.run, study.occlusions()
+    drop = {}
+    for number, name in enumerate(study.names):
+        mean = float(nan_mean(study.mean_drop(number, occlusions)))
+        drop[name] = None if np.isnan(mean) else mean
     run.update(
-        metric=f"lost {study.metric} with one part covered ({how})",
-        metrics={"Mean": drop[first], **{f"drop {name}": value for name, value in drop.items()}},
-        baseline={"mean_pose": 0.0},  # never looks, so it loses nothing
+        metric=f"lost {study.metric} with one part occluded ({study.settings.effects[0]})",
+        metrics={
+            "Mean": drop[study.names[0]],
+            **{f"drop {name}": value for name, value in drop.items()},
+        },
+        baseline={"mean_pose": 0.0},  # it does not see the image, so it loses nothing
         protocol=(
             f"{study.metric}, mean over {', '.join(PARTS)}; annotated boxes, "
-            f"{'with' if study.recipe.flip_test else 'without'} flip test"
+            f"{'with' if study.settings.flip_test else 'without'} flip test"
         ),
-        params_count=sum(p.numel() for p in models[0].parameters()),
+        params_count=sum(p.numel() for p in study.estimators[0].task.model.parameters()),
+        status="finished",
     )
-    tables = study.tables | {"Published: training with covering, nothing covered": published()}
-    path = write_report(run, tables, text(study), notebook_cells())
+    heading = "Published: training with occlusion, test without"
+    path = write_report(run, study.tables | {heading: published()}, study.text(), notebook_cells())
     run.end("finished")
     index = build_index()
     numbers = ", ".join(f"{name} {shown(value) or 'nobody'}" for name, value in drop.items())

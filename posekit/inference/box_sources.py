@@ -4,7 +4,6 @@ Boxes are (P, 4) x1 y1 x2 y2 in pixels of the frame.
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,10 +13,10 @@ import torch
 from ..errors import PosekitError
 from ..files.words import short
 from ..weights import read_weights
-from .box_file import BoxFile
-from .video import Frame
+from .coco_boxes import CocoBoxes
+from .media import Frame
 
-# torchvision's person detectors, the best one first; their files lie where it keeps downloads.
+# torchvision's person detectors, the best one first; their files are in its download folder.
 DETECTORS = (
     "fasterrcnn_resnet50_fpn_v2",
     "fasterrcnn_resnet50_fpn",
@@ -25,36 +24,17 @@ DETECTORS = (
     "fasterrcnn_mobilenet_v3_large_320_fpn",
     "ssdlite320_mobilenet_v3_large",
 )
-DETECT_EVERY = 10  # frames of a video, where the poses are followed in between
-_SURE_PERSON, _PERSON = 0.5, 1  # score of a detection, COCO's label
+_DETECT_EVERY = 10  # frames of a video, where the boxes follow the poses in between
+_MIN_SCORE, _PERSON = 0.5, 1  # of a detection; COCO's label
 
 
-@dataclass(frozen=True)
-class People:
-    """The people of one frame.
-
-    Attributes:
-        boxes: (P, 4).
-        scores: (P,) how sure a detector is; 1 for boxes that were given.
-        numbers: (P,) rising, the same for the same person in all frames of a video.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    numbers: np.ndarray
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Longer sides (P,) of the boxes, pixels."""
-        return (self.boxes[:, 2:] - self.boxes[:, :2]).max(-1, initial=0)
-
-
-class Boxes(Protocol):
+class BoxSource(Protocol):
     """A source of boxes.
 
     Attributes:
         about: one sentence for the reader.
-        every: frames of a video between two looks where poses are followed, 0 for the first alone.
+        every: frames of a video between two calls of `find` where boxes follow the poses, 0 for
+            the first frame alone.
     """
 
     about: str
@@ -72,7 +52,7 @@ class WholeFrame:
     every = 0
 
     def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-        """See `Boxes`."""
+        """See `BoxSource`."""
         return self.windows(frame)[:1], np.ones(1)
 
     def windows(self, frame: Frame) -> np.ndarray:
@@ -85,7 +65,7 @@ class WholeFrame:
 
 
 class GivenBoxes:
-    """The same boxes (P, 4) in every picture; in a video, those of its first frame."""
+    """The same boxes (P, 4) in every image; in a video, those of its first frame."""
 
     every = 0
 
@@ -94,7 +74,7 @@ class GivenBoxes:
         self.about = f"{len(boxes)} given box{'es' * (len(boxes) > 1)}"
 
     def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-        """See `Boxes`.
+        """See `BoxSource`.
 
         Raises:
             PosekitError: a box is empty or reaches out of the frame.
@@ -118,20 +98,20 @@ class Detector:
         PosekitError: there is no file of weights, or it cannot be read.
     """
 
-    every = DETECT_EVERY
+    every = _DETECT_EVERY
 
     def __init__(self, device: torch.device) -> None:
         found = local_detector()
         if found is None:
             raise PosekitError(
-                f"boxes=detector: no weights of a person detector in {_folder()}. Put one of "
-                f"torchvision's there ({', '.join(f'{n}*.pth' for n in DETECTORS[:3])}, ...), "
+                f"boxes=detector: no weights of a person detector in {_download_folder()}. Put one "
+                f"of torchvision's there ({', '.join(f'{n}*.pth' for n in DETECTORS[:3])}, ...), "
                 "write boxes as x1 y1 x2 y2, or set boxes to whole"
             )
         from torchvision.models import get_model
 
         name, path = found
-        self.about = f"people found by {name}"
+        self.about = f"people detected by {name}"
         self._device = device
         try:
             self._model = get_model(name, weights=None, weights_backbone=None)
@@ -145,52 +125,51 @@ class Detector:
 
     @torch.inference_mode()
     def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-        """See `Boxes`."""
-        picture = torch.from_numpy(frame.picture).to(self._device).permute(2, 0, 1).float() / 255
-        found = {key: value.cpu().numpy() for key, value in self._model([picture])[0].items()}
-        sure = (found["labels"] == _PERSON) & (found["scores"] >= _SURE_PERSON)
-        return found["boxes"][sure].astype(float), found["scores"][sure].astype(float)
+        """See `BoxSource`."""
+        image = torch.from_numpy(frame.image).to(self._device).permute(2, 0, 1).float() / 255
+        found = {key: value.cpu().numpy() for key, value in self._model([image])[0].items()}
+        people = (found["labels"] == _PERSON) & (found["scores"] >= _MIN_SCORE)
+        return found["boxes"][people].astype(float), found["scores"][people].astype(float)
 
 
 def local_detector() -> tuple[str, Path] | None:
     """Name and file of the best detector whose weights are here; None if there is none."""
     for name in DETECTORS:
         for pattern in (f"{name}_coco-*.pth", f"{name}-*.pth"):
-            if files := sorted(_folder().glob(pattern)):
+            if files := sorted(_download_folder().glob(pattern)):
                 return name, files[-1]
     return None
 
 
-def _folder() -> Path:
+def _download_folder() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def choose_boxes(wanted: str, device: torch.device) -> Boxes:
-    """The source of boxes that a parameter names.
+def open_box_source(text: str, device: torch.device) -> BoxSource:
+    """The source of boxes that the parameter `boxes` names.
 
     Args:
-        wanted: auto (a detector where there is one, else the whole frame), detector, whole, numbers
+        text: auto (a detector where there is one, else the whole frame), detector, whole, numbers
             x1 y1 x2 y2 of every person, or a json file.
         device: of the detector.
 
     Raises:
         PosekitError: it names nothing that can be used.
     """
-    word = wanted.strip()
-    if word.lower() in ("auto", "detector"):
-        wants = word.lower() == "detector" or local_detector()
-        return Detector(device) if wants else WholeFrame()
-    if word.lower() == "whole":
+    name = text.strip().lower()
+    if name == "detector" or (name == "auto" and local_detector()):
+        return Detector(device)
+    if name in ("auto", "whole"):
         return WholeFrame()
-    if word.lower().endswith(".json"):
-        return BoxFile(Path(os.path.expanduser(word)))
+    if name.endswith(".json"):
+        return CocoBoxes(Path(os.path.expanduser(text.strip())))
     try:
-        numbers = np.array([float(n) for n in word.strip("[]()").replace(",", " ").split()])
+        numbers = np.array([float(n) for n in name.strip("[]()").replace(",", " ").split()])
         if not len(numbers):
             raise ValueError("no number")
         return GivenBoxes(numbers.reshape(-1, 4))
     except ValueError as error:
         raise PosekitError(
-            f"boxes={wanted!r}: write auto, detector, whole, four numbers x1 y1 x2 y2 for every "
+            f"boxes={text!r}: write auto, detector, whole, four numbers x1 y1 x2 y2 for every "
             "person, or the name of a COCO json file"
         ) from error

@@ -1,0 +1,40 @@
+"""Few of many, evenly spread."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
+
+
+def spread_rows(total: int, count: int) -> np.ndarray:
+    """At most `count` of the numbers 0 .. total - 1, rising and evenly spread."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(int)
+
+
+class EvenSample(Generic[Item]):
+    """At most so many of any number of items, evenly spread over them.
+
+    Every `step`-th item is kept; when there are too many, every second one is dropped and the
+    step doubles.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.step = 1
+        self.items: list[Item] = []
+        self._offered = 0
+
+    def add(self, make: Callable[[], Item]) -> None:
+        """Offer the next item; it is only made when it is kept."""
+        if self._offered % self.step == 0:
+            if len(self.items) == self.limit:
+                self.items, self.step = self.items[::2], 2 * self.step
+            if self._offered % self.step == 0 and len(self.items) < self.limit:
+                self.items.append(make())
+        self._offered += 1
+
+    def spread(self, count: int) -> list[Item]:
+        """At most so many of the kept ones, evenly spread."""
+        return [self.items[i] for i in spread_rows(len(self.items), count).tolist()]

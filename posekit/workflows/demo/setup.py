@@ -1,0 +1,224 @@
+"""Parameters, media and networks of the demo notebook."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ... import data
+from ...config.knobs import Pixels
+from ...config.machine import choose_machine
+from ...config.settings import Settings, check
+from ...data.sample import ensure_sample
+from ...errors import PosekitError
+from ...files.places import smoke
+from ...files.words import readable
+from ...files.writing import write_bytes, write_text
+from ...geometry.crops import union_box
+from ...inference.box_sources import BoxSource, GivenBoxes, open_box_source
+from ...inference.coco_boxes import CocoBoxes
+from ...inference.estimator import Estimator, number_equal_names
+from ...inference.media import Frame, Media, open_media
+from ...inference.open_network import open_estimator
+from ...inference.pose_statistics import Jitter, ScoreStatistics
+from ...inference.sampling import EvenSample
+from ...reporting.run_folder import new_folder, png, trained_runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from IPython.display import Image
+
+SHEET, HEATMAPS = 8, 4  # frames in the figure of poses, people in that of heat maps
+
+
+class DemoSettings(Settings):
+    """The parameters of the notebook."""
+
+    input: str | None = Field(None, description="image, folder or video; None for the sample")
+    sequence: bool = Field(False, description="the folder's images are frames of one video")
+    boxes: str = Field("auto", description="auto, detector, whole, x1 y1 x2 y2 ..., or COCO json")
+    network: str | None = Field(None, description="run folder, .onnx, weights, name or name@file")
+    beside: str | None = Field(None, description="a second network, shown beside the first")
+    skeleton: str | None = Field(None, description="joints of a file that does not say its own")
+    image_size: tuple[Pixels, Pixels] | None = Field(
+        None, description="crop [h, w], for such a file"
+    )
+    flip_test: bool = Field(False, description="average with the mirror image; not for streams")
+    follow: bool = Field(True, description="the crop moves with the pose")
+    threshold: float = Field(0.2, description="joints with a smaller score are not drawn")
+    max_frames: Annotated[int, Field(ge=1)] | None = Field(None, description="stop after these")
+    gif_frames: Annotated[int, Field(ge=2, le=300)] = Field(48, description="at most, in the GIF")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+
+
+@dataclass
+class Demo:
+    """What every later step needs from the earlier ones.
+
+    Attributes:
+        settings: the checked parameters.
+        media: the frames.
+        boxes: where the people are.
+        sample: the media is generated.
+        device: where the networks compute.
+        estimators: one network or two.
+        folder: of the results.
+        speed: of the networks, a table.
+        record: the content of demo.json.
+        figures: file -> caption, for the report.
+        poses: a few drawn frames, with their names.
+        gif: the frames of the GIF.
+        heatmaps: of each network, name, crop and heat maps of a few people.
+        scores: of each network, the scores of its joints.
+        jitter: of all networks over the same joints.
+    """
+
+    settings: DemoSettings
+    media: Media
+    boxes: BoxSource
+    sample: bool
+    device: torch.device
+    estimators: list[Estimator] = field(default_factory=list)
+    folder: Path | None = None
+    speed: "pd.DataFrame | None" = None
+    record: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, str] = field(default_factory=dict)
+    poses: EvenSample[tuple[str, np.ndarray]] = field(default_factory=lambda: EvenSample(2 * SHEET))
+    gif: EvenSample[np.ndarray] = field(default_factory=lambda: EvenSample(2))
+    heatmaps: list[EvenSample[tuple[str, np.ndarray, np.ndarray]]] = field(default_factory=list)
+    scores: list[ScoreStatistics] = field(default_factory=list)
+    jitter: Jitter | None = None
+
+    @property
+    def label(self) -> str:
+        """The media as titles name it."""
+        name = readable(self.media.path.name)
+        return f"PennAction {name} (generated sample)" if self.sample else name
+
+    def text(self) -> str:
+        """What will be done, without names of folders."""
+        media, settings = self.media, self.settings
+        count = "an unknown number of" if media.count is None else f"{media.count:,}"
+        kind = f"frames of a video at {media.fps:g} a second" if media.is_video else "images"
+        network = settings.network and Path(settings.network).name
+        lines = [
+            f"{self.label}: {count} {kind if media.count != 1 else kind.removesuffix('s')}",
+            f"people: {self.boxes.about}{', followed' * (settings.follow and media.is_video)}",
+            f"network: {network or 'the latest finished runs of lpm and cpm, else untrained ones'}",
+            f"joints below {settings.threshold:g} are not drawn",
+        ]
+        return "\n".join([*lines, *(f"note: {note}" for note in media.notes)])
+
+    def is_stream(self, estimator: Estimator) -> bool:
+        """Whether a network carries its state from frame to frame here."""
+        return estimator.recurrent and self.media.is_video
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of demo.json."""
+        self.record |= fields
+        write_text(self.folder / "demo.json", json.dumps(self.record, indent=1, default=float))
+
+    def picture(self, name: str, content: bytes, caption: str) -> "Image":
+        """Save an encoded image (PNG or GIF) and return it for display."""
+        from IPython.display import Image
+
+        path = self.folder / "figures" / name
+        path.parent.mkdir(exist_ok=True)
+        write_bytes(path, content)
+        caption += " Generated sample data." * self.sample
+        self.figures[name] = caption
+        return Image(data=content, format=path.suffix[1:], alt=caption)
+
+    def figure(self, name: str, figure: Any, caption: str) -> "Image":
+        """Save a figure of `reporting.figures` and return it for display."""
+        if self.sample:
+            figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)
+        return self.picture(f"{name}.png", png(figure), caption)
+
+
+def start(namespace: dict[str, Any]) -> Demo:
+    """Check the notebook's parameters and open the media.
+
+    Args:
+        namespace: the notebook's `globals()`.
+
+    Raises:
+        PosekitError: what is wrong with the parameters, or cannot be read.
+    """
+    given = check(DemoSettings, namespace, "the demo notebook cannot run with this:")
+    settings = DemoSettings(**given)
+    if settings.beside and not settings.network:
+        raise PosekitError("beside needs a network beside which it is shown: set network as well")
+    device = choose_machine(settings.device, "fp32", workers=0).device
+    if sample := settings.input is None:
+        media, boxes = _sample_clip(small=smoke() or not (settings.network or _latest_runs()))
+    else:
+        media, boxes = open_media(settings.input, settings.sequence), None
+    if boxes is None or settings.boxes != "auto":
+        boxes = open_box_source(settings.boxes, device)
+    if isinstance(boxes, CocoBoxes):
+        media = boxes.number_images(media)
+    return Demo(settings, media, boxes, sample, device)
+
+
+def _sample_clip(small: bool) -> tuple[Media, BoxSource]:
+    """A test sequence of the generated Penn Action, or of its miniature, with its annotated box."""
+    root = ensure_sample("PennAction", smoke=small)
+    people = data.load("PennAction", "test", root, source="sample")
+    rows = np.flatnonzero(people.sequence == people.sequence[0]).tolist()
+
+    def read() -> Iterator[Frame]:
+        for number, row in enumerate(rows, 1):
+            yield Frame(number, f"frame {number}", people.read(row))
+
+    h, w = people.read(rows[0]).shape[:2]
+    box = union_box(people.boxes[rows]).astype(float).clip(0, [w, h, w, h])
+    media = Media(Path(f"{people.sequence[0]:04d}"), True, len(rows), 10.0, read)
+    return media, GivenBoxes(box[None])
+
+
+def open_networks(demo: Demo) -> str:
+    """Open the networks and the folder of the results; what they are, as text.
+
+    Raises:
+        PosekitError: a network cannot be opened.
+    """
+    settings = demo.settings
+    sources = [s for s in (settings.network, settings.beside) if s] or _latest_runs()
+    asked = settings.skeleton, settings.image_size, settings.flip_test
+    demo.estimators = [
+        open_estimator(source, demo.device, *asked) for source in sources or ["lpm", "cpm"]
+    ]
+    number_equal_names(demo.estimators)
+    threshold, skeletons = settings.threshold, [e.skeleton for e in demo.estimators]
+    demo.scores = [ScoreStatistics(skeleton, threshold) for skeleton in skeletons]
+    demo.jitter = Jitter(skeletons, threshold)
+    demo.heatmaps = [EvenSample(2 * HEATMAPS) for _ in demo.estimators]
+    demo.gif = EvenSample(settings.gif_frames)
+    stem = "".join(c if c.isalnum() else "-" for c in demo.media.path.stem)[:40].strip("-")
+    demo.folder = new_folder(f"demo-{stem or 'images'}" + "-sample" * demo.sample)
+    demo.update(
+        input=demo.label,
+        people=demo.boxes.about,
+        networks=[e.about for e in demo.estimators],
+        status="interrupted",
+        started=dt.datetime.now().isoformat(timespec="seconds"),
+        parameters=settings.model_dump(mode="json"),
+    )
+    kinds = {True: "a stream, frame after frame", False: "each frame by itself"}
+    lines = [f"{e.about}; {kinds[demo.is_stream(e)]}" for e in demo.estimators]
+    if not all(estimator.trained for estimator in demo.estimators):
+        lines.append("NOT TRAINED: the poses below are random and mean nothing")
+    return "\n".join(lines)
+
+
+def _latest_runs() -> list[str]:
+    """The newest finished runs of lpm and cpm, as far as there are any."""
+    newest = {record.model: str(folder) for folder, record in reversed(trained_runs())}
+    return [newest[name] for name in ("lpm", "cpm") if name in newest]
