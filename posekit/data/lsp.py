@@ -104,7 +104,7 @@ def _torso(keypoints: np.ndarray) -> np.ndarray:
 def image_boxes(table: Annotations) -> np.ndarray:
     """Boxes (N, 4): the whole image for LSP, so that a test crop does not know the joints.
 
-    LSPET's pictures are not cut around the person; its boxes, used in training only, are the
+    LSPET's images are not cut around the person; its boxes, used in training only, are the
     extent of the annotated joints with LSP's usual margin, and stay as they are.
     """
     boxes = table.boxes.copy()

@@ -1,4 +1,4 @@
-"""Encoded pictures: decoded whole or refused."""
+"""Encoded images: decoded whole or refused."""
 
 import cv2
 import numpy as np

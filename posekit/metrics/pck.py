@@ -5,51 +5,15 @@ length of that person (not more: the border counts). Joints that are not counted
 change nothing. A prediction that is NaN is wrong. Numbers are percentages; `Mean` is correct /
 counted over all counted joints; a column such as Knee is the mean of its joints' percentages.
 
-| protocol           | reference length                            | counted                       |
-|--------------------|---------------------------------------------|-------------------------------|
-| LSP PCK@0.2 torso  | right hip to left shoulder of the truth     | all 14 joints, occluded or not|
-| MPII PCKh@0.5      | 0.6 x diagonal of the annotated head box    | annotated; not pelvis, thorax |
-| Penn PCK@0.2 box   | longer side of the annotated person box     | visible                       |
-
+The protocol of a data set, its reference length included, is in its specification in `data`.
 The lenient definitions of MobilePose-master are in `mobilepose`.
 """
 
 import numpy as np
 
 from ..errors import PosekitError
-from ..geometry.skeletons import LSP, MPII, PENN_ACTION, Skeleton
+from ..geometry.skeletons import Skeleton
 from .score import Protocol, Score
-
-PROTOCOLS = {
-    "LSP": Protocol(
-        dataset="LSP",
-        name="PCK@0.2 torso",
-        skeleton=LSP,
-        threshold=0.2,
-        sentence="PCK@0.2 of the distance right hip to left shoulder, person-centric, all 14 "
-        "joints",
-    ),
-    # HRNet, SimpleBaseline and LPN publish the next step of their grid of 0.01 under the name
-    # Mean@0.1, that is 0.11: their tables compare with the legacy number.
-    "MPII": Protocol(
-        dataset="MPII",
-        name="PCKh@0.5",
-        skeleton=MPII,
-        threshold=0.5,
-        sentence="PCKh@0.5 of 0.6 times the head box diagonal, annotated joints, pelvis and "
-        "thorax left out",
-        unscored=("pelvis", "thorax"),
-        extra_thresholds={"mean@0.1": 0.10, "mean@0.1_legacy": 0.11},
-    ),
-    "PennAction": Protocol(
-        dataset="PennAction",
-        name="PCK@0.2 box",
-        skeleton=PENN_ACTION,
-        threshold=0.2,
-        sentence="PCK@0.2 of the longer side of the annotated person box, 13 joints, visible "
-        "ones only",
-    ),
-}
 
 
 def hits(

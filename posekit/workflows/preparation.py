@@ -16,7 +16,7 @@ from ..data import Annotations, EmptySplit, Folder, penn_action
 from ..data.frame_store import STORES, FrameStore, build
 from ..data.sample import ensure_sample
 from ..errors import PosekitError
-from ..files.places import find_data, smoke
+from ..files.places import smoke
 from ..inference.sampling import spread_rows
 from ..reporting import figures
 from ..reporting.run_folder import png
@@ -83,7 +83,7 @@ def start(namespace: dict[str, Any]) -> Preparation:
     source, root = resolve_source(DATASET, settings.source, settings.data_root)
     if source == "sample":
         root = ensure_sample(DATASET, smoke=smoke())
-    return Preparation(settings, source, find_data(DATASET, root))
+    return Preparation(settings, source, data.find(DATASET, root))
 
 
 def load(preparation: Preparation) -> str:

@@ -7,7 +7,6 @@ from torch import nn
 
 from posekit import data
 from posekit.config.machine import choose_machine
-from posekit.config.recipes import bind
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
@@ -44,7 +43,7 @@ class Oracle(PoseMachineTask):
 
 
 def machine():
-    return choose_machine(bind("lpm", {"source": "sample", "device": "cpu"}).recipe)
+    return choose_machine("cpu")
 
 
 def test_a_network_that_knows_the_truth_scores_100(clips):

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from posekit.data import DATASETS
 from posekit.errors import PosekitError
 from posekit.geometry.skeletons import LSP, MPII, PENN_ACTION
 from posekit.metrics import mobilepose
-from posekit.metrics.pck import PROTOCOLS, pck_score
+from posekit.metrics.pck import pck_score
 
+PROTOCOLS = {name: spec.scorer.protocol for name, spec in DATASETS.items()}
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 

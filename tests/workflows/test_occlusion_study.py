@@ -39,9 +39,7 @@ def test_interval_draws_images_and_not_people():
 def study():
     """Two networks, three people: the second loses 10 points more at the first joint."""
     chosen = StudySettings(resamples=200)
-    people = SimpleNamespace(
-        skeleton=LSP, dataset="LSP", image=np.array(["a", "a", "b"]), sequence=np.arange(3)
-    )
+    people = SimpleNamespace(skeleton=LSP, dataset="LSP", group=np.array(["a", "a", "b"]))
     run = SimpleNamespace(label="LSP", table=lambda frame: None)
     named = [SimpleNamespace(name=name) for name in ("one", "two")]
     made = Study(chosen, run, None, named, people, [])
