@@ -73,7 +73,7 @@ def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_unknown_data_set(tmp_path: Path) -> None:
-    with pytest.raises(PosekitError, match="'FLIC'.*PennAction, LSP, MPII, COCO"):
+    with pytest.raises(PosekitError, match="'FLIC'.*LSP, MPII, PennAction, COCO"):
         sample.ensure_sample("FLIC", tmp_path)
 
 

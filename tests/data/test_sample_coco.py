@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from posekit.data import DATASETS, coco, load, sample
+from posekit.data import DATASETS, load, sample
+from posekit.data.coco import reader as coco
 from posekit.data.sample.bodies import dress
 from posekit.data.sample.motion import pose
 from posekit.geometry.skeletons import COCO
