@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.coco import PERSON
+from ..data.coco.reader import PERSON
 from ..errors import PosekitError
 from ..files.reading import column, id_column, load_json
 from ..geometry.crops import clean_boxes

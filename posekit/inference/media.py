@@ -3,8 +3,7 @@
 import contextlib
 import itertools
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,6 @@ import numpy as np
 from ..errors import PosekitError
 from ..files.images import is_whole
 from ..files.words import readable
-from ..train.progress import clock
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _FOLDER_FPS, _VIDEO_FPS = 10.0, 25.0  # of a folder shown as a video, of a video that gives none
@@ -240,16 +238,3 @@ class VideoWriter:
             if not self._writer.isOpened():
                 raise PosekitError(f"cannot write {self.path}: no room, or OpenCV without mp4v")
         self._writer.write(cv2.cvtColor(image[:h, :w], cv2.COLOR_RGB2BGR))
-
-
-def progress(frames: Iterable[Frame], total: int | None, pause: float = 10.0) -> Iterator[Frame]:
-    """Pass frames on; print now and then how many are done and how long the others will take."""
-    started = said = time.monotonic()
-    for done, frame in enumerate(frames, 1):
-        yield frame
-        now = time.monotonic()
-        if now - said < pause:
-            continue
-        said, rate = now, done / (now - started)
-        left = f" of {total:,}, {clock((total - done) / rate)} left" if total else ""
-        print(f"frame {done:,}{left}, {rate:.1f} frames/s", flush=True)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..errors import PosekitError
 from ..files.paths import expanded, regular_file
 from ..models import Description
-from ..models.blocks_top_down import IMAGENET_MEAN, IMAGENET_STD
+from ..models.registry import IMAGENET_MEAN, IMAGENET_STD
 from .metadata import checked_description
 
 if TYPE_CHECKING:

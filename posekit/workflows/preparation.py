@@ -17,6 +17,7 @@ from ..data.frame_store import STORES, FrameStore, build
 from ..data.sample import ensure_sample
 from ..errors import PosekitError
 from ..files.places import smoke
+from ..files.progress import progress_lines
 from ..inference.sampling import spread_rows
 from ..reporting import figures
 from ..reporting.run_folder import png
@@ -153,7 +154,9 @@ def write(preparation: Preparation) -> "pd.DataFrame":
         path = preparation.store(split).path
         kept = path.exists() and not preparation.settings.overwrite
         started = time.perf_counter()
-        built = build(table, path, _lines(path.name), preparation.settings.overwrite)
+        built = build(
+            table, path, progress_lines("frames", path.name), preparation.settings.overwrite
+        )
         seconds = time.perf_counter() - started
         preparation.stores[split] = built
         rows.append(
@@ -166,19 +169,6 @@ def write(preparation: Preparation) -> "pd.DataFrame":
             }
         )
     return pd.DataFrame(rows)
-
-
-def _lines(name: str, pause: float = 10) -> Callable[[int, int], None]:
-    """A progress function that prints a line now and then."""
-    printed = time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        nonlocal printed
-        if time.monotonic() - printed > pause:
-            printed = time.monotonic()
-            print(f"{name}: {done:,} of {total:,} frames", flush=True)
-
-    return show
 
 
 def contents(preparation: Preparation) -> str:

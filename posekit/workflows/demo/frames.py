@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from ...files.progress import counted
 from ...files.writing import write_bytes
 from ...inference.estimator import PoseEstimate
 from ...inference.keypoint_files import write_keypoints
-from ...inference.media import Frame, VideoWriter, progress
+from ...inference.media import Frame, VideoWriter
 from ...inference.tracker import Tracks
 from ...inference.video_estimator import VideoEstimator
 from ...reporting import figures
@@ -46,7 +47,7 @@ def process(demo: Demo) -> "pd.DataFrame":
             for e in estimators
         ]
         video = stack.enter_context(_video_writer(demo)) if media.is_video else None
-        for frame in progress(media.frames(settings.max_frames), total):
+        for frame in counted(media.frames(settings.max_frames), total, "frames"):
             if poses is None or not media.is_video:
                 poses = VideoEstimator(
                     estimators,
