@@ -28,7 +28,8 @@ from ...inference.media import Frame, Media, open_media
 from ...inference.open_network import open_estimator
 from ...inference.pose_statistics import Jitter, ScoreStatistics
 from ...inference.sampling import EvenSample
-from ...reporting.run_folder import new_folder, png, trained_runs
+from ...reporting.record import trained_runs
+from ...reporting.run_folder import new_folder, png
 
 if TYPE_CHECKING:
     import pandas as pd
