@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +23,22 @@ _NUMBERS = {"double", "single", "logical"} | {
 def first_existing(folder: Path, *names: str) -> Path | None:
     """The first of several possible places."""
     return next((folder / name for name in names if (folder / name).exists()), None)
+
+
+def check_archive(path: Path) -> None:
+    """Refuse a zip archive that holds more than its size; other files pass.
+
+    Raises:
+        ValueError: it is compressed, or its table is damaged (`zipfile.BadZipFile`).
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\3\4":
+            return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if compressed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise ValueError("it is a compressed archive, larger than its file")
 
 
 def load_mat(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:

@@ -1,8 +1,11 @@
 """Names out of files, made fit for a message: short, few and printable."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from pydantic import ValidationError
 
 _SHOWN, _LONGEST = 4, 120  # names in a message, letters of a name
 
@@ -40,3 +43,11 @@ def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     written = {key.lower(): key for key in known}
     found = difflib.get_close_matches(name.lower(), written, 3, cutoff)
     return f": did you mean {' or '.join(written[key] for key in found)}?" if found else ""
+
+
+def mistakes(error: ValidationError) -> str:
+    """The fields that pydantic refuses, with what is wrong with each."""
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc']))}={reprlib.repr(e.get('input'))}: {e['msg']}"
+        for e in error.errors(include_url=False)
+    )

@@ -1,7 +1,6 @@
 """Settings that files keep: run folders in params.yaml, weight files in their metadata."""
 
 import json
-import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ..config.families import TestingSettings, TrainingSettings, settings_of
 from ..config.recipes import recipe_of_network
 from ..data import dataset as data_set
 from ..errors import PosekitError
+from ..files.words import mistakes
 from ..geometry.skeletons import SKELETONS
 from ..models import options_of
 from ..weights import read_metadata, read_weights
@@ -62,7 +62,7 @@ def run_settings(folder: Path) -> TrainingSettings:
         kind = settings_of(str(values.get("network")))
         return kind.model_validate({**values, "init": None})
     except ValidationError as error:
-        reason = _mistakes(error)
+        reason = mistakes(error)
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:160]
     raise PosekitError(f"{path} cannot be used: {reason}: copy the run folder again")
@@ -105,7 +105,7 @@ def file_settings(
         return usual_settings(network, dataset, seen | noted)
     except ValidationError as error:
         raise PosekitError(
-            f"{path}: its metadata make no network: {_mistakes(error)}: write the file again with "
+            f"{path}: its metadata make no network: {mistakes(error)}: write the file again with "
             "save_weights"
         ) from error
 
@@ -133,14 +133,6 @@ def noted_skeleton(path: Path) -> str | None:
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file under the network's own names; none where only `convert` knows them."""
     return {} if path.suffix.lower() == ".caffemodel" else read_weights(path).tensors
-
-
-def _mistakes(error: ValidationError) -> str:
-    """The fields that settings refuse, with what is wrong with each."""
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc']))}={reprlib.repr(e.get('input'))}: {e['msg']}"
-        for e in error.errors(include_url=False)
-    )
 
 
 def _value(text: str) -> Any:

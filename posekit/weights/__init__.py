@@ -7,11 +7,5 @@ to the last tensor is refused before anything is changed.
 from .load import LoadReport, load_weights
 from .storage import RUN_WEIGHTS, read_metadata, read_weights, save_weights
 
-__all__ = [
-    "RUN_WEIGHTS",
-    "LoadReport",
-    "load_weights",
-    "read_metadata",
-    "read_weights",
-    "save_weights",
-]
+__all__ = ["RUN_WEIGHTS", "LoadReport", "load_weights", "read_metadata", "read_weights"]
+__all__ += ["save_weights"]

@@ -19,24 +19,19 @@ from ..errors import PosekitError
 from ..files.isolated import read_isolated
 from ..files.paths import regular_file
 
-# Message -> field -> number and type in caffe.proto; numbers and blobs are repeated. Names are
-# bytes here, as those of damaged files are no text.
-_FIELDS = {
-    "BlobShape": {"dim": (1, "INT64")},
-    "BlobProto": {
-        **{name: (n, "INT32") for n, name in enumerate(("num", "channels", "height", "width"), 1)},
-        "data": (5, "FLOAT"),
-        "shape": (7, "BlobShape"),
-        "double_data": (8, "DOUBLE"),
-    },
-    "LayerParameter": {"name": (1, "BYTES"), "blobs": (7, "BlobProto")},
-    "V1LayerParameter": {"name": (4, "BYTES"), "blobs": (6, "BlobProto")},
-    "NetParameter": {"layers": (2, "V1LayerParameter"), "layer": (100, "LayerParameter")},
+# Fields of a message: name, number and type in caffe.proto, * for repeated ones. Names are bytes
+# here, as those of damaged files are no text.
+_MESSAGES = {
+    "BlobShape": "dim 1 INT64*",
+    "BlobProto": "num 1 INT32, channels 2 INT32, height 3 INT32, width 4 INT32, data 5 FLOAT*, "
+    "shape 7 BlobShape, double_data 8 DOUBLE*",
+    "LayerParameter": "name 1 BYTES, blobs 7 BlobProto*",
+    "V1LayerParameter": "name 4 BYTES, blobs 6 BlobProto*",
+    "NetParameter": "layers 2 V1LayerParameter*, layer 100 LayerParameter*",
 }
-_REPEATED = ("dim", "data", "double_data", "blobs", "layers", "layer")
 # The largest published file has 212 blobs in 106 layers of a few hundred.
 _LARGEST = 2**30  # bytes, five times its size
-_MOST_LAYERS, _MOST_BLOBS, _MOST_DIMS, _LONGEST_NAME = 4096, 16, 32, 256
+_MOST_LAYERS, _MOST_DIMS, _LONGEST_NAME = 4096, 32, 256
 
 
 def read_caffemodel(path: Path) -> dict[str, list[np.ndarray]]:
@@ -58,9 +53,6 @@ def _read_layers(path: Path) -> tuple[list[Tensor], dict[str, int]]:
     """Blobs of all layers; how many each layer has."""
     try:
         layers = parse_caffemodel(path.read_bytes())
-    except (OSError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or "it needs far more memory than its size"
-        raise PosekitError(f"{path}: cannot be read: {reason}; get another copy.") from error
     except ValueError as error:
         raise PosekitError(
             f"{path}: is no whole caffemodel ({error}); the download may have been cut off."
@@ -83,13 +75,11 @@ def parse_caffemodel(content: bytes) -> dict[str, list[np.ndarray]]:
         raise ValueError(f"more than {_MOST_LAYERS} layers")
     layers: dict[str, list[np.ndarray]] = {}
     for layer in (*network.layers, *network.layer):
-        if len(layer.name) > _LONGEST_NAME:
-            raise ValueError("the name of a layer is too long")
         name = layer.name.decode("utf-8", errors="replace")
+        if len(name) > _LONGEST_NAME:
+            raise ValueError("the name of a layer is too long")
         if name in layers:
             raise ValueError(f"two layers are called {name!r}")
-        if len(layer.blobs) > _MOST_BLOBS:
-            raise ValueError(f"layer {name!r} has more than {_MOST_BLOBS} blobs")
         layers[name] = [_array(blob) for blob in layer.blobs]
     return layers
 
@@ -98,16 +88,15 @@ def parse_caffemodel(content: bytes) -> dict[str, list[np.ndarray]]:
 def _net_parameter() -> Any:
     """The class of the message that a file is."""
     file = descriptor_pb2.FileDescriptorProto(name="posekit_caffe.proto", package="posekit")
-    kinds = descriptor_pb2.FieldDescriptorProto
-    for message, fields in _FIELDS.items():
+    for message, fields in _MESSAGES.items():
         described = file.message_type.add(name=message)
-        for name, (number, kind) in fields.items():
-            field = described.field.add(name=name, number=number)
-            field.label = kinds.LABEL_REPEATED if name in _REPEATED else kinds.LABEL_OPTIONAL
-            if kind in _FIELDS:
-                field.type, field.type_name = kinds.TYPE_MESSAGE, f".posekit.{kind}"
+        for name, number, kind in map(str.split, fields.split(", ")):
+            label = "LABEL_REPEATED" if kind.endswith("*") else "LABEL_OPTIONAL"
+            field = described.field.add(name=name, number=int(number), label=label)
+            if (kind := kind.rstrip("*")) in _MESSAGES:
+                field.type_name = f".posekit.{kind}"
             else:
-                field.type = kinds.Type.Value(f"TYPE_{kind}")
+                field.type = field.Type.Value(f"TYPE_{kind}")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("posekit.NetParameter"))
@@ -116,12 +105,10 @@ def _net_parameter() -> Any:
 def _array(blob: Message) -> np.ndarray:
     """The numbers of a blob, float32, in its shape."""
     legacy = [blob.num, blob.channels, blob.height, blob.width]  # of the first Caffe
-    if len(blob.shape.dim) > _MOST_DIMS:
-        raise ValueError(f"a blob has more than {_MOST_DIMS} sizes")
     dims = [*blob.shape.dim] if blob.HasField("shape") else legacy
     values = blob.data or blob.double_data
-    if any(dim < 0 for dim in dims):
-        raise ValueError("a blob has a negative size")
+    if len(dims) > _MOST_DIMS or any(dim < 0 for dim in dims):
+        raise ValueError(f"a blob has a negative size or more than {_MOST_DIMS}")
     if prod(dims) != len(values):
         raise ValueError(f"a blob of shape {dims} holds {len(values)} numbers")
     with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite

@@ -17,8 +17,8 @@ from ..models import create_model, list_models, options_of
 from . import lsdnet
 from .caffe import convert, family_of
 from .caffemodel import read_caffemodel
-from .metadata import WeightsMetadata, checked_metadata
-from .storage import RUN_WEIGHTS, TORCH_ENDINGS, read_metadata, read_weights
+from .metadata import WeightsMetadata, checked
+from .storage import RUN_WEIGHTS, TORCH_ENDINGS, read_weights
 
 ENDINGS = (".safetensors", ".caffemodel", ".onnx", *TORCH_ENDINGS)
 # Counts steps for an averaging mode that no network here uses; files older than 2018 lack it.
@@ -35,14 +35,12 @@ class NetworkMatch:
         name: of the registry; None for unknown networks.
         options: of `create_model` that follow from the tensors.
         num_keypoints: K, None where only the names of the tensors fit.
-        release: the tensors are of the released LSDNet code.
         candidates: networks of the registry whose tensors have these names.
     """
 
     name: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     num_keypoints: int | None = None
-    release: bool = False
     candidates: list[str] = field(default_factory=list)
 
 
@@ -70,14 +68,11 @@ def match_network(
                 given = _shapes(lsdnet.complete(own, tensors))
                 if own.keys() != given.keys():
                     break
-                release = lsdnet.is_release(own, tensors)
-                options = {**variant, "survival": "off"} if release else variant
+                release = {"survival": "off"} if lsdnet.is_release(own, tensors) else {}
                 if _shapes(own) == given:
-                    return NetworkMatch(name, options, count, release, [name])
-                if found.name is None:
-                    found = NetworkMatch(name, options, None, release)
-                if name not in found.candidates:
-                    found.candidates.append(name)
+                    return NetworkMatch(name, variant | release, count, [name])
+                found = found if found.name else NetworkMatch(name, variant | release)
+                found.candidates += [name] * (name not in found.candidates)
     return found
 
 
@@ -121,8 +116,8 @@ def identify(path: Path) -> str:
             return _identify_onnx(path)
         if name.endswith(".caffemodel"):
             return _identify_caffe(path)
-        noted = read_metadata(path) if name.endswith(".safetensors") else {}
-        return _identify_tensors(read_weights(path).tensors, checked_metadata(noted, path))
+        stored = read_weights(path)
+        return _identify_tensors(stored.tensors, checked(WeightsMetadata, stored.metadata, path))
     except PosekitError as error:
         return f"does not load: {_without_path(error, path)}"
 
@@ -154,7 +149,7 @@ def _identify_tensors(tensors: dict[str, Tensor], noted: WeightsMetadata) -> str
         details = [f", {name} {value}" for name, value in match.options.items()]
         details += [f", width {noted.width:g}"] if noted.width not in (None, 1.0) else []
         details += [f", run {short(noted.run)}"] if noted.run is not None else []
-        release = " of the released code" if match.release else ""
+        release = " of the released code" * ("survival" in match.options)
         return f"{match.name}{release}, {match.num_keypoints} joints{''.join(details)}: loads"
     if match.candidates:
         names = " or ".join(match.candidates)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import PosekitError
 from ..files.words import few
@@ -18,16 +18,11 @@ from .load import check_allocated
 from .storage import read_weights
 
 # The sub-modules that the papers fill from the file (PRETRAINED_LAYERS in HRNet's recipes).
-RESNET = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
-HRNET = (
-    "conv1 bn1 conv2 bn2 layer1 transition1 stage2 transition2 stage3 transition3 stage4".split()
-)
+RESNET = "conv1 bn1 layer1 layer2 layer3 layer4".split()
+HRNET = "conv1 bn1 conv2 bn2 layer1 transition1 stage2 transition2 stage3 transition3 stage4"
 BACKBONES = {
-    "pose_resnet_50": ("resnet50", RESNET),
-    "pose_resnet_101": ("resnet101", RESNET),
-    "pose_resnet_152": ("resnet152", RESNET),
-    "hrnet_w32": ("hrnet_w32", HRNET),
-    "hrnet_w48": ("hrnet_w48", HRNET),
+    **{f"pose_resnet_{depth}": (f"resnet{depth}", RESNET) for depth in (50, 101, 152)},
+    **{f"hrnet_{width}": (f"hrnet_{width}", HRNET.split()) for width in ("w32", "w48")},
 }
 
 
@@ -77,30 +72,19 @@ def init_backbone(model: nn.Module, path: str | os.PathLike | None = None) -> Ba
     own = model.state_dict()
     given = read_weights(path, own).tensors
     check_allocated(own, name)
-    wanted = [key for key in own if key.partition(".")[0] in parts]
-    _refuse_misfits({key: own[key] for key in wanted}, given, f"{path} and the backbone of {name}")
-    loaded = [key for key in wanted if key in given]
-    model.load_state_dict({key: given[key] for key in loaded}, strict=False)
-    return BackboneReport(
-        source=str(path),
-        loaded=tuple(loaded),
-        fresh=tuple(key for key in own if key not in wanted),
-        ignored=tuple(key for key in given if key not in wanted),
-    )
-
-
-def _refuse_misfits(own: dict[str, Tensor], given: dict[str, Tensor], pair: str) -> None:
-    misfits = [
-        key
-        for key in own
-        if (key not in given and not key.endswith(STEP_COUNTS))
-        or (key in given and given[key].shape != own[key].shape)
-    ]
+    backbone = [key for key in own if key.partition(".")[0] in parts]
+    loaded = [key for key in backbone if key in given]
+    needed = [key for key in backbone if key in given or not key.endswith(STEP_COUNTS)]
+    misfits = [k for k in needed if k not in given or given[k].shape != own[k].shape]
     if misfits:
         raise PosekitError(
-            f"{pair} differ in {len(misfits)} tensors ({few(misfits)}); it takes the file of the "
-            "same depth or width, and a network of width 1."
+            f"{path} and the backbone of {name} differ in {len(misfits)} tensors ({few(misfits)}); "
+            "it takes the file of the same depth or width, and a network of width 1."
         )
+    model.load_state_dict({key: given[key] for key in loaded}, strict=False)
+    fresh = tuple(key for key in own if key not in backbone)
+    ignored = tuple(key for key in given if key not in backbone)
+    return BackboneReport(source=str(path), loaded=tuple(loaded), fresh=fresh, ignored=ignored)
 
 
 def _cached(stem: str) -> Path:

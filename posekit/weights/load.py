@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -13,9 +12,8 @@ from ..files.words import few
 from ..models import list_models
 from . import lsdnet
 from .caffe import convert
-from .checkpoint import Checkpoint, unwrap
 from .identify import STEP_COUNTS, NetworkMatch, match_network
-from .storage import RUN_WEIGHTS, read_weights
+from .storage import RUN_WEIGHTS, Checkpoint, read_weights, unwrap
 
 
 @dataclass(frozen=True)
@@ -75,15 +73,12 @@ def load_weights(
     if problems := _differences(own, tensors):
         raise PosekitError(
             f"{where} does not fit {name}: {'; '.join(problems)}. "
-            + _advice(name, checkpoint.model, tensors)
+            + _advice(name, checkpoint.metadata.get("model"), tensors)
         )
     check_allocated(own, name)
     model.load_state_dict(tensors)
-    not_finite = tuple(
-        name
-        for name, tensor in model.state_dict().items()
-        if tensor.is_floating_point() and not tensor.isfinite().all()
-    )
+    floats = {n: t for n, t in model.state_dict().items() if t.is_floating_point()}
+    not_finite = tuple(n for n, t in floats.items() if not t.isfinite().all())
     return LoadReport(where, len(own), checkpoint.ignored, converted, not_finite)
 
 
@@ -104,19 +99,6 @@ def _read(model: nn.Module, own: Mapping[str, Tensor], source: object) -> tuple[
     """The name of the source of `load_weights` for messages, and the tensors in it."""
     if isinstance(source, Mapping):
         return "state dict", unwrap(source, "state dict").without_prefixes(own)
-    if files := _caffe_files(source):
-        return " and ".join(map(str, files)), convert(model, files)
-    path = expanded(source)
-    path = path / RUN_WEIGHTS if os.path.isdir(path) else path
-    return str(path), read_weights(path, own)
-
-
-def _caffe_files(source: object) -> list[Path]:
-    """The source as caffemodel files; nothing if it is one file or folder of another kind.
-
-    Raises:
-        PosekitError: it is no path, nor a list of caffemodel files.
-    """
     alone = isinstance(source, str | os.PathLike)
     parts = [source] if alone else source
     if isinstance(parts, bytes) or not isinstance(parts, Sequence):
@@ -124,27 +106,26 @@ def _caffe_files(source: object) -> list[Path]:
             f"load_weights: the source is of type {type(source).__name__}; give a state dict, the "
             "path of a file or run folder, or a list of .caffemodel files."
         )
-    paths = [part for part in parts if isinstance(part, str | os.PathLike)]
-    caffe = [expanded(path) for path in paths if str(path).lower().endswith(".caffemodel")]
-    if not alone and (len(caffe) < len(parts) or not parts):
+    paths = [expanded(part) for part in parts if isinstance(part, str | os.PathLike)]
+    caffe = [path for path in paths if path.name.lower().endswith(".caffemodel")]
+    if caffe and len(caffe) == len(parts):
+        return " and ".join(map(str, caffe)), convert(model, caffe)
+    if not alone:
         raise PosekitError(
             "load_weights: only .caffemodel files may be given as a list, here are "
-            f"{few([str(path) for path in paths]) or 'none'}; give another file alone."
+            f"{few(list(map(str, paths))) or 'none'}; give another file alone."
         )
-    return caffe
+    path = paths[0] / RUN_WEIGHTS if os.path.isdir(paths[0]) else paths[0]
+    return str(path), read_weights(path, own)
 
 
 def _differences(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
     """What keeps the given tensors from being this network's, for messages."""
-    shapes = [
-        f"{name} {tuple(given[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in own
-        if name in given and given[name].shape != own[name].shape
-    ]
+    shapes = {n: (tuple(given[n].shape), tuple(own[n].shape)) for n in own if n in given}
     kinds = {
         "missing": [name for name in own if name not in given],
         "unexpected": [name for name in given if name not in own],
-        "wrongly shaped": shapes,
+        "wrongly shaped": [f"{n} {a} instead of {b}" for n, (a, b) in shapes.items() if a != b],
     }
     return [f"{len(names)} {kind} ({few(names)})" for kind, names in kinds.items() if names]
 

@@ -1,6 +1,5 @@
 """What weight files say of their networks, checked: metadata of .safetensors and of ONNX files."""
 
-import reprlib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ..errors import PosekitError
+from ..files.words import mistakes
 from ..geometry.skeletons import SKELETONS
 from ..models import Description
 
@@ -38,48 +38,43 @@ _Deviation = Annotated[float, Field(gt=0, lt=1e30)]
 # Stricter than the types of the fields, which are checked as they are otherwise.
 _LIMITS = {
     "skeleton": Annotated[str, AfterValidator(_known)] | None,
+    "stem": Annotated[str, Field(pattern=r"^[a-z0-9_]*$")],  # names folders
+    "recipe": Annotated[str, Field(pattern=r"^[a-z0-9_/]*$")],
+    "family": Literal["pose_machine", "top_down"],
     "colour": Literal["RGB", "BGR"],
     "mean": tuple[_Mean, _Mean, _Mean],
     "std": tuple[_Deviation, _Deviation, _Deviation],
 }
-_StoredDescription = create_model(
-    "_StoredDescription",
+StoredDescription = create_model(
+    "StoredDescription",
     __config__=ConfigDict(strict=True, allow_inf_nan=False),
     **{f.name: (_LIMITS.get(f.name, f.type), ...) for f in fields(Description)},
 )
 
 
-def checked_metadata(noted: Mapping[str, str], path: Path) -> WeightsMetadata:
-    """The metadata of a .safetensors file.
+def checked(model: type[BaseModel], values: Mapping[str, Any], path: Path) -> Any:
+    """Metadata of a file as a pydantic model.
 
     Raises:
-        PosekitError: an impossible width.
+        PosekitError: a value is of the wrong type or impossible.
     """
     try:
-        return WeightsMetadata.model_validate(noted)
+        return model.model_validate(values)
     except ValidationError as error:
         raise PosekitError(
-            f"{path}: its metadata say {mistakes(error)}: write it again with save_weights"
+            f"{path}: its metadata say {mistakes(error)}: set it right, or write the file again "
+            "with posekit"
         ) from None
 
 
 def checked_description(values: Mapping[str, Any], path: Path) -> Description:
-    """The description in the metadata of an ONNX file.
-
-    Args:
-        values: all fields of a `Description`; others are left out.
-        path: the file, for messages.
+    """The description in the metadata of an ONNX file, given all fields of a `Description`.
 
     Raises:
         PosekitError: a value is of the wrong type or impossible.
     """
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-    try:
-        about = Description(**_StoredDescription.model_validate(values).model_dump())
-    except ValidationError as error:
-        raise PosekitError(
-            f"{path}: its description cannot be used: {mistakes(error)}: set the right values"
-        ) from None
+    about = Description(**checked(StoredDescription, values, path).model_dump())
     joints = len(SKELETONS[about.skeleton]) if about.skeleton else 0
     if joints and about.num_keypoints not in (0, joints):
         raise PosekitError(
@@ -87,11 +82,3 @@ def checked_description(values: Mapping[str, Any], path: Path) -> Description:
             f"{about.num_keypoints}: set the right skeleton"
         )
     return about
-
-
-def mistakes(error: ValidationError) -> str:
-    """The fields that pydantic refuses, with what is wrong with each."""
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc']))}={reprlib.repr(e.get('input'))}: {e['msg']}"
-        for e in error.errors(include_url=False)
-    )

@@ -10,41 +10,34 @@ the centre map and that state into the next. The first frame has a stage of its 
 memory; one graph for both would compute that stage for every frame and throw it away.
 """
 
+import contextlib
 import copy
+import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from torch import nn
+import torch
+from jinja2 import Template
+from torch import Tensor, nn
 
 from ..errors import PosekitError
 from ..files.paths import expanded
 from ..geometry.skeletons import SKELETONS
 from ..models import Description
+from ..models.lpm import LPM, State
 from .load import check_allocated
-from .onnx_graphs import CLIP_FRAMES, OPSET, compare, graphs, write_graph
-from .onnx_reader import METADATA, SKELETON_BY_SIZE, check_packages
+from .onnx_reader import METADATA, SKELETON_BY_SIZE, check_packages, open_session
 
+OPSET = 20
+CLIP_FRAMES = 5  # of the clip networks that have no step
+STATE = ("belief", "hidden", "cell")
 TOLERANCE = 1e-4  # largest difference, relative to the largest output
-_CARD = """# {name}
-
-{paper}.
-
-- files: {files} (ONNX, opset {opset})
-- parameters: {params:,}
-{shapes}
-- images: one person's crop, {size[0]} x {size[1]} pixels (h, w), {colour}, (value - mean) / std of \
-0..255 with mean {mean}, std {std}
-- maps: cell g lies at crop pixel {position}, s = {stride:g}
-- joints: {joints}
-{notes}- check: onnxruntime differs from the original by at most {difference:.1e} of the largest output
-
-Scores belong to a run and a data set: see the run's report, or score the file itself with \
-notebooks/evaluate.ipynb.
-"""
+_CARD = Path(__file__).with_name("onnx_card.md.jinja")
 
 
 @dataclass(frozen=True)
@@ -98,22 +91,25 @@ def export_onnx(
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
             targets, shapes, difference = [], {}, 0.0
-            for target, graph, inputs, outputs in graphs(model, path, input_size):
+            for target, graph, inputs, outputs in _graphs(model, path, input_size):
                 draft = Path(folder, target.name)
-                maps = write_graph(graph, draft, inputs, outputs)
+                maps = _write(graph, draft, inputs, outputs)
                 shapes |= {name: value.shape[1:] for name, value in (inputs | maps).items()}
                 stride = input_size[0] / next(iter(maps.values())).shape[-2]
                 _describe(draft, asdict(about) | {"image_size": [*input_size], "stride": stride})
-                difference = max(difference, compare(graph, draft, inputs))
+                difference = max(difference, _compare(graph, draft, inputs))
                 targets.append(target)
-            if not difference <= TOLERANCE:
-                raise PosekitError(
-                    f"{path}: onnxruntime differs from {about.name} by {difference:.1e} of the "
-                    f"largest output, more than {TOLERANCE:.0e}; nothing was written"
-                )
             report = ExportReport((*targets, path.with_suffix(".md")), difference)
-            params = sum(p.numel() for p in model.parameters())
-            card = _card(about, report, params, input_size, shapes, stride)
+            card = Template(_CARD.read_text("utf-8"), trim_blocks=True).render(
+                about=about,
+                joints=SKELETONS[skeleton].joints if skeleton else [about.num_keypoints],
+                params=sum(p.numel() for p in model.parameters()),
+                size=input_size,
+                shapes=shapes,
+                stride=stride,
+                clip_frames=CLIP_FRAMES,
+                report=report,
+            )
             Path(folder, report.files[-1].name).write_text(card, "utf-8")
             if taken := [str(target) for target in report.files if target.is_dir()]:
                 raise PosekitError(f"cannot write {', '.join(taken)}: a folder of that name exists")
@@ -140,22 +136,17 @@ def _check_request(model: nn.Module, path: Path, size: tuple[int, int]) -> None:
 
 def _skeleton(path: Path, about: Description, wanted: str | None) -> str | None:
     """Name of the joints that a network returns: what is asked for, if it fits, else the usual."""
-    joints = about.num_keypoints
-    own = about.skeleton if about.skeleton and len(SKELETONS[about.skeleton]) == joints else None
+    fitting = [name for name in SKELETONS if len(SKELETONS[name]) == about.num_keypoints]
+    own = about.skeleton if about.skeleton in fitting else None
     if wanted is None:
-        return own or SKELETON_BY_SIZE.get(joints)
-    if wanted not in SKELETONS:
-        problem = f": choose one of {', '.join(SKELETONS)}"
-    elif own not in (None, wanted):
-        problem = f": {about.name} has {own}; leave it out"
-    elif len(SKELETONS[wanted]) != joints:
-        problem = (
-            f" has {len(SKELETONS[wanted])} joints, this {about.name} {joints}: choose another, or "
-            "set num_keypoints in create_model"
+        return own or SKELETON_BY_SIZE.get(about.num_keypoints)
+    choices = [own] if own else fitting
+    if wanted not in choices:
+        raise PosekitError(
+            f"{path}: skeleton={wanted!r}: {about.name} with {about.num_keypoints} joints can have "
+            f"{' or '.join(choices) or 'none that posekit knows'}: choose that, or leave it out"
         )
-    else:
-        return wanted
-    raise PosekitError(f"{path}: skeleton={wanted!r}{problem}")
+    return wanted
 
 
 def _describe(path: Path, description: dict[str, object]) -> None:
@@ -169,37 +160,82 @@ def _describe(path: Path, description: dict[str, object]) -> None:
     onnx.save(content, path)
 
 
-def _card(
-    about: Description,
-    report: ExportReport,
-    params: int,
-    size: tuple[int, int],
-    shapes: Mapping[str, tuple[int, ...]],
-    stride: float,
-) -> str:
-    """The model card: what goes in, what comes out, how to read it."""
-    files = [file.name for file in report.files[:-1]]
-    joints = SKELETONS[about.skeleton].joints if about.skeleton else [str(about.num_keypoints)]
-    notes = ""
-    if about.centre_map:
-        notes += "- centre: a Gaussian, 21 pixels wide, at the middle of the crop\n"
-    if len(files) > 1:
-        notes += (
-            f"- video: run {files[0]} on the first frame; give its three outputs as belief, hidden "
-            f"and cell to {files[1]} with the next frame, and so on\n"
-        )
-    elif about.kind == "clip":
-        notes += f"- video: clips of exactly {CLIP_FRAMES} frames\n"
-    return _CARD.format(
-        **asdict(about) | {"mean": [*about.mean], "std": [*about.std]},
-        files=", ".join(files),
-        opset=report.opset,
-        params=params,
-        shapes="\n".join(f"- {n}: (batch, {', '.join(map(str, s))})" for n, s in shapes.items()),
-        size=size,
-        position="(g + 0.5) * s - 0.5" if about.half_pixel else "g * s",
-        stride=stride,
-        joints=", ".join(joints) + (", then the background" if about.background else ""),
-        notes=notes,
-        difference=report.difference,
-    )
+class _Step(nn.Module):
+    """LPM's first frame, or with a state one of its later frames."""
+
+    def __init__(self, model: LPM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frame: Tensor, centre: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.model.step(frame, centre, State(*state) if state else None)[1])
+
+
+def _graphs(
+    model: nn.Module, path: Path, size: tuple[int, int]
+) -> Iterator[tuple[Path, nn.Module, dict[str, Tensor], tuple[str, ...]]]:
+    """What is written: file, graph, example inputs of batch 2, names of the outputs."""
+    random = torch.Generator().manual_seed(0)
+    about = model.description
+    frames = torch.randn(2, CLIP_FRAMES, 3, *size, generator=random)
+    centre = {"centre": torch.rand(2, 1, *size, generator=random)} if about.centre_map else {}
+    if not isinstance(model, LPM):
+        clip = about.kind == "clip"
+        inputs = {"frames": frames} if clip else {"images": frames[:, 0]}
+        yield path, model, inputs | centre, ("beliefs" if clip or centre else "heatmaps",)
+        return
+    names = tuple(f"next_{name}" for name in STATE)
+    inputs = {"frame": frames[:, 0]} | centre
+    yield path.with_stem(f"{path.stem}-first"), _Step(model).eval(), inputs, names
+    with torch.no_grad():
+        state = dict(zip(STATE, model.step(**inputs)[1], strict=True))
+    yield path, _Step(model).eval(), inputs | state, names
+
+
+def _write(
+    graph: nn.Module, path: Path, inputs: dict[str, Tensor], outputs: tuple[str, ...]
+) -> dict[str, Tensor]:
+    """Export one graph; its outputs for the example inputs."""
+    names = {"input_names": list(inputs), "output_names": list(outputs)}
+    free = {name: {0: "batch"} for name in (*inputs, *outputs)}
+    try:
+        # Its warnings and its print-out of the whole graph tell a user nothing.
+        with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            example = graph(*inputs.values())
+            # The older exporter is ten times faster here than the newer one, same results.
+            options = {"opset_version": OPSET, "dynamic_axes": free, "dynamo": False} | names
+            torch.onnx.export(graph, tuple(inputs.values()), str(path), **options)
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+        first = str(error).strip().partition("\n")[0][:200]
+        raise PosekitError(f"{path.name}: this network cannot be exported ({first})") from error
+    return dict(zip(outputs, _tuple(example), strict=True))
+
+
+def _compare(graph: nn.Module, path: Path, inputs: dict[str, Tensor]) -> float:
+    """Largest difference on inputs of other batch sizes, relative to the largest output.
+
+    Raises:
+        PosekitError: it is above `TOLERANCE`, or an output is not finite.
+    """
+    session, worst = open_session(path), 0.0
+    for rows in ([0], [1, 0, 1]):
+        given = {name: value[rows] for name, value in inputs.items()}
+        with torch.no_grad():
+            expected = _tuple(graph(*given.values()))
+        got = session.run(None, {name: value.numpy() for name, value in given.items()})
+        for ours, theirs in zip(expected, map(torch.from_numpy, got), strict=True):
+            scale = ours.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
+            difference = float((ours - theirs).abs().max() / scale)
+            if not difference <= TOLERANCE:
+                raise PosekitError(
+                    f"{path.name}: onnxruntime differs from the network by {difference:.1e} of the "
+                    f"largest output, more than {TOLERANCE:.0e} (nan: there are NaN or infinite "
+                    "numbers; check its weights); nothing was written"
+                )
+            worst = max(worst, difference)
+    return worst
+
+
+def _tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)

@@ -9,9 +9,8 @@ import json
 import os
 from dataclasses import asdict
 from importlib.util import find_spec
-from math import nan, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,29 +19,10 @@ from torch import Tensor, nn
 from ..errors import PosekitError
 from ..files.paths import expanded, regular_file
 from ..models import Description
-from ..models.registry import IMAGENET_MEAN, IMAGENET_STD
 from .metadata import checked_description
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 METADATA = "posekit"  # key of the metadata, a JSON object with the fields of a Description
 SKELETON_BY_SIZE = {17: "coco", 16: "mpii"}  # what a number of maps usually means
-_CONVOLUTIONS = ("Conv", "ConvTranspose")
-
-
-class OnnxCost(NamedTuple):
-    """Size of a stored network and the work of its convolutions.
-
-    Attributes:
-        params: stored floating-point numbers.
-        gmacs: multiply-adds of the convolutions, in units of 1e9; NaN where sizes are unknown.
-        output: shape of the maps.
-    """
-
-    params: int
-    gmacs: float
-    output: tuple[int, ...]
 
 
 class OnnxNetwork(nn.Module):
@@ -69,9 +49,10 @@ class OnnxNetwork(nn.Module):
         self.input_size = (h, w) if isinstance(h, int) and isinstance(w, int) else None
         stored = _stored_fields(path, self._session.get_modelmeta().custom_metadata_map)
         self.described = bool(stored)
-        maps = outputs[0].shape[-3]
-        usual = _usual_description(path, maps if isinstance(maps, int) else 0)
-        self.description = checked_description(usual | stored | known, path)
+        maps = outputs[0].shape[-3] if isinstance(outputs[0].shape[-3], int) else 0
+        usual = Description(path.name, f"a network stored as ONNX, {path.name}", num_keypoints=maps)
+        fields = asdict(usual) | {"skeleton": SKELETON_BY_SIZE.get(maps)} | stored | known
+        self.description = checked_description(fields, path)
         if self.description.kind != "image":
             raise PosekitError(
                 f"{path}: is one step of a video network; load its weights into lpm instead"
@@ -106,31 +87,6 @@ class OnnxNetwork(nn.Module):
             raise PosekitError(f"{self.path}: onnxruntime stopped: {_first_line(error)}") from error
         return maps[:count]
 
-    def cost(self, height: int, width: int) -> OnnxCost:
-        """How large the network is and what one image (h, w) costs."""
-        import onnx
-
-        model = onnx.load(self.path)
-        sizes = (1, 3, height, width), (1, 1, height, width)
-        fed = [value for value in model.graph.input if value.name in self._names]
-        for value, size in zip(fed, sizes, strict=False):
-            for dim, length in zip(value.type.tensor_type.shape.dim, size, strict=True):
-                dim.dim_value = length
-        graph = onnx.shape_inference.infer_shapes(model).graph
-        sizes = {
-            value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-            for value in (*graph.value_info, *graph.output)
-        }
-        stored = {t.name: t for t in graph.initializer}
-        floats = onnx.TensorProto.FLOAT
-        params = sum(prod(t.dims) for t in stored.values() if t.data_type == floats)
-        macs = sum(
-            prod(stored[node.input[1]].dims) * _positions(node, sizes.get(node.output[0], ()))
-            for node in graph.node
-            if node.op_type in _CONVOLUTIONS and node.input[1] in stored
-        )
-        return OnnxCost(params, macs / 1e9, (1, *sizes[graph.output[0].name][1:]))
-
 
 def load_onnx(path: str | os.PathLike, **known: Any) -> OnnxNetwork:
     """Open a heatmap network stored as ONNX.
@@ -148,8 +104,8 @@ def load_onnx(path: str | os.PathLike, **known: Any) -> OnnxNetwork:
     return OnnxNetwork(expanded(path), given)
 
 
-def open_session(path: Path) -> "onnxruntime.InferenceSession":
-    """The file in onnxruntime, on as many threads as torch has.
+def open_session(path: Path) -> Any:
+    """An onnxruntime.InferenceSession of the file, on as many threads as torch has.
 
     Raises:
         PosekitError: there is no such file, or onnxruntime cannot read it or is not installed.
@@ -184,31 +140,21 @@ def check_packages(path: Path) -> None:
         )
 
 
-def _positions(node: Any, output: tuple[int, ...]) -> float:
-    """Where a convolution multiplies its weights; NaN where the size of its output is unknown."""
-    if not output or not all(output):
-        return nan
-    strides = next((prod(a.ints) for a in node.attribute if a.name == "strides"), 1)
-    # A transposed convolution multiplies once for every cell of its input.
-    return prod(output[2:]) / (strides if node.op_type == "ConvTranspose" else 1)
-
-
 def _check_interface(path: Path, inputs: list, outputs: list) -> None:
     """Refuse what takes no images or returns no maps."""
+    problem = ""
     if not inputs or not outputs:
+        problem = f"has {len(inputs)} inputs and {len(outputs)} outputs"
+    elif (shape := inputs[0].shape or ())[1:2] != [3] or len(shape) != 4:
+        problem = f"its input {inputs[0].name} is {shape}"
+    elif inputs[0].type != "tensor(float)":
+        problem = f"its input {inputs[0].name} is a {inputs[0].type}"
+    elif len(outputs[0].shape or ()) not in (4, 5):
+        problem = f"its output {outputs[0].name} is {outputs[0].shape}"
+    if problem:
         raise PosekitError(
-            f"{path}: has {len(inputs)} inputs and {len(outputs)} outputs; a heatmap network "
-            "takes images (B, 3, h, w) and returns maps (B, K, H, W)."
-        )
-    shape, output = inputs[0].shape or (), outputs[0]
-    if inputs[0].type != "tensor(float)" or len(shape) != 4 or shape[1] != 3:
-        raise PosekitError(
-            f"{path}: its input {inputs[0].name} is {shape} of {inputs[0].type}; a heatmap "
-            "network takes float images (B, 3, h, w)."
-        )
-    if len(output.shape or ()) not in (4, 5):
-        raise PosekitError(
-            f"{path}: its output {output.name} is {output.shape}; heatmaps are (B, K, H, W)."
+            f"{path}: {problem}; a heatmap network takes float images (B, 3, h, w) and returns "
+            "heatmaps (B, K, H, W)."
         )
 
 
@@ -221,18 +167,6 @@ def _stored_fields(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     if not isinstance(stored, dict) or (stored and not {"mean", "std"} <= stored.keys()):
         raise PosekitError(f"{path}: its metadata {METADATA!r} are damaged: export it again.")
     return stored
-
-
-def _usual_description(path: Path, maps: int) -> dict[str, Any]:
-    usual = Description(
-        name=path.name,
-        paper=f"a network stored as ONNX, {path.name}",
-        skeleton=SKELETON_BY_SIZE.get(maps),
-        num_keypoints=maps,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-    )
-    return asdict(usual)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,29 +1,71 @@
-"""Weight files: read without ever running what is in them, written whole or not at all."""
+"""Weight files and training checkpoints: read, unwrapped, written.
+
+What is in a file is never run, and a file is written whole or not at all.
+"""
 
 import os
 import re
-import tempfile
-import zipfile
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..errors import PosekitError
 from ..files.isolated import read_isolated
 from ..files.paths import regular_file
-from ..files.words import short
-from .checkpoint import Checkpoint, unwrap
+from ..files.reading import check_archive
+from ..files.words import few, label, short
+from ..files.writing import write_bytes
 
 RUN_WEIGHTS = "weights.safetensors"  # the file's name in a run folder
 TORCH_ENDINGS = (".pth", ".pt", ".pth.tar", ".tar")
-_LONGEST_REASON = 160
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# Entries of a training checkpoint under which published files keep the network, the best first.
+_WRAPPERS = (
+    "state_dict best_state_dict model_state_dict model_state model net network params weights "
+    "state_dict_ema ema"
+).split()
+# Left by data parallel and compiled training and by trainers that hold the network as a part.
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+_MOST_WRAPPERS, _MOST_PREFIXES = 50, 4  # that are looked into and removed
+# Kinds of numbers that can be copied into a network of any other of them.
+_DTYPES = "float16 bfloat16 float32 float64 bool uint8 int8 int16 int32 int64".split()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file or a training checkpoint holds.
+
+    Attributes:
+        tensors: of the network, under their own names: dense, of real numbers.
+        ignored: other entries, such as the optimizer.
+        steps: what was undone, such as a prefix.
+        metadata: what the file says of the network, such as its name under "model".
+    """
+
+    tensors: dict[str, Tensor]
+    ignored: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def without_prefixes(self, own: Collection[str] = ()) -> "Checkpoint":
+        """The same under names without the prefixes of parallel training and of trainers.
+
+        Args:
+            own: names of the network's tensors if it is known; a prefix that it has itself is kept.
+        """
+        tensors, steps = self.tensors, self.steps
+        for _ in range(_MOST_PREFIXES):
+            if (prefix := _shared_prefix(tensors, own)) is None:
+                break
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+            steps = (*steps, f"prefix {prefix} removed")
+        return replace(self, tensors=tensors, steps=tuple(dict.fromkeys(steps)))
 
 
 class _NumPyObject:
@@ -39,14 +81,12 @@ class _NumPyObject:
         pass
 
 
-# torch's reader knows a type by its module and name, which are those that the files have.
+# torch's reader knows a type by its module and name, which are those that the files have; the
+# second one is of NumPy 1.
+_NUMPY = "numpy._core.multiarray.scalar numpy.core.multiarray.scalar numpy.dtype".split()
 _STAND_INS = [
     type(name, (_NumPyObject,), {"__module__": module})
-    for module, name in (
-        ("numpy._core.multiarray", "scalar"),
-        ("numpy.core.multiarray", "scalar"),  # of NumPy 1
-        ("numpy", "dtype"),
-    )
+    for module, _, name in (path.rpartition(".") for path in _NUMPY)
 ]
 
 
@@ -62,66 +102,44 @@ def read_weights(path: str | os.PathLike, own: Collection[str] = ()) -> Checkpoi
     """
     path = regular_file(path)
     name = path.name.lower()
-    if name.endswith(".caffemodel.h5"):
-        raise PosekitError(
-            f"{path}: caffe models inside HDF5 cannot be read; get the .caffemodel file."
-        )
     if name.endswith(".safetensors"):
-        checkpoint = _read_safetensors(path)
-    elif name.endswith(TORCH_ENDINGS):
+        return _read_safetensors(path).without_prefixes(own)
+    if name.endswith(TORCH_ENDINGS):
         tensors, notes = read_isolated(_read_torch, path, "weights")
-        named = dict(zip(notes["names"], tensors, strict=True))
-        checkpoint = Checkpoint(named, tuple(notes["ignored"]), tuple(notes["steps"]))
-    else:
-        raise PosekitError(
-            f"{path}: not a kind of weight file that can be read; "
-            f"there are .safetensors, .caffemodel, {', '.join(TORCH_ENDINGS)} and run folders."
-        )
-    return checkpoint.without_prefixes(own)
+        names, ignored, steps = map(tuple, notes)
+        named = dict(zip(names, tensors, strict=True))
+        return Checkpoint(named, ignored, steps).without_prefixes(own)
+    hdf5 = "caffe models inside HDF5 cannot be read, get the .caffemodel file; "
+    raise PosekitError(
+        f"{path}: not a kind of weight file that can be read; {hdf5 * name.endswith('.h5')}"
+        f"there are .safetensors, .caffemodel, {', '.join(TORCH_ENDINGS)} and run folders."
+    )
 
 
 def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, "pt", device="cpu") as file:
             content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            model = (file.metadata() or {}).get("model")
+            metadata = file.metadata() or {}
     except Exception as error:  # it raises whatever it stumbles upon in broken files
         raise _unreadable(path, error) from error
-    return replace(unwrap(content, str(path)), model=model)
+    return replace(unwrap(content, str(path)), metadata=metadata)
 
 
-def _read_torch(path: Path) -> tuple[list[Tensor], dict[str, Any]]:
-    """Tensors of a file of torch.save; their names and the rest of the checkpoint."""
+def _read_torch(path: Path) -> tuple[list[Tensor], Any]:
+    """Tensors of a file of torch.save; their names, ignored entries and steps of the checkpoint."""
     try:
-        _check_archive(path)
+        check_archive(path)
         with torch.serialization.safe_globals(_STAND_INS):
             content = torch.load(path, weights_only=True, map_location="cpu")
         found = unwrap(content, str(path))
         # Copies, as tensors may share their memory or be smaller than they look.
-        dense = torch.contiguous_format
-        tensors = [t.detach().clone(memory_format=dense) for t in found.tensors.values()]
+        tensors = [t.detach().clone().contiguous() for t in found.tensors.values()]
     except PosekitError:
         raise
     except Exception as error:  # it raises whatever it stumbles upon in broken files
         raise _unreadable(path, error) from error
-    notes = {"names": [*found.tensors], "ignored": found.ignored, "steps": found.steps}
-    return tensors, notes
-
-
-def _check_archive(path: Path) -> None:
-    """Refuse a zip archive that holds more than its size; torch.save compresses nothing.
-
-    Raises:
-        ValueError: it is compressed, or its table is damaged.
-    """
-    with path.open("rb") as file:
-        if file.read(4) != b"PK\3\4":
-            return
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-    if compressed or sum(entry.file_size for entry in entries) > path.stat().st_size:
-        raise ValueError("a compressed archive, which torch.save does not write")
+    return tensors, ([*found.tensors], found.ignored, found.steps)
 
 
 def _unreadable(path: Path, error: Exception) -> PosekitError:
@@ -141,7 +159,68 @@ def _reason(error: Exception) -> str:
         lines = text.partition("Check the documentation")[0].strip().splitlines()
         text = lines[-1].rpartition("WeightsUnpickler error:")[2].strip()
     line = text.partition("\n")[0].partition(" Please use")[0]
-    return short(line, _LONGEST_REASON).rstrip(".") or type(error).__name__
+    return short(line, 160).rstrip(".") or type(error).__name__
+
+
+def unwrap(content: Any, source: str) -> Checkpoint:
+    """The network in a state dict, or in a training checkpoint that has one among its entries.
+
+    Args:
+        content: the state dict or the checkpoint.
+        source: where it comes from, for messages.
+
+    Raises:
+        PosekitError: there are no tensors, or some that cannot be copied into a network: sparse,
+            nested, without numbers, or of an unusual type of number.
+    """
+    if not isinstance(content, Mapping):
+        raise PosekitError(
+            f"{source}: holds a {type(content).__name__}, not weights by name: store a state_dict."
+        )
+    ignored, steps = [], ()
+    if path := _path_to_tensors(content, set()):
+        for wrapper in path:
+            ignored += [label(key) for key in content if key != wrapper]
+            content = content[wrapper]
+        steps = (f"taken from the entry {' of '.join(reversed(path))}",)
+    entries = {name: value for name, value in content.items() if isinstance(name, str)}
+    tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
+    ignored += [label(key) for key in content if key not in tensors]
+    if not tensors:
+        raise PosekitError(f"{source}: holds no weights, only {few(ignored) or 'nothing'}.")
+    if odd := [name for name, tensor in tensors.items() if not _is_dense_and_real(tensor)]:
+        raise PosekitError(
+            f"{source}: {few(odd)}: sparse, empty, quantised, packed or complex; only dense "
+            "tensors of real numbers can be loaded: store them as float32"
+        )
+    return Checkpoint(tensors, tuple(dict.fromkeys(ignored)), steps)
+
+
+def _path_to_tensors(content: Any, seen: set[int]) -> list[str] | None:
+    """The entries that lead to the network, outermost first; None where no tensors are."""
+    if not isinstance(content, Mapping) or id(content) in seen or len(seen) == _MOST_WRAPPERS:
+        return None
+    seen.add(id(content))
+    for wrapper in _WRAPPERS:
+        path = _path_to_tensors(content.get(wrapper), seen)
+        if path is not None:
+            return [wrapper, *path]
+    return [] if any(isinstance(value, Tensor) for value in content.values()) else None
+
+
+def _is_dense_and_real(tensor: Tensor) -> bool:
+    stored = not (tensor.is_meta or tensor.is_nested)
+    return (
+        stored
+        and tensor.layout is torch.strided
+        and str(tensor.dtype).removeprefix("torch.") in _DTYPES
+    )
+
+
+def _shared_prefix(names: Collection[str], own: Collection[str]) -> str | None:
+    """A prefix that all names have, and none of the network's own."""
+    shared = [p for p in _PREFIXES if all(name.startswith(p) for name in names)]
+    return next((p for p in shared if not any(name.startswith(p) for name in own)), None)
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
@@ -171,16 +250,10 @@ def save_weights(
     Raises:
         PosekitError: if the file cannot be written.
     """
-    path = Path(path)
     about = {"model": model.description.name} if hasattr(model, "description") else {}
-    about |= metadata or {}
-    state = model.state_dict()
-    tensors = {name: value.cpu().clone().contiguous() for name, value in state.items()}
+    tensors = {n: t.cpu().clone().contiguous() for n, t in model.state_dict().items()}
+    content = save(tensors, about | (metadata or {}))
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-            draft = Path(folder) / path.name
-            save_file(tensors, draft, about)
-            os.replace(draft, path)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise PosekitError(f"cannot write {path}: {reason}.") from error
+        write_bytes(Path(path), content)
+    except OSError as error:
+        raise PosekitError(f"cannot write {path}: {error.strerror or error}.") from error

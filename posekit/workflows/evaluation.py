@@ -21,6 +21,7 @@ from ..files.places import smoke
 from ..geometry.skeletons import convert
 from ..inference.open_network import Found, find_network
 from ..models import cost, list_models
+from ..models.onnx_complexity import onnx_cost
 from ..weights.onnx_reader import OnnxNetwork
 from .training import error_gallery, evaluate, finish, heatmaps, load
 from .training.experiment import Experiment
@@ -141,7 +142,7 @@ def build(evaluation: Evaluation) -> str:
             "joints: set skeleton to the one that it was trained with"
         )
     is_file = isinstance(model, OnnxNetwork)
-    work = model.size(*settings.image_size) if is_file else cost(model, *inputs)
+    work = onnx_cost(model.path, *settings.image_size) if is_file else cost(model, *inputs)
     evaluation.run.update(
         notes=[found.story, *evaluation.run.record.notes],
         model=about.name,

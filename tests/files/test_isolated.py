@@ -105,6 +105,17 @@ def test_an_interrupt_ends_the_child(file):
     assert no_children()
 
 
+@FORKED
+def test_ignored_signals_of_children_do_no_harm(file):
+    old = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert read_isolated(content, file, "a toy")[1] == {"bytes": 3}
+        with pytest.raises(PosekitError, match="a.bin"):
+            read_isolated(refuse, file, "a toy")
+    finally:
+        signal.signal(signal.SIGCHLD, old)
+
+
 def test_threads_and_daemons_may_read(file):
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)

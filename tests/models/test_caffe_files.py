@@ -11,7 +11,7 @@ import torch
 from posekit.errors import PosekitError
 from posekit.models import create_model
 from posekit.weights import load_weights
-from posekit.weights.caffe import ORDER, Place, _check_whole, caffe_state, in_our_order
+from posekit.weights.caffe import ORDER, Blob, assemble, in_our_order, read_blobs
 from posekit.weights.caffemodel import parse_caffemodel, read_caffemodel
 
 SLOW = pytest.mark.skipif("POSEKIT_SLOW" not in os.environ, reason="POSEKIT_SLOW=1 runs all files")
@@ -92,8 +92,9 @@ def test_every_net_fills_its_network(name, written, blank, fill_caffe, golden):
     family, nets = FILES[name]
     paths = [written(net) for net in nets]
     caffe = fill_caffe(blank(family), golden(f"caffe_{family}")["params"])
-    state, _, copies, ignored = caffe_state(caffe, paths)
-    assert ignored == ()
+    blobs, copies, ignored = read_blobs(family, paths)
+    state = assemble(caffe, blobs, "files")
+    assert ignored == []
     rows = [row for net in nets for row in golden("caffe_layers")[net]]
     keys = [key for _, number, shape, key in rows if number or len(shape) > 1]  # no Scale factors
     assert copies == len(keys) - len(set(keys)) and (copies > 0) == (family == "lpm")
@@ -154,26 +155,33 @@ def test_a_part_of_a_network_is_refused(net, written):
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(PosekitError) as caught:
         load_weights(model, written(net))
-    lacking = {"lpm_deploy1": ["f_x", "i_h", "f bias"], "lpm_deploy2": ["stage1.conv1.weight"]}
+    lacking = {
+        "lpm_deploy1": [
+            "gates_x.weight.f",
+            "gates_h.bias.i",
+            "gate_bias.f",
+        ],
+        "lpm_deploy2": ["stage1.conv1.weight"],
+    }
     assert all(name in str(caught.value) for name in lacking[net])
     assert "give both files as a list" in str(caught.value)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize(
-    ("place", "words"),
-    [
-        (Place("gates_x.bias", 3), "1 parts of lpm.*f_x bias"),
-        (Place("gate_bias", 1), "1 parts of lpm.*o bias"),
-        (Place("head.conv1.weight"), "1 parts of lpm.*head.conv1.weight"),
-    ],
-)
-def test_no_part_may_lack(place, words):
-    model = create_model("lpm", width=0.05)
-    places = {Place(name, gate) for name in model.state_dict() for gate in (None, *range(4))}
-    _check_whole(model, places, "a.caffemodel")
-    with pytest.raises(PosekitError, match=f"a.caffemodel: {words}"):
-        _check_whole(model, places - {place}, "a.caffemodel")
+@pytest.mark.parametrize("part", ["gates_x.bias.f", "gate_bias.o", "head.conv1.weight"])
+def test_no_part_may_lack_and_none_may_be_left(part):
+    model, blobs = create_model("lpm", width=0.05), {}
+    for name, value in model.state_dict().items():
+        gates = [f".{gate}" for gate in "iogf"] if name.startswith("gate") else [""]
+        for gate, block in zip(gates, value.chunk(len(gates)), strict=True):
+            blobs[name + gate] = Blob(name, block.numpy())
+    state = assemble(model, blobs, "a.caffemodel")
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+    with pytest.raises(PosekitError, match="a.caffemodel: the network has no head.conv9.weight"):
+        assemble(model, blobs | {"head.conv9.weight": blobs[part]}, "a.caffemodel")
+    del blobs[part]
+    with pytest.raises(PosekitError, match=f"a.caffemodel: 1 parts of lpm.*{part}"):
+        assemble(model, blobs, "a.caffemodel")
 
 
 def test_numbers_that_are_nan_are_no_missing_part(written, tmp_path):
