@@ -16,6 +16,7 @@ from ..geometry.skeletons import SKELETONS, Skeleton
 from ..metrics.mobilepose import mobilepose_pck
 from ..metrics.score import Protocol, Score
 from .annotations import Annotations
+from .predictions import Predictions
 
 SPLITS = ("train", "test")
 _LABELS = ("*.mat", "*.json", "*.csv", "annotations/*", "labels/*")
@@ -25,36 +26,20 @@ class EmptySplit(PosekitError):
     """The data set is there, but nothing of one split: no labels, or no labelled image."""
 
 
-@dataclass(frozen=True)
-class Poses:
-    """Predicted poses of annotated rows, in the joints of their data set.
-
-    Attributes:
-        keypoints: (N, K, 2) 0-based image pixels; NaN for joints that the network does not know.
-        scores: (N, K') height of each peak, in the joints of the network.
-        areas: (N,) square image pixels of the crops; None where they are not known.
-        soft_nms: suppress duplicates by lowered scores, where the protocol suppresses any.
-    """
-
-    keypoints: np.ndarray
-    scores: np.ndarray
-    areas: np.ndarray | None = None
-    soft_nms: bool = False
-
-
 class Scorer:
     """The official protocol of a data set; `PckScorer` fits most."""
 
     name: str  # of the metric of `points`
     validation_name: str  # of the metric of `validation`
     protocol: Protocol | None = None  # of the PCK family
+    splits = ("test",)  # that `score_predictions` knows
 
-    def score(self, people: Annotations, poses: Poses, root: Path | None = None) -> Score:
+    def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         """The official score of predictions for rows of the data set.
 
         Args:
             people: N rows.
-            poses: of these rows.
+            found: of these rows, in the joints of the data set.
             root: the data root, for protocols that read files of the data set.
         """
         raise NotImplementedError
@@ -75,18 +60,18 @@ class Scorer:
         Args:
             spec: of the data set.
             predictions: what the data set's official evaluation takes.
-            split: train or test; None where the caller names none.
+            split: one of `splits`; None where the caller names none.
             root: the data root.
         """
         raise NotImplementedError
 
-    def save(self, folder: Path, people: Annotations, poses: Poses) -> Path:
+    def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
         """Write the data set's official prediction file into a folder."""
         raise NotImplementedError
 
-    def score_run(self, people: Annotations, poses: Poses, folder: Path, root: Path) -> Score:
-        """The score of a run folder whose saved predictions are `poses`."""
-        return self.score(people, poses, root)
+    def score_run(self, people: Annotations, found: Predictions, folder: Path, root: Path) -> Score:
+        """The score of a run folder whose saved predictions are `found`."""
+        return self.score(people, found, root)
 
     def mobilepose(
         self, found: np.ndarray, truth: np.ndarray, visible: np.ndarray, side: float
@@ -249,11 +234,6 @@ def dataset(name: str) -> DataSet:
 def dataset_name(name: str) -> str:
     """The canonical name of a data set, however it is written."""
     return dataset(name).name
-
-
-def find(name: str, root: Path) -> Path | None:
-    """The data set's folder below the data root; None where it is not."""
-    return dataset(name).find(root)
 
 
 def _imported(module: str, attribute: str) -> DataSet:

@@ -39,28 +39,26 @@ def read(folder: Path, split: str, source: str) -> Annotations:
         source: real or sample.
     """
     joints, occluded = _lsp_joints(folder)
-    half = len(joints) // 2
-    rows = slice(0, half) if split == "train" else slice(half, None)
-    number = np.arange(1, len(joints) + 1, dtype=np.int32)[rows]
-    joints, occluded = joints[rows], occluded[rows]
+    number = np.arange(1, len(joints) + 1, dtype=np.int32)
+    rows = (number <= len(joints) // 2) == (split == "train")
+    joints, occluded, number = joints[rows], occluded[rows], number[rows]
     visible = np.ones(occluded.shape, bool)
     image = _names(folder, "images_2000", "im{:04d}.jpg", number)
     boxes = np.full((len(joints), 4), np.nan)
-    notes = ()
-    if split == "train" and (folder / "joints_10000.mat").exists():
-        more, seen = _lspet_joints(folder / "joints_10000.mat")
+    notes, extension = (), folder / "joints_10000.mat"
+    if split == "train" and extension.exists():
+        more, seen = _read_joints(extension, (14, 3, None), (2, 0, 1))
+        extra = np.arange(1, len(more) + 1, dtype=np.int32)
         joints = np.concatenate([joints, more])
         visible = np.concatenate([visible, seen])
         occluded = np.concatenate([occluded, np.zeros(seen.shape, bool)])
         boxes = np.concatenate([boxes, _like_lsp(more, seen) - 1])
-        extra = np.arange(1, len(more) + 1, dtype=np.int32)
         number = np.concatenate([number, extra + _LSPET_OFFSET])
         image = np.concatenate([image, _names(folder, "images_10000", "im{:05d}.jpg", extra)])
     elif split == "train" and source == "real":
         notes = ("without LSPET (no joints_10000.mat)",)
     keypoints = np.where(visible[..., None], joints - 1, 0)
-    torso = _torso(keypoints)
-    torso[~visible[:, LSP.index(*_TORSO)].all(1)] = np.nan
+    torso = np.where(visible[:, LSP.index(*_TORSO)].all(1), _torso(keypoints), np.nan)
     return Annotations(
         dataset="LSP",
         split=split,
@@ -130,22 +128,19 @@ def _lsp_joints(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     path = first_existing(folder, "joints_2000.mat", "joints.mat")
     if path is None:
         raise PosekitError(f"{folder} lacks joints_2000.mat (or joints.mat): copy it from LSP")
+    return _read_joints(path, (3, 14, None), (2, 1, 0))
+
+
+def _read_joints(
+    path: Path, shape: tuple[int | None, ...], axes: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (N, 14, 2) and flags (N, 14) of a file, whose axes are put into this order."""
     values = load_mat(path, ["joints"])["joints"].astype(float)
-    check_shape(values, (3, 14, None), path, "field joints")
-    return values[:2].transpose(2, 1, 0), _flags(values[2].T, path)
-
-
-def _lspet_joints(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    values = load_mat(path, ["joints"])["joints"].astype(float)
-    check_shape(values, (14, 3, None), path, "field joints")
-    values = values.transpose(2, 0, 1)
-    return values[..., :2], _flags(values[..., 2], path)
-
-
-def _flags(values: np.ndarray, path: Path) -> np.ndarray:
-    if not np.isin(values, (0, 1)).all():
+    check_shape(values, shape, path, "field joints")
+    keypoints, flags = np.split(values.transpose(axes), [2], axis=-1)
+    if not np.isin(flags, (0, 1)).all():
         raise PosekitError(f"{path}: field joints has flags other than 0 and 1: copy it again")
-    return values == 1
+    return keypoints, flags[..., 0] == 1
 
 
 def _like_lsp(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from posekit import data
 from posekit.data import penn_action
 from posekit.data.clips import Clips
 from posekit.data.framing import Framing
-from posekit.data.predictions import Predictions, read_predictions
+from posekit.data.predictions import Predictions, read_predictions, skeleton_of
 from posekit.data.sample import ensure_sample
 from posekit.data.scores import official_score, save_predictions
 from posekit.errors import PosekitError
@@ -159,8 +159,8 @@ def test_a_run_folder_gives_the_numbers_of_the_run(tmp_path, name, joints, optio
         assert score.values == expected.values and score.n_people == expected.n_people
     assert 0 <= score.mean < 100
     table = read_predictions(tmp_path / "run" / "predictions.npz")
-    np.testing.assert_array_equal(table.keypoints, found.keypoints)
-    assert table.skeleton is joints
+    np.testing.assert_array_equal(table["keypoints"], found.keypoints)
+    assert skeleton_of(table) is joints
 
 
 def test_official_files_are_what_the_official_evaluations_take(tmp_path):

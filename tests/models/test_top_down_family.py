@@ -126,7 +126,7 @@ def test_detected_boxes_are_a_row_of_their_own(root):
 
 def moved(root, folder, *pictures):
     """A data root with the labels of both splits and links to the pictures of some."""
-    source = data.find("COCO", root)
+    source = data.dataset("COCO").find(root)
     target = folder / source.name
     (target / "images").mkdir(parents=True)
     for name in ("annotations", *pictures):
@@ -156,7 +156,7 @@ def test_val2017_alone_is_enough_to_score(root, tmp_path):
     (folder / "annotations").unlink()
     (folder / "annotations").mkdir()
     name = "annotations/person_keypoints_val2017.json"
-    (folder / name).symlink_to(data.find("COCO", root) / name)
+    (folder / name).symlink_to(data.dataset("COCO").find(root) / name)
     wishes = {"dataset": "COCO", "source": "real", "data_root": str(tmp_path)}
     tables = splits(bind("hrnet", wishes).recipe, tmp_path, "real")
     assert len(tables["test"]) and "the test split only" in " ".join(tables["test"].notes)
@@ -166,7 +166,7 @@ def test_images_without_pictures_are_left_out_of_the_score(root, tmp_path):
     moved(root, tmp_path, "train2017")
     (folder,) = tmp_path.iterdir()
     (folder / "images/val2017").mkdir()
-    pictures = sorted((data.find("COCO", root) / "images/val2017").iterdir())
+    pictures = sorted((data.dataset("COCO").find(root) / "images/val2017").iterdir())
     for picture in pictures[::2]:
         (folder / "images/val2017" / picture.name).symlink_to(picture)
     people = data.load("COCO", "test", tmp_path, source="real", allow_partial=True)

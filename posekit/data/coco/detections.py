@@ -5,22 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import PosekitError
-from ...files.cache import cached
 from ...files.reading import column, id_column, load_records
 from ...geometry.skeletons import COCO
-from ..annotations import Annotations, Folder
-from .reader import (
-    DETECTIONS,
-    PERSON,
-    SETS,
-    image_names,
-    label_file,
-    labels,
-    position,
-    stamp,
-)
+from ...metrics.coco_ap import PERSON
+from ..annotations import Annotations
+from .reader import DETECTIONS, SETS, cached_columns, label_file, labels, people, position
 
-_SCHEMA = 1  # of the cached columns
 _COLUMNS = ("image", "boxes", "score")
 
 
@@ -49,7 +39,7 @@ def read_detections(folder: Path, split: str, source: str) -> Annotations:
             "publish, or use the ground-truth boxes"
         )
     images = labels(folder, split)["images"]
-    found = cached("coco-detections", path, stamp(path, _SCHEMA), _COLUMNS, lambda: _columns(path))
+    found = cached_columns("coco-detections", path, 1, _COLUMNS, _read_columns)
     known = np.isin(found["image"], images)
     if not known.any():
         raise PosekitError(
@@ -65,25 +55,21 @@ def read_detections(folder: Path, split: str, source: str) -> Annotations:
         notes.append(f"{empty} of {len(images)} images have no detected person")
     if strange := int((~known).sum()):
         notes.append(f"{strange} detections in images without labels are left out")
-    return Annotations(
-        dataset="COCO",
-        split=split,
-        source=source,
-        skeleton=COCO,
+    return people(
+        folder,
+        split,
+        source,
+        image,
         keypoints=np.zeros((len(rows), len(COCO), 2), np.float32),
         visible=np.zeros((len(rows), len(COCO)), bool),
         boxes=found["boxes"][rows],
         reference=np.full(len(rows), np.nan, np.float32),
-        sequence=np.arange(1, len(rows) + 1, dtype=np.int32),
-        image=image_names(split, image),
-        images=Folder(folder),
-        image_id=image,
         score=found["score"][rows],
         notes=tuple(notes),
     )
 
 
-def _columns(path: Path) -> dict[str, np.ndarray]:
+def _read_columns(path: Path) -> dict[str, np.ndarray]:
     records = load_records(path)
     people = column(path, records, "category_id", (), "detection") == PERSON
     low, size = np.split(column(path, records, "bbox", (4,), "detection"), 2, axis=1)
