@@ -80,22 +80,18 @@ def load(
         raise PosekitError(f"boxes is {boxes!r}: choose ground_truth or detections{lacking}")
     spec = choices[boxes]
     folder = spec.need(root)
-    table = spec.read(folder, split, source)
+    table = spec.annotations(folder, split, source)
     total = _units(table)
     if require_images:
         there = table.images.present(table.image)
         if problems := _missing(spec, table, there, allow_partial):
-            raise PosekitError(
-                f"{spec.name} in {folder} is incomplete: {'; '.join(problems)}. "
-                f"{spec.remedy(folder)}"
-            )
+            problem = f"{spec.name} in {folder} is incomplete: {'; '.join(problems)}"
+            raise PosekitError(f"{problem}. {spec.remedy(folder)}")
         table = table.rows(there)
     if not len(table):
         why = f"none of its {total} labelled {spec.unit} has an image file" if total else "no label"
-        raise EmptySplit(
-            f"{spec.name} in {folder} has no row for the split {split}: {why}. "
-            f"{spec.remedy(folder)}"
-        )
+        problem = f"{spec.name} in {folder} has no row for the split {split}: {why}"
+        raise EmptySplit(f"{problem}. {spec.remedy(folder)}")
     if require_images and spec.image_boxes:
         table = replace(table, boxes=spec.image_boxes(table))
     notes, left, published = table.notes, _units(table), spec.published.get(split, 0)
@@ -116,7 +112,7 @@ def check(name: str, root: Path) -> list[str]:
     problems = []
     for split in SPLITS:
         try:
-            table = spec.read(folder, split, "real")
+            table = spec.annotations(folder, split)
             found = _missing(spec, table, table.images.present(table.image))
             found += [] if len(table) else [f"no labelled {spec.unit}"]
             problems += [f"{split}: {problem}" for problem in found]

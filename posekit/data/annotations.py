@@ -94,9 +94,9 @@ class Annotations:
     visible: np.ndarray
     boxes: np.ndarray
     reference: np.ndarray
-    sequence: np.ndarray
     image: np.ndarray
     images: ImageSource
+    sequence: np.ndarray | None = None
     occluded: np.ndarray | None = None
     frame: np.ndarray | None = None
     image_id: np.ndarray | None = None
@@ -107,11 +107,14 @@ class Annotations:
     file_split: str | None = None
 
     def __post_init__(self) -> None:
-        count = len(self.keypoints)
+        count, number = len(self.keypoints), self.sequence
+        if number is None:
+            number = np.arange(1, count + 1, dtype=np.int32)
         usual = {
+            "sequence": number,
             "occluded": np.zeros(self.visible.shape, bool),
             "frame": np.ones(count, np.int32),
-            "image_id": self.sequence.astype(np.int64),
+            "image_id": number.astype(np.int64),
             "annotation_id": np.full(count, -1, np.int64),
             "group": self.image,
             "score": np.ones(count, np.float32),

@@ -15,7 +15,7 @@ from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton
 from ..metrics.mobilepose import mobilepose_pck
 from ..metrics.score import Protocol, Score
-from .annotations import Annotations
+from .annotations import Annotations, Folder
 from .predictions import Predictions
 
 SPLITS = ("train", "test")
@@ -112,8 +112,8 @@ class DataSet:
         page: the project page.
         download: what to fetch there.
         skeleton: its own joints.
-        read: folder, split (train or test), source (real or sample) -> annotations of the split;
-            images are not looked at.
+        read: folder, split (train or test) -> columns of `Annotations`, by name; images are not
+            looked at. Those that are left out get the value that fits people in still images.
         scorer: the official protocol.
         unit: what one sequence number stands for: images, people or sequences.
         video: whether the unit is a sequence of frames.
@@ -132,7 +132,7 @@ class DataSet:
     page: str
     download: str
     skeleton: Skeleton
-    read: Callable[[Path, str, str], Annotations]
+    read: Callable[[Path, str], dict[str, Any]]
     scorer: Scorer
     unit: str = "people"
     video: bool = False
@@ -171,6 +171,11 @@ class DataSet:
             place = Path(root) / self.folder
             raise PosekitError(f"{self.name} is not below {root}. {self.remedy(place)}")
         return folder
+
+    def annotations(self, folder: Path, split: str, source: str = "real") -> Annotations:
+        """The rows of a split (train or test); images are not looked at."""
+        columns = {"images": Folder(folder), **self.read(folder, split)}
+        return Annotations(self.name, split, source, self.skeleton, **columns)
 
     def remedy(self, folder: Path) -> str:
         """What to download, from where, and where to put it."""

@@ -6,7 +6,7 @@ sizes are in annot/gt_valid.mat.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ..files.reading import check_shape, column, first_existing, load_mat, load_
 from ..files.writing import replacing
 from ..geometry.skeletons import MPII
 from ..metrics.score import Protocol
-from .annotations import Annotations, Folder
+from .annotations import Annotations
 from .dataset import DataSet, Sample, dataset
 from .predictions import Predictions
 from .sample.mpii import write_mpii
@@ -38,8 +38,8 @@ class _Records(NamedTuple):
     image: list[str]
 
 
-def read(folder: Path, split: str, source: str) -> Annotations:
-    """The people of one split in file order; images are not looked at.
+def read(folder: Path, split: str) -> dict[str, Any]:
+    """The columns of the people of one split in file order; images are not looked at.
 
     The joints of the test split are the official ones of gt_valid.mat, which the score is over;
     a few of them differ from those of the records.
@@ -54,7 +54,6 @@ def read(folder: Path, split: str, source: str) -> Annotations:
     Args:
         folder: of MPII.
         split: train or test (valid).
-        source: real or sample.
     """
     records = _read_records(folder, split)
     joints, visible, notes = records.keypoints, records.visible, ()
@@ -68,22 +67,16 @@ def read(folder: Path, split: str, source: str) -> Annotations:
     half = _UNIT * records.scale[:, None] / 2
     middle = records.centre - 1
     image = np.array([f"images/{name}" for name in records.image], str)
-    return Annotations(
-        dataset="MPII",
-        split=split,
-        source=source,
-        skeleton=MPII,
-        keypoints=np.where(visible[..., None], joints - 1, 0).astype(np.float32),
-        visible=visible,
-        occluded=records.occluded & visible,
-        boxes=np.concatenate([middle - half, middle + half], 1).astype(np.float32),
-        reference=reference.astype(np.float32),
-        sequence=np.arange(1, len(image) + 1, dtype=np.int32),
-        image=image,
-        images=Folder(folder),
-        image_id=np.unique(image, return_inverse=True)[1] + 1,
-        notes=notes,
-    )
+    return {
+        "keypoints": np.where(visible[..., None], joints - 1, 0).astype(np.float32),
+        "visible": visible,
+        "occluded": records.occluded & visible,
+        "boxes": np.concatenate([middle - half, middle + half], 1).astype(np.float32),
+        "reference": reference.astype(np.float32),
+        "image": image,
+        "image_id": np.unique(image, return_inverse=True)[1] + 1,
+        "notes": notes,
+    }
 
 
 def ground_truth(path: Path) -> Truth:

@@ -24,7 +24,7 @@ from ..metrics.mobilepose import penn_test
 from ..metrics.pck import pck_score
 from ..metrics.score import Protocol, Score
 from .annotations import Annotations, Folder
-from .dataset import SPLITS, DataSet, Sample, dataset
+from .dataset import SPLITS, DataSet, Sample
 from .frame_store import STORES, FrameStore
 from .sample.penn_action import write_penn_action
 from .scoring import PckScorer, numbers
@@ -34,8 +34,8 @@ _COLUMNS = ("sequence", "frame", "train", "keypoints", "visible", "boxes")
 _CACHE_VERSION = 1
 
 
-def read(folder: Path, split: str, source: str) -> Annotations:
-    """The rows of one split, sorted by sequence and frame; images are not looked at.
+def read(folder: Path, split: str) -> dict[str, Any]:
+    """The columns of one split, sorted by sequence and frame; images are not looked at.
 
     MATLAB's 1 is subtracted from coordinates and boxes: adding 1 gives the files' own again. The
     reference length is the longer side of the box.
@@ -43,45 +43,49 @@ def read(folder: Path, split: str, source: str) -> Annotations:
     Args:
         folder: with labels/ and frames/ or the two LMDB stores.
         split: train or test, as the label files say.
-        source: real or sample.
     """
-    columns = _labels(folder)
+    columns = labels(folder)
     frames, store = folder / "frames", folder / STORES[split]
     if frames.is_dir():
-        _check_every_clip_has_labels(folder, columns["sequence"])
-    in_store = store.exists() and not frames.is_dir()
+        clips = {name for name in os.listdir(frames) if re.fullmatch(r"\d{4}", name)}
+        if without := sorted(clips - {f"{s:04d}" for s in np.unique(columns["sequence"])}):
+            raise PosekitError(
+                f"{folder / 'labels'} lacks .mat files for frames/ {some(without)}: copy them there"
+            )
     rows = columns["train"] == (split == "train")
-    columns = {name: values[rows] for name, values in columns.items()}
-    sequence, frame, boxes = (columns[name] for name in ("sequence", "frame", "boxes"))
+    sequence, frame, boxes = (columns[name][rows] for name in ("sequence", "frame", "boxes"))
     pairs = zip(sequence.tolist(), frame.tolist(), strict=True)
-    return Annotations(
-        dataset="PennAction",
-        split=split,
-        source=source,
-        skeleton=PENN_ACTION,
-        keypoints=(columns["keypoints"] - 1).astype(np.float32),
-        visible=columns["visible"],
-        boxes=(boxes - 1).astype(np.float32),
-        reference=_longer_side(boxes).astype(np.float32),
-        sequence=sequence,
-        frame=frame,
-        group=sequence,
-        image=np.array([f"{s:04d}/{f:06d}.jpg" for s, f in pairs], str),
-        images=FrameStore(store) if in_store else Folder(frames),
-    )
+    return {
+        "keypoints": (columns["keypoints"][rows] - 1).astype(np.float32),
+        "visible": columns["visible"][rows],
+        "boxes": (boxes - 1).astype(np.float32),
+        "reference": _longer_side(boxes).astype(np.float32),
+        "sequence": sequence,
+        "frame": frame,
+        "group": sequence,
+        "image": np.array([f"{s:04d}/{f:06d}.jpg" for s, f in pairs], str),
+        "images": Folder(frames) if frames.is_dir() or not store.exists() else FrameStore(store),
+    }
 
 
-def labels(root: Path) -> dict[str, np.ndarray]:
+def labels(folder: Path) -> dict[str, np.ndarray]:
     """The labels of all frames in the files' own 1-based coordinates; frames need not be there.
-
-    Args:
-        root: the data root, the folder that holds PennAction.
 
     Returns:
         Columns of N frames: sequence (N,) and frame (N,) int32, train (N,) bool, keypoints
         (N, 13, 2) and boxes (N, 4) float64 in 1-based pixels with boxes repaired, visible (N, 13).
     """
-    return _labels(dataset("PennAction").need(root))
+    files = sorted(
+        path for path in folder.glob("labels/*.mat") if re.fullmatch(r"\d{4}", path.stem)
+    )
+    if not files:
+        raise PosekitError(f"{folder / 'labels'} holds no label such as 0001.mat: copy them there")
+
+    def read_all() -> dict[str, np.ndarray]:
+        clips = [_read_clip(path) for path in files]
+        return {name: np.concatenate([clip[name] for clip in clips]) for name in _COLUMNS}
+
+    return cached("penn_action", folder, _CACHE_VERSION, files, _COLUMNS, read_all)
 
 
 def actions(folder: Path, sequences: Iterable[int]) -> list[str]:
@@ -99,36 +103,6 @@ def actions(folder: Path, sequences: Iterable[int]) -> list[str]:
             ) from error
         found.append("".join(np.ravel(word).astype(str).tolist()).strip())
     return found
-
-
-def _check_every_clip_has_labels(folder: Path, sequence: np.ndarray) -> None:
-    clips = {n for n in os.listdir(folder / "frames") if re.fullmatch(r"\d{4}", n)}
-    without = sorted(clips - {f"{s:04d}" for s in np.unique(sequence)})
-    if without:
-        raise PosekitError(
-            f"{folder / 'labels'} lacks .mat files for frames/ {some(without)}: copy them there"
-        )
-
-
-def _labels(folder: Path) -> dict[str, np.ndarray]:
-    files, labels = [], folder / "labels"
-    if not labels.is_dir():
-        raise PosekitError(f"{labels} is missing: copy the labels of Penn Action there")
-    with os.scandir(labels) as entries:
-        for entry in entries:
-            if re.fullmatch(r"\d{4}\.mat", entry.name):
-                stat = entry.stat()
-                files.append((Path(entry.path), stat.st_size, stat.st_mtime_ns))
-    if not files:
-        raise PosekitError(f"{labels} holds no label such as 0001.mat: copy the labels there")
-    files.sort()
-    stamp = (_CACHE_VERSION, files)
-    return cached("penn_action", folder, stamp, _COLUMNS, lambda: _read_labels(files))
-
-
-def _read_labels(files: list[tuple[Path, int, int]]) -> dict[str, np.ndarray]:
-    clips = [_read_clip(path) for path, *_ in files]
-    return {name: np.concatenate([clip[name] for clip in clips]) for name in _COLUMNS}
 
 
 def _read_clip(path: Path) -> dict[str, np.ndarray]:
@@ -198,7 +172,7 @@ class _Scorer(PckScorer):
         self, spec: DataSet, predictions: Any, split: str | None, root: Path
     ) -> Score:
         """Score a mapping of sequence id to (n, 13, 2); without a split, those that are given."""
-        columns = labels(root)
+        columns = labels(spec.need(root))
         if not isinstance(predictions, Mapping):
             raise PosekitError("Penn Action predictions are a mapping of sequence id to (n, 13, 2)")
         if strange := [key for key in predictions if not str(key).isdecimal()]:

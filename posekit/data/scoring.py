@@ -75,7 +75,7 @@ class PckScorer(Scorer):
         if self.truth:
             truth = self.truth(root)
         else:
-            people = spec.read(spec.need(root), "test", "real")
+            people = spec.annotations(spec.need(root), "test")
             truth = Truth(people.keypoints, people.visible, people.reference)
         return pck_score(self.protocol, numbers(f"{spec.name} predictions", predictions), *truth)
 

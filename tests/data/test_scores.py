@@ -52,7 +52,7 @@ def test_mpii_oracle(tmp_path):
 
 @real_data
 def test_penn_action_in_the_files_own_coordinates():
-    labels = penn_action.labels(Path(REAL))
+    labels = penn_action.labels(Path(REAL, "PennAction"))
     test = np.unique(labels["sequence"][~labels["train"]])
     truth = {f"{s:04d}": labels["keypoints"][labels["sequence"] == s] for s in test.tolist()}
     assert posekit.score("Penn_Action", truth, split="test", root=REAL).mean == 100

@@ -123,7 +123,10 @@ def test_bad_coco_input_is_refused(tmp_path):
         ("field annotations is not a list of records", {"annotations": [None]}),
         ("annotation 0 has no field keypoints", {"annotations": [first | {"keypoints": [1, 2]}]}),
         ("field area holds values", {"annotations": [first | {"area": None}, *others]}),
-        ("annotation 0 has the image_id 99, which", {"annotations": [first | {"image_id": 99}, *others]}),
+        (
+            "annotation 0 has the image_id 99, which",
+            {"annotations": [first | {"image_id": 99}, *others]},
+        ),
         ("2 annotations share the id", {"annotations": [first, *truth["annotations"]]}),
         ("no category 1", {"categories": []}),
     ):

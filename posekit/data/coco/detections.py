@@ -1,28 +1,28 @@
 """COCO's people as a person detector found them: boxes and scores, no joints."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...errors import PosekitError
+from ...files.cache import cached
 from ...files.reading import column, id_column, load_records
 from ...geometry.skeletons import COCO
 from ...metrics.coco_ap import PERSON
-from ..annotations import Annotations
-from .reader import DETECTIONS, SETS, cached_columns, label_file, labels, people, position
+from .reader import DETECTIONS, SETS, image_names, label_file, labels, position
 
 _COLUMNS = ("image", "boxes", "score")
 
 
-def read_detections(folder: Path, split: str, source: str) -> Annotations:
-    """The people that a detector has found, image by image; nothing is known of their joints.
+def read_detections(folder: Path, split: str) -> dict[str, Any]:
+    """The columns of the people that a detector has found, image by image; nothing is known of their joints.
 
     Boxes are as found, with x2 = x + width, and may reach out of the image.
 
     Args:
         folder: of COCO, with the detections that HRNet and Simple Baselines publish.
         split: test.
-        source: real or sample.
 
     Raises:
         PosekitError: there are no detections, or they are of other images.
@@ -39,7 +39,7 @@ def read_detections(folder: Path, split: str, source: str) -> Annotations:
             "publish, or use the ground-truth boxes"
         )
     images = labels(folder, split)["images"]
-    found = cached_columns("coco-detections", path, 1, _COLUMNS, _read_columns)
+    found = cached("coco-detections", path, 1, [path], _COLUMNS, lambda: _read_columns(path))
     known = np.isin(found["image"], images)
     if not known.any():
         raise PosekitError(
@@ -55,18 +55,16 @@ def read_detections(folder: Path, split: str, source: str) -> Annotations:
         notes.append(f"{empty} of {len(images)} images have no detected person")
     if strange := int((~known).sum()):
         notes.append(f"{strange} detections in images without labels are left out")
-    return people(
-        folder,
-        split,
-        source,
-        image,
-        keypoints=np.zeros((len(rows), len(COCO), 2), np.float32),
-        visible=np.zeros((len(rows), len(COCO)), bool),
-        boxes=found["boxes"][rows],
-        reference=np.full(len(rows), np.nan, np.float32),
-        score=found["score"][rows],
-        notes=tuple(notes),
-    )
+    return {
+        "keypoints": np.zeros((len(rows), len(COCO), 2), np.float32),
+        "visible": np.zeros((len(rows), len(COCO)), bool),
+        "boxes": found["boxes"][rows],
+        "reference": np.full(len(rows), np.nan, np.float32),
+        "image": image_names(split, image),
+        "image_id": image,
+        "score": found["score"][rows],
+        "notes": tuple(notes),
+    }
 
 
 def _read_columns(path: Path) -> dict[str, np.ndarray]:

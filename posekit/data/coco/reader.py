@@ -4,7 +4,6 @@ Facts of the files: coordinates are 0-based, a third value of 0 means not annota
 seen. Crowds carry no keypoints. Copies in the wild repeat the record of an image.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from ...files.reading import MAX_PIXELS, column, id_column, load_json
 from ...geometry.crops import clean_boxes
 from ...geometry.skeletons import COCO
 from ...metrics.coco_ap import PERSON, check_annotations, sections
-from ..annotations import Annotations, Folder
 from ..dataset import EmptySplit, dataset
 
 SETS = {"train": "train2017", "test": "val2017"}
@@ -24,8 +22,8 @@ DETECTIONS = "person_detection_results/COCO_val2017_detections_AP_H_56_person.js
 _TRUTH = ("images", "image", "annotation", "keypoints", "flag", "boxes", "area")
 
 
-def read(folder: Path, split: str, source: str) -> Annotations:
-    """The people with keypoints of one split, image by image; images are not looked at.
+def read(folder: Path, split: str) -> dict[str, Any]:
+    """The columns of the people with keypoints of one split, image by image.
 
     Left out are crowds, people without an annotated keypoint, and boxes of which nothing is left
     inside the image. Boxes are cut to the image the way the reference implementations of the
@@ -36,53 +34,22 @@ def read(folder: Path, split: str, source: str) -> Annotations:
     Args:
         folder: of COCO.
         split: train (train2017) or test (val2017).
-        source: real or sample.
 
     Raises:
         PosekitError: the file of the labels is missing, damaged or another one.
     """
     truth = labels(folder, split)
     flag = truth["flag"]
-    return people(
-        folder,
-        split,
-        source,
-        truth["image"],
-        keypoints=truth["keypoints"],
-        visible=flag > 0,
-        occluded=flag == 1,
-        boxes=truth["boxes"],
-        reference=np.sqrt(truth["area"]),
-        annotation_id=truth["annotation"],
-    )
-
-
-def people(folder: Path, split: str, source: str, image: np.ndarray, **columns: Any) -> Annotations:
-    """People of COCO, by the ids (N,) of their images and further columns of `Annotations`."""
-    return Annotations(
-        dataset="COCO",
-        split=split,
-        source=source,
-        skeleton=COCO,
-        sequence=np.arange(1, len(image) + 1, dtype=np.int32),
-        image=image_names(split, image),
-        images=Folder(folder),
-        image_id=image,
-        **columns,
-    )
-
-
-def annotation_file(root: Path, split: str) -> Path:
-    """The file of the labels of a split, for the official evaluation.
-
-    Args:
-        root: the data root, the folder that holds coco.
-        split: train or test.
-
-    Raises:
-        PosekitError: it is not there.
-    """
-    return label_file(dataset("COCO").need(root), split)
+    return {
+        "keypoints": truth["keypoints"],
+        "visible": flag > 0,
+        "occluded": flag == 1,
+        "boxes": truth["boxes"],
+        "reference": np.sqrt(truth["area"]),
+        "image": image_names(split, truth["image"]),
+        "image_id": truth["image"],
+        "annotation_id": truth["annotation"],
+    }
 
 
 def label_file(folder: Path, split: str) -> Path:
@@ -104,16 +71,8 @@ def image_names(split: str, image: np.ndarray) -> np.ndarray:
 
 def labels(folder: Path, split: str) -> dict[str, np.ndarray]:
     """Columns of a file of labels: `images` are the ids of all images, `image` those of people."""
-    return cached_columns("coco", label_file(folder, split), 2, _TRUTH, _read_labels)
-
-
-def cached_columns(
-    kind: str, path: Path, schema: int, names: tuple[str, ...], read: Callable[[Path], dict]
-) -> dict[str, np.ndarray]:
-    """What `read(path)` makes of a file, cached until file or schema change."""
-    stat = path.stat()
-    stamp = (schema, path.name, stat.st_size, stat.st_mtime_ns)
-    return cached(kind, path, stamp, names, lambda: read(path))
+    path = label_file(folder, split)
+    return cached("coco", path, 2, [path], _TRUTH, lambda: _read_labels(path))
 
 
 def _read_labels(path: Path) -> dict[str, np.ndarray]:

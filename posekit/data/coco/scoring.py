@@ -16,7 +16,7 @@ from ...metrics.score import Score
 from ..annotations import Annotations, Folder
 from ..dataset import DataSet, Scorer, dataset
 from ..predictions import Predictions
-from .reader import annotation_file, image_names, labels
+from .reader import image_names, label_file, labels
 
 IN_VISIBILITY, OKS_NMS = 0.2, 0.9  # thresholds of SimpleBaseline and HRNet
 RESULTS = "coco_results.json"  # in a run folder
@@ -45,7 +45,7 @@ class CocoScorer(Scorer):
     def _score_results(
         self, people: Annotations, found: Predictions, results: list[dict], root: Path, left: str
     ) -> Score:
-        truth = annotation_file(root, people.file_split)
+        truth = label_file(dataset("COCO").need(root), people.file_split)
         scored, remark = _images_to_score(people, root)
         numbers = coco_keypoint_ap(truth, results, scored)
         boxes = "ground-truth" if people.visible.any() else "detected"
@@ -76,7 +76,7 @@ class CocoScorer(Scorer):
         if not isinstance(predictions, Iterable):
             raise PosekitError("COCO predictions are a list of result dicts or a results json")
         results = list(predictions)
-        numbers = coco_keypoint_ap(annotation_file(root, "test"), results)
+        numbers = coco_keypoint_ap(label_file(spec.need(root), "test"), results)
         sentence = "COCO keypoint AP over all images of val2017, results as given"
         return Score(numbers["AP"], numbers, "AP", sentence, len(results))
 
