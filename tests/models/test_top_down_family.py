@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from posekit import data
-from posekit.config.recipes import bind
+from posekit.config.resolve import resolve
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
 from posekit.data.predictions import Predictions
@@ -17,6 +17,7 @@ from posekit.models import create_model
 from posekit.models.families.losses import joints_mse
 from posekit.models.families.task import normalised
 from posekit.models.families.top_down import TopDownTask
+from posekit.workflows.training.experiment import Experiment
 from posekit.workflows.training.loading import splits
 
 
@@ -136,15 +137,15 @@ def moved(root, folder, *pictures):
     return folder
 
 
+def tables_of(folder):
+    """The parts that HRNet's notebook would train on and score below a data root."""
+    config = resolve("hrnet", {"dataset": "COCO", "source": "real", "data_root": str(folder)})
+    return splits(Experiment(config, run=None, machine=None, about=None, root=folder))
+
+
 @pytest.mark.parametrize("pictures", ["train2017", "val2017"])
 def test_a_folder_with_pictures_of_one_split_is_scored_with_its_labels(root, tmp_path, pictures):
-    wishes = {
-        "dataset": "COCO",
-        "source": "real",
-        "data_root": str(moved(root, tmp_path, pictures)),
-    }
-    recipe = bind("hrnet", wishes).recipe
-    for people in splits(recipe, tmp_path, "real").values():
+    for people in tables_of(moved(root, tmp_path, pictures)).values():
         source = Clips(people, COCO, 1, Framing((128, 96), 1.25, half_pixel=False, fill=0))
         exact = Predictions(source.keypoints, np.ones(source.visible.shape))
         assert official_score(source, exact, tmp_path).mean == pytest.approx(1.0)
@@ -157,8 +158,7 @@ def test_val2017_alone_is_enough_to_score(root, tmp_path):
     (folder / "annotations").mkdir()
     name = "annotations/person_keypoints_val2017.json"
     (folder / name).symlink_to(data.dataset("COCO").find(root) / name)
-    wishes = {"dataset": "COCO", "source": "real", "data_root": str(tmp_path)}
-    tables = splits(bind("hrnet", wishes).recipe, tmp_path, "real")
+    tables = tables_of(tmp_path)
     assert len(tables["test"]) and "the test split only" in " ".join(tables["test"].notes)
 
 
