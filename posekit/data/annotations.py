@@ -17,15 +17,12 @@ class ImageSource(Protocol):
 
     def read(self, name: str) -> np.ndarray:
         """Decode one image to (h, w, 3) uint8 RGB."""
-        ...
 
     def encoded(self, name: str) -> bytes:
         """The image as the bytes of its file."""
-        ...
 
     def present(self, names: np.ndarray) -> np.ndarray:
         """(N,) bool, which of the names can be read; looks at listings, not at every file."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -45,14 +42,10 @@ class Folder:
             raise PosekitError(f"cannot read image {path}: {error.strerror}") from error
 
     def present(self, names: np.ndarray) -> np.ndarray:
-        listed = {}
-        for name in names.tolist():
-            folder = name.rpartition("/")[0]
-            if folder not in listed:
-                path = self.root / folder
-                listed[folder] = set(os.listdir(path)) if path.is_dir() else set()
-        parts = (name.rpartition("/") for name in names.tolist())
-        return np.array([file in listed[folder] for folder, _, file in parts], bool)
+        parts = [name.rpartition("/") for name in names.tolist()]
+        paths = {folder: self.root / folder for folder, _, _ in parts}
+        listed = {f: set(os.listdir(path)) for f, path in paths.items() if path.is_dir()}
+        return np.array([file in listed.get(folder, ()) for folder, _, file in parts], bool)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Scorer:
     name: str  # of the metric of `points`
     validation_name: str  # of the metric of `validation`
     protocol: Protocol | None = None  # of the PCK family
-    splits = ("test",)  # that `score_predictions` knows
+    splits = ("test",)  # that `score_given` knows
 
     def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         """The official score of predictions for rows of the data set.
@@ -52,14 +52,12 @@ class Scorer:
         """Points (N, K), 0 to 100, of every joint of keypoints (N, K, 2); NaN where none count."""
         raise NotImplementedError
 
-    def score_predictions(
-        self, spec: "DataSet", predictions: Any, split: str | None, root: Path
-    ) -> Score:
+    def score_given(self, spec: "DataSet", given: Any, split: str | None, root: Path) -> Score:
         """Score predictions that are in the data set's official format, for `posekit.score`.
 
         Args:
             spec: of the data set.
-            predictions: what the data set's official evaluation takes.
+            given: what the data set's official evaluation takes.
             split: one of `splits`; None where the caller names none.
             root: the data root.
         """
@@ -73,18 +71,15 @@ class Scorer:
         """The score of a run folder whose saved predictions are `found`."""
         return self.score(people, found, root)
 
-    def mobilepose(
-        self, found: np.ndarray, truth: np.ndarray, visible: np.ndarray, side: float
-    ) -> Score:
+    def mobilepose(self, *joints: np.ndarray, side: float) -> Score:
         """MobilePose-master's lenient score.
 
         Args:
-            found: (N, 14, 2) in pose-machine order, crop pixels.
-            truth: (N, 14, 2).
-            visible: (N, 14) bool.
+            joints: found (N, 14, 2) and true ones in pose-machine order, crop pixels, and which
+                of these are visible (N, 14).
             side: of the crop.
         """
-        return mobilepose_pck(found, np.nan_to_num(truth), visible)
+        return mobilepose_pck(*joints)
 
 
 @dataclass(frozen=True)
@@ -152,10 +147,7 @@ class DataSet:
         """
         split = self.split_names.get(name, name)
         if split not in SPLITS:
-            raise PosekitError(
-                f"{self.name} has no split {name!r}: choose train or test (validation is held out "
-                "from train)"
-            )
+            raise PosekitError(f"{self.name} has no split {name!r}: choose train or test")
         return split
 
     def find(self, root: Path) -> Path | None:
@@ -166,11 +158,10 @@ class DataSet:
 
     def need(self, root: Path) -> Path:
         """The data set's folder below the data root; its absence is an error."""
-        folder = self.find(root)
-        if folder is None:
-            place = Path(root) / self.folder
-            raise PosekitError(f"{self.name} is not below {root}. {self.remedy(place)}")
-        return folder
+        if folder := self.find(root):
+            return folder
+        place = Path(root, self.folder)
+        raise PosekitError(f"{self.name} is not below {root}. {self.remedy(place)}")
 
     def annotations(self, folder: Path, split: str, source: str = "real") -> Annotations:
         """The rows of a split (train or test); images are not looked at."""
@@ -205,10 +196,8 @@ def register(spec: DataSet) -> DataSet:
         )
     known = SKELETONS.setdefault(spec.skeleton.name, spec.skeleton)
     if known.joints != spec.skeleton.joints:
-        raise PosekitError(
-            f"data set {spec.name}: the skeleton {known.name!r} exists with other joints: "
-            "give it another name"
-        )
+        problem = f"the skeleton {known.name!r} exists with other joints"
+        raise PosekitError(f"data set {spec.name}: {problem}: give it another name")
     DATASETS[spec.name] = spec
     return spec
 
@@ -226,29 +215,23 @@ def dataset(name: str) -> DataSet:
     name = str(name)
     module, colon, attribute = name.partition(":")
     if colon:
-        return register(_imported(module, attribute))
-    known = {_plain(key): spec for key, spec in DATASETS.items()}
-    if _plain(name) not in known:
-        raise PosekitError(
-            f"unknown dataset {name!r}{near(name, DATASETS) or ':'} known are "
-            f"{', '.join(DATASETS)}, and your own as my_module:SPEC"
-        )
-    return known[_plain(name)]
+        try:
+            return register(getattr(import_module(module), attribute))
+        except (ImportError, AttributeError, ValueError, TypeError) as error:
+            raise PosekitError(
+                f"dataset {name}: {error}; write the name of an importable module and of the "
+                "DataSet in it"
+            ) from error
+    for spec in DATASETS.values():
+        if _plain(spec.name) == _plain(name):
+            return spec
+    known = f"{near(name, DATASETS) or ':'} known are {', '.join(DATASETS)}"
+    raise PosekitError(f"unknown dataset {name!r}{known}, and your own as my_module:SPEC")
 
 
 def dataset_name(name: str) -> str:
     """The canonical name of a data set, however it is written."""
     return dataset(name).name
-
-
-def _imported(module: str, attribute: str) -> DataSet:
-    try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise PosekitError(
-            f"dataset {module}:{attribute}: {error}; write the name of an importable module and "
-            "of the DataSet in it"
-        ) from error
 
 
 def _plain(name: str) -> str:

@@ -168,16 +168,14 @@ def _longer_side(boxes: np.ndarray) -> np.ndarray:
 class _Scorer(PckScorer):
     splits = SPLITS
 
-    def score_predictions(
-        self, spec: DataSet, predictions: Any, split: str | None, root: Path
-    ) -> Score:
+    def score_given(self, spec: DataSet, given: Any, split: str | None, root: Path) -> Score:
         """Score a mapping of sequence id to (n, 13, 2); without a split, those that are given."""
         columns = labels(spec.need(root))
-        if not isinstance(predictions, Mapping):
+        if not isinstance(given, Mapping):
             raise PosekitError("Penn Action predictions are a mapping of sequence id to (n, 13, 2)")
-        if strange := [key for key in predictions if not str(key).isdecimal()]:
+        if strange := [key for key in given if not str(key).isdecimal()]:
             raise PosekitError(f"Penn Action predictions: {strange[0]!r} is no sequence id")
-        given = {int(k): numbers(f"Penn Action sequence {k}", v) for k, v in predictions.items()}
+        given = {int(k): numbers(f"Penn Action sequence {k}", v) for k, v in given.items()}
         in_split = columns["train"] == (split == "train") if split else columns["sequence"] > 0
         known, counts = np.unique(columns["sequence"][in_split], return_counts=True)
         lengths = dict(zip(known.tolist(), counts.tolist(), strict=True))
@@ -198,10 +196,8 @@ class _Scorer(PckScorer):
         sequences = np.unique(people.sequence).tolist()
         return {f"{s:04d}": keypoints[people.sequence == s] for s in sequences}
 
-    def mobilepose(
-        self, found: np.ndarray, truth: np.ndarray, visible: np.ndarray, side: float
-    ) -> Score:
-        return penn_test(found, truth, visible, np.full(len(found), side))
+    def mobilepose(self, *joints: np.ndarray, side: float) -> Score:
+        return penn_test(*joints, np.array([side]))
 
 
 def _check_predictions(

@@ -50,9 +50,9 @@ def mobilepose_score(clips: Clips, keypoints: np.ndarray) -> Score:
     """
     if clips.skeleton is not POSE_MACHINE:
         raise PosekitError("MobilePose-master's PCK is defined for the 14 pose-machine joints only")
-    found, truth = clips.to_crop(keypoints), clips.to_crop(clips.keypoints)
+    found, truth = clips.to_crop(keypoints), np.nan_to_num(clips.to_crop(clips.keypoints))
     scorer = spec_of(clips.people.dataset).scorer
-    return scorer.mobilepose(found, truth, clips.visible, max(clips.image_size))
+    return scorer.mobilepose(found, truth, clips.visible, side=max(clips.image_size))
 
 
 def save_predictions(
@@ -102,7 +102,7 @@ def score(
         return _run_score(spec, Path(predictions), split, root)
     if split not in (None, *spec.scorer.splits):
         raise PosekitError(f"posekit.score knows the test split of {spec.name}, not {split!r}")
-    return spec.scorer.score_predictions(spec, predictions, split, place)
+    return spec.scorer.score_given(spec, predictions, split, place)
 
 
 def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path | None) -> Score:

@@ -69,15 +69,13 @@ class PckScorer(Scorer):
         scored = ~np.isin(people.skeleton.joints, self.protocol.unscored)
         return np.where(scored, 100.0 * right, np.nan)
 
-    def score_predictions(
-        self, spec: DataSet, predictions: Any, split: str | None, root: Path
-    ) -> Score:
+    def score_given(self, spec: DataSet, given: Any, split: str | None, root: Path) -> Score:
         if self.truth:
             truth = self.truth(root)
         else:
             people = spec.annotations(spec.need(root), "test")
             truth = Truth(people.keypoints, people.visible, people.reference)
-        return pck_score(self.protocol, numbers(f"{spec.name} predictions", predictions), *truth)
+        return pck_score(self.protocol, numbers(f"{spec.name} predictions", given), *truth)
 
     def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
         arrays = self.official(people, found.keypoints + self.origin)

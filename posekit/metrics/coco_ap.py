@@ -145,10 +145,8 @@ def check_annotations(
 
 def _detections(results: Sequence[dict[str, Any]], known: Collection[int]) -> list[dict[str, Any]]:
     """The results alone, checked, in dicts that the evaluation may write into."""
-    if not results:
+    if not results or not all(isinstance(result, dict) for result in results):
         raise PosekitError("no results to score: COCO results are a list of detections, one a dict")
-    if not all(isinstance(result, dict) for result in results):
-        raise PosekitError("COCO results are a list of detections, one a dict")
     image, category, keypoints, score = (
         column("the results", results, field, shape, "COCO result", np.inf)
         for field, shape in _RESULT.items()

@@ -68,14 +68,12 @@ class CocoScorer(Scorer):
         spread = 8 * np.square(people.skeleton.sigmas) * people.reference[:, None] ** 2
         return 100.0 * np.exp(-np.square(keypoints - people.keypoints).sum(-1) / spread)
 
-    def score_predictions(
-        self, spec: DataSet, predictions: Any, split: str | None, root: Path
-    ) -> Score:
-        if isinstance(predictions, str | Path):
-            predictions = load_records(Path(predictions))
-        if not isinstance(predictions, Iterable):
+    def score_given(self, spec: DataSet, given: Any, split: str | None, root: Path) -> Score:
+        if isinstance(given, str | Path):
+            given = load_records(Path(given))
+        if not isinstance(given, Iterable):
             raise PosekitError("COCO predictions are a list of result dicts or a results json")
-        results = list(predictions)
+        results = list(given)
         numbers = coco_keypoint_ap(label_file(spec.need(root), "test"), results)
         sentence = "COCO keypoint AP over all images of val2017, results as given"
         return Score(numbers["AP"], numbers, "AP", sentence, len(results))
