@@ -17,7 +17,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
-from ..data import dataset, dataset_name, find
+from ..data import dataset, dataset_name
 from ..errors import PosekitError
 from ..files.places import data_root, smoke
 from ..models import describe, list_models
@@ -168,7 +168,7 @@ def resolve_source(
     wants_real = source == "real" or (source == "auto" and given_root is not None)
     if source == "sample" or (source == "auto" and smoke() and not wants_real):
         return "sample", None
-    if find(name, root):
+    if dataset(name).find(root):
         return "real", root
     if not wants_real:
         return "sample", None

@@ -19,7 +19,6 @@ from .dataset import (
     Scorer,
     dataset,
     dataset_name,
-    find,
     register,
 )
 from .scoring import PckScorer
@@ -37,7 +36,6 @@ __all__ = [
     "check",
     "dataset",
     "dataset_name",
-    "find",
     "load",
     "register",
 ]
@@ -76,26 +74,33 @@ def load(
     """
     spec = dataset(name)
     split = spec.split(split)
-    if boxes not in ("ground_truth", "detections"):
-        raise PosekitError(f"boxes is {boxes!r}: choose ground_truth or detections")
-    if boxes == "detections":
-        if spec.detections is None:
-            raise PosekitError(f"{spec.name} has no detections: boxes has to be ground_truth")
-        spec = spec.detections
+    choices = {"ground_truth": spec, "detections": spec.detections}
+    if choices.get(boxes) is None:
+        lacking = "" if spec.detections else f" ({spec.name} has no detections)"
+        raise PosekitError(f"boxes is {boxes!r}: choose ground_truth or detections{lacking}")
+    spec = choices[boxes]
     folder = spec.need(root)
-    table = spec.read(folder, split, source)
+    table = spec.annotations(folder, split, source)
     total = _units(table)
     if require_images:
-        table = _with_images(spec, table, folder, allow_partial)
+        there = table.images.present(table.image)
+        if problems := _missing(spec, table, there, allow_partial):
+            problem = f"{spec.name} in {folder} is incomplete: {'; '.join(problems)}"
+            raise PosekitError(f"{problem}. {spec.remedy(folder)}")
+        table = table.rows(there)
     if not len(table):
         why = f"none of its {total} labelled {spec.unit} has an image file" if total else "no label"
-        raise EmptySplit(
-            f"{spec.name} in {folder} has no row for the split {split}: {why}. "
-            f"{spec.remedy(folder)}"
-        )
+        problem = f"{spec.name} in {folder} has no row for the split {split}: {why}"
+        raise EmptySplit(f"{problem}. {spec.remedy(folder)}")
     if require_images and spec.image_boxes:
         table = replace(table, boxes=spec.image_boxes(table))
-    return replace(table, notes=table.notes + _shortfall(spec, table, total))
+    notes, left, published = table.notes, _units(table), spec.published.get(split, 0)
+    if left < total:
+        kind = "frames" if spec.video else "image files"
+        notes += (f"partial folder: {left} of {total} {spec.unit} have {kind}",)
+    elif source == "real" and total < published:
+        notes += (f"{total} {spec.unit}; the published {split} split has {published}",)
+    return replace(table, notes=notes)
 
 
 def check(name: str, root: Path) -> list[str]:
@@ -107,64 +112,31 @@ def check(name: str, root: Path) -> list[str]:
     problems = []
     for split in SPLITS:
         try:
-            table = spec.read(folder, split, "real")
-            there = table.images.present(table.image)
-            found = _missing(spec, table, there) + _missing_frames(table, there)
+            table = spec.annotations(folder, split)
+            found = _missing(spec, table, table.images.present(table.image))
+            found += [] if len(table) else [f"no labelled {spec.unit}"]
             problems += [f"{split}: {problem}" for problem in found]
-            if not len(table):
-                problems.append(f"{split}: no labelled {spec.unit}")
         except PosekitError as error:
             problems.append(str(error))
     return list(dict.fromkeys(problems))
-
-
-def _with_images(
-    spec: DataSet, table: Annotations, folder: Path, allow_partial: bool
-) -> Annotations:
-    """The rows whose images are there; missing ones are an error unless a partial folder is fine.
-
-    Frames that are missing inside a sequence are an error even then.
-    """
-    there = table.images.present(table.image)
-    problems = _missing_frames(table, there) or (
-        [] if allow_partial else _missing(spec, table, there)
-    )
-    if problems:
-        raise PosekitError(
-            f"{spec.name} in {folder} is incomplete: {'; '.join(problems)}. {spec.remedy(folder)}"
-        )
-    return table.rows(there)
 
 
 def _units(table: Annotations) -> int:
     return len(np.unique(table.sequence))
 
 
-def _missing(spec: DataSet, table: Annotations, there: np.ndarray) -> list[str]:
-    """Sequences without any image."""
-    absent = ~np.isin(table.sequence, table.sequence[there])
-    names = table.image[absent].tolist()
-    if not names:
-        return []
-    if spec.video:
-        names = [f"{number:04d}" for number in table.sequence[absent].tolist()]
-    count = len(np.unique(table.sequence[absent]))
-    kind = "frames" if spec.video else "image file"
-    shown = some(list(dict.fromkeys(names)))
-    return [f"{count} of {_units(table)} {spec.unit} have no {kind} ({shown})"]
-
-
-def _missing_frames(table: Annotations, there: np.ndarray) -> list[str]:
-    """Frames that are missing inside sequences that have others."""
-    names = table.image[~there & np.isin(table.sequence, table.sequence[there])].tolist()
-    return [f"missing frames: {len(names)} ({some(names)})"] if names else []
-
-
-def _shortfall(spec: DataSet, table: Annotations, total: int) -> tuple[str, ...]:
-    left, published = _units(table), spec.published.get(table.split, 0)
-    if left < total:
-        kind = "frames" if spec.video else "image files"
-        return (f"partial folder: {left} of {total} {spec.unit} have {kind}",)
-    if table.source == "real" and total < published:
-        return (f"{total} {spec.unit}; the published {table.split} split has {published}",)
-    return ()
+def _missing(
+    spec: DataSet, table: Annotations, there: np.ndarray, allow_partial: bool = False
+) -> list[str]:
+    """Sequences without any image, unless a part is enough, and frames missing inside others."""
+    problems, begun = [], np.isin(table.sequence, table.sequence[there])
+    if not (allow_partial or begun.all()):
+        absent = table.rows(~begun)
+        numbers = [f"{number:04d}" for number in absent.sequence.tolist()]
+        names = dict.fromkeys(numbers if spec.video else absent.image.tolist())
+        count = f"{_units(absent)} of {_units(table)} {spec.unit}"
+        kind = "frames" if spec.video else "image file"
+        problems.append(f"{count} have no {kind} ({some(list(names))})")
+    if names := table.image[begun & ~there].tolist():
+        problems.append(f"missing frames: {len(names)} ({some(names)})")
+    return problems

@@ -17,15 +17,12 @@ class ImageSource(Protocol):
 
     def read(self, name: str) -> np.ndarray:
         """Decode one image to (h, w, 3) uint8 RGB."""
-        ...
 
     def encoded(self, name: str) -> bytes:
         """The image as the bytes of its file."""
-        ...
 
     def present(self, names: np.ndarray) -> np.ndarray:
         """(N,) bool, which of the names can be read; looks at listings, not at every file."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -45,14 +42,10 @@ class Folder:
             raise PosekitError(f"cannot read image {path}: {error.strerror}") from error
 
     def present(self, names: np.ndarray) -> np.ndarray:
-        listed = {}
-        for name in names.tolist():
-            folder = name.rpartition("/")[0]
-            if folder not in listed:
-                path = self.root / folder
-                listed[folder] = set(os.listdir(path)) if path.is_dir() else set()
-        parts = (name.rpartition("/") for name in names.tolist())
-        return np.array([file in listed[folder] for folder, _, file in parts], bool)
+        parts = [name.rpartition("/") for name in names.tolist()]
+        paths = {folder: self.root / folder for folder, _, _ in parts}
+        listed = {f: set(os.listdir(path)) for f, path in paths.items() if path.is_dir()}
+        return np.array([file in listed.get(folder, ()) for folder, _, file in parts], bool)
 
 
 @dataclass(frozen=True)
@@ -94,9 +87,9 @@ class Annotations:
     visible: np.ndarray
     boxes: np.ndarray
     reference: np.ndarray
-    sequence: np.ndarray
     image: np.ndarray
     images: ImageSource
+    sequence: np.ndarray | None = None
     occluded: np.ndarray | None = None
     frame: np.ndarray | None = None
     image_id: np.ndarray | None = None
@@ -107,11 +100,14 @@ class Annotations:
     file_split: str | None = None
 
     def __post_init__(self) -> None:
-        count = len(self.keypoints)
+        count, number = len(self.keypoints), self.sequence
+        if number is None:
+            number = np.arange(1, count + 1, dtype=np.int32)
         usual = {
+            "sequence": number,
             "occluded": np.zeros(self.visible.shape, bool),
             "frame": np.ones(count, np.int32),
-            "image_id": self.sequence.astype(np.int64),
+            "image_id": number.astype(np.int64),
             "annotation_id": np.full(count, -1, np.int64),
             "group": self.image,
             "score": np.ones(count, np.float32),

@@ -5,6 +5,7 @@ batch on the device.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 
 import cv2
@@ -18,6 +19,8 @@ from ..geometry.skeletons import Skeleton, convert
 from .annotations import Annotations
 from .framing import Framing
 from .transforms import Donor, Person, Placement, Sample, Transform, by_kind
+
+Share = tuple[int, int]  # the number of a process, and how many there are
 
 
 def windows(sequence: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,6 +49,7 @@ def windows(sequence: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(clip, end[:, None] - 1), scored
 
 
+@dataclass(eq=False)
 class Clips(Dataset):
     """Clips of T frames of one person, cropped around the union of the clip's boxes.
 
@@ -62,26 +66,21 @@ class Clips(Dataset):
         seed: of the augmentation.
     """
 
-    def __init__(
-        self,
-        people: Annotations,
-        skeleton: Skeleton,
-        frames: int,
-        framing: Framing,
-        transforms: Sequence[Transform] = (),
-        seed: int = 0,
-    ) -> None:
-        self.people = people
-        self.skeleton = skeleton
-        self.framing = framing
-        self.transforms = list(transforms)
-        self.seed = seed
+    people: Annotations
+    skeleton: Skeleton
+    frames: int
+    framing: Framing
+    transforms: Sequence[Transform] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        people, self.transforms = self.people, list(self.transforms)
         self._donors: dict[tuple[int, int], Donor] = {}
-        self.rows, self.scored = windows(people.sequence, frames)
+        self.rows, self.scored = windows(people.sequence, self.frames)
         self.keypoints, self.visible = convert(
-            people.keypoints, people.visible, people.skeleton, skeleton
+            people.keypoints, people.visible, people.skeleton, self.skeleton
         )
-        self.centres, self.sides = framing.place(union_box(people.boxes[self.rows]))
+        self.centres, self.sides = self.framing.place(union_box(people.boxes[self.rows]))
         self.clip_of_row = np.empty(len(people), dtype=int)
         self.clip_of_row[self.rows[self.scored]] = np.nonzero(self.scored)[0]
 
@@ -126,9 +125,7 @@ class Clips(Dataset):
         if placement.flip:
             keypoints, visible = keypoints[:, self.skeleton.flip], visible[:, self.skeleton.flip]
         shown, frame = np.unique(rows, return_inverse=True)
-        crops = np.stack([self.framing.cut(self.people.read(row), matrix) for row in shown])
-        if len(shown) < len(rows):
-            crops = crops[frame]
+        crops = np.stack([self.framing.cut(self.people.read(row), matrix) for row in shown])[frame]
         sample = Sample(crops, keypoints, visible, partial(self._donor, epoch, rng))
         for change in photometric:
             sample = change.apply(sample, rng)
@@ -164,17 +161,15 @@ class Clips(Dataset):
         return self._donors[key]
 
 
+@dataclass(eq=False)
 class EpochSampler(Sampler):
     """Yields (epoch, clip) keys; the order of an epoch depends on (seed, epoch) alone."""
 
-    def __init__(
-        self, n_clips: int, shuffle: bool, seed: int = 0, share: tuple[int, int] = (0, 1)
-    ) -> None:
-        self.n_clips = n_clips
-        self.share = share
-        self.shuffle = shuffle
-        self.seed = seed
-        self.epoch = 0
+    n_clips: int
+    shuffle: bool
+    seed: int = 0
+    share: Share = (0, 1)
+    epoch: int = 0
 
     def __len__(self) -> int:
         return -(-self.n_clips // self.share[1])
@@ -189,12 +184,7 @@ class EpochSampler(Sampler):
 
 
 def loader(
-    clips: Clips,
-    batch_size: int,
-    shuffle: bool,
-    workers: int,
-    pin: bool,
-    share: tuple[int, int] = (0, 1),
+    clips: Clips, batch_size: int, shuffle: bool, workers: int, pin: bool, share: Share = (0, 1)
 ) -> DataLoader:
     """Batches of clips; set `loader.sampler.epoch` before each epoch.
 
@@ -204,7 +194,7 @@ def loader(
     Raises:
         PosekitError: the batch cannot be divided among the processes.
     """
-    number, processes = share
+    processes = share[1]
     if batch_size % processes:
         raise PosekitError(
             f"batch_size={batch_size} is no multiple of {processes} processes: choose another"
@@ -212,7 +202,7 @@ def loader(
     return DataLoader(
         clips,
         batch_size // processes,
-        sampler=EpochSampler(len(clips), shuffle, clips.seed, (number, processes)),
+        sampler=EpochSampler(len(clips), shuffle, clips.seed, share),
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,

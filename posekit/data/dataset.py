@@ -15,7 +15,8 @@ from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton
 from ..metrics.mobilepose import mobilepose_pck
 from ..metrics.score import Protocol, Score
-from .annotations import Annotations
+from .annotations import Annotations, Folder
+from .predictions import Predictions
 
 SPLITS = ("train", "test")
 _LABELS = ("*.mat", "*.json", "*.csv", "annotations/*", "labels/*")
@@ -25,36 +26,20 @@ class EmptySplit(PosekitError):
     """The data set is there, but nothing of one split: no labels, or no labelled image."""
 
 
-@dataclass(frozen=True)
-class Poses:
-    """Predicted poses of annotated rows, in the joints of their data set.
-
-    Attributes:
-        keypoints: (N, K, 2) 0-based image pixels; NaN for joints that the network does not know.
-        scores: (N, K') height of each peak, in the joints of the network.
-        areas: (N,) square image pixels of the crops; None where they are not known.
-        soft_nms: suppress duplicates by lowered scores, where the protocol suppresses any.
-    """
-
-    keypoints: np.ndarray
-    scores: np.ndarray
-    areas: np.ndarray | None = None
-    soft_nms: bool = False
-
-
 class Scorer:
     """The official protocol of a data set; `PckScorer` fits most."""
 
     name: str  # of the metric of `points`
     validation_name: str  # of the metric of `validation`
     protocol: Protocol | None = None  # of the PCK family
+    splits = ("test",)  # that `score_given` knows
 
-    def score(self, people: Annotations, poses: Poses, root: Path | None = None) -> Score:
+    def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         """The official score of predictions for rows of the data set.
 
         Args:
             people: N rows.
-            poses: of these rows.
+            found: of these rows, in the joints of the data set.
             root: the data root, for protocols that read files of the data set.
         """
         raise NotImplementedError
@@ -67,39 +52,34 @@ class Scorer:
         """Points (N, K), 0 to 100, of every joint of keypoints (N, K, 2); NaN where none count."""
         raise NotImplementedError
 
-    def score_predictions(
-        self, spec: "DataSet", predictions: Any, split: str | None, root: Path
-    ) -> Score:
+    def score_given(self, spec: "DataSet", given: Any, split: str | None, root: Path) -> Score:
         """Score predictions that are in the data set's official format, for `posekit.score`.
 
         Args:
             spec: of the data set.
-            predictions: what the data set's official evaluation takes.
-            split: train or test; None where the caller names none.
+            given: what the data set's official evaluation takes.
+            split: one of `splits`; None where the caller names none.
             root: the data root.
         """
         raise NotImplementedError
 
-    def save(self, folder: Path, people: Annotations, poses: Poses) -> Path:
+    def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
         """Write the data set's official prediction file into a folder."""
         raise NotImplementedError
 
-    def score_run(self, people: Annotations, poses: Poses, folder: Path, root: Path) -> Score:
-        """The score of a run folder whose saved predictions are `poses`."""
-        return self.score(people, poses, root)
+    def score_run(self, people: Annotations, found: Predictions, folder: Path, root: Path) -> Score:
+        """The score of a run folder whose saved predictions are `found`."""
+        return self.score(people, found, root)
 
-    def mobilepose(
-        self, found: np.ndarray, truth: np.ndarray, visible: np.ndarray, side: float
-    ) -> Score:
+    def mobilepose(self, *joints: np.ndarray, side: float) -> Score:
         """MobilePose-master's lenient score.
 
         Args:
-            found: (N, 14, 2) in pose-machine order, crop pixels.
-            truth: (N, 14, 2).
-            visible: (N, 14) bool.
+            joints: found (N, 14, 2) and true ones in pose-machine order, crop pixels, and which
+                of these are visible (N, 14).
             side: of the crop.
         """
-        return mobilepose_pck(found, np.nan_to_num(truth), visible)
+        return mobilepose_pck(*joints)
 
 
 @dataclass(frozen=True)
@@ -127,8 +107,8 @@ class DataSet:
         page: the project page.
         download: what to fetch there.
         skeleton: its own joints.
-        read: folder, split (train or test), source (real or sample) -> annotations of the split;
-            images are not looked at.
+        read: folder, split (train or test) -> columns of `Annotations`, by name; images are not
+            looked at. Those that are left out get the value that fits people in still images.
         scorer: the official protocol.
         unit: what one sequence number stands for: images, people or sequences.
         video: whether the unit is a sequence of frames.
@@ -147,7 +127,7 @@ class DataSet:
     page: str
     download: str
     skeleton: Skeleton
-    read: Callable[[Path, str, str], Annotations]
+    read: Callable[[Path, str], dict[str, Any]]
     scorer: Scorer
     unit: str = "people"
     video: bool = False
@@ -167,10 +147,7 @@ class DataSet:
         """
         split = self.split_names.get(name, name)
         if split not in SPLITS:
-            raise PosekitError(
-                f"{self.name} has no split {name!r}: choose train or test (validation is held out "
-                "from train)"
-            )
+            raise PosekitError(f"{self.name} has no split {name!r}: choose train or test")
         return split
 
     def find(self, root: Path) -> Path | None:
@@ -181,11 +158,15 @@ class DataSet:
 
     def need(self, root: Path) -> Path:
         """The data set's folder below the data root; its absence is an error."""
-        folder = self.find(root)
-        if folder is None:
-            place = Path(root) / self.folder
-            raise PosekitError(f"{self.name} is not below {root}. {self.remedy(place)}")
-        return folder
+        if folder := self.find(root):
+            return folder
+        place = Path(root, self.folder)
+        raise PosekitError(f"{self.name} is not below {root}. {self.remedy(place)}")
+
+    def annotations(self, folder: Path, split: str, source: str = "real") -> Annotations:
+        """The rows of a split (train or test); images are not looked at."""
+        columns = {"images": Folder(folder), **self.read(folder, split)}
+        return Annotations(self.name, split, source, self.skeleton, **columns)
 
     def remedy(self, folder: Path) -> str:
         """What to download, from where, and where to put it."""
@@ -215,10 +196,8 @@ def register(spec: DataSet) -> DataSet:
         )
     known = SKELETONS.setdefault(spec.skeleton.name, spec.skeleton)
     if known.joints != spec.skeleton.joints:
-        raise PosekitError(
-            f"data set {spec.name}: the skeleton {known.name!r} exists with other joints: "
-            "give it another name"
-        )
+        problem = f"the skeleton {known.name!r} exists with other joints"
+        raise PosekitError(f"data set {spec.name}: {problem}: give it another name")
     DATASETS[spec.name] = spec
     return spec
 
@@ -236,34 +215,23 @@ def dataset(name: str) -> DataSet:
     name = str(name)
     module, colon, attribute = name.partition(":")
     if colon:
-        return register(_imported(module, attribute))
-    known = {_plain(key): spec for key, spec in DATASETS.items()}
-    if _plain(name) not in known:
-        raise PosekitError(
-            f"unknown dataset {name!r}{near(name, DATASETS) or ':'} known are "
-            f"{', '.join(DATASETS)}, and your own as my_module:SPEC"
-        )
-    return known[_plain(name)]
+        try:
+            return register(getattr(import_module(module), attribute))
+        except (ImportError, AttributeError, ValueError, TypeError) as error:
+            raise PosekitError(
+                f"dataset {name}: {error}; write the name of an importable module and of the "
+                "DataSet in it"
+            ) from error
+    for spec in DATASETS.values():
+        if _plain(spec.name) == _plain(name):
+            return spec
+    known = f"{near(name, DATASETS) or ':'} known are {', '.join(DATASETS)}"
+    raise PosekitError(f"unknown dataset {name!r}{known}, and your own as my_module:SPEC")
 
 
 def dataset_name(name: str) -> str:
     """The canonical name of a data set, however it is written."""
     return dataset(name).name
-
-
-def find(name: str, root: Path) -> Path | None:
-    """The data set's folder below the data root; None where it is not."""
-    return dataset(name).find(root)
-
-
-def _imported(module: str, attribute: str) -> DataSet:
-    try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise PosekitError(
-            f"dataset {module}:{attribute}: {error}; write the name of an importable module and "
-            "of the DataSet in it"
-        ) from error
 
 
 def _plain(name: str) -> str:

@@ -8,8 +8,11 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,82 +24,67 @@ from .annotations import Annotations
 STORES = {"train": "train.lmdb", "test": "valid.lmdb"}  # split -> store of the MobilePose layout
 _BATCH = 1000  # frames in one transaction
 _ABANDONED = 3600  # seconds after which a partial store that does not grow has lost its writer
-_environments: dict[Path, tuple[int, Any]] = {}  # path -> process, LMDB environment
+Progress = Callable[[int, int], None]  # called with (frames written, frames in all)
 
 
+@dataclass(frozen=True)
 class FrameStore:
-    """Images in an LMDB; an `ImageSource`.
+    """Images in an LMDB, a folder or a file; an `ImageSource` that can be pickled."""
 
-    The environment is opened at the first read of each process, because LMDB must not be carried
-    through a fork; the object itself can be pickled.
-    """
+    path: Path
 
-    def __init__(self, path: Path):
-        self.path = Path(path)
-        self._key = self.path.resolve()  # once: it costs more than a read
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FrameStore) and self.path == other.path
-
-    def __hash__(self) -> int:
-        return hash(self.path)
+    @cached_property
+    def _key(self) -> Path:
+        return self.path.resolve()  # once: it costs more than a read
 
     def read(self, name: str) -> np.ndarray:
         return decode(self.encoded(name), f"{self.path}: {name}")
 
     def encoded(self, name: str) -> bytes:
-        with self._begin() as transaction:
+        with _environment(self._key).begin() as transaction:
             value = transaction.get(name.encode()) if name else None
         if value is None:
             raise PosekitError(f"{self.path} has no frame {name}: build the store again")
         return value
 
     def present(self, names: np.ndarray) -> np.ndarray:
-        stored = set(self.names())
-        return np.array([name in stored for name in names.tolist()], bool)
+        return np.isin(names, self.names())
 
-    def names(self) -> Iterator[str]:
+    def names(self) -> list[str]:
         """All frame names in order."""
-        with self._begin() as transaction:
-            for key in transaction.cursor().iternext(keys=True, values=False):
-                yield bytes(key).decode(errors="replace")
+        with _environment(self._key).begin() as transaction:
+            keys = transaction.cursor().iternext(keys=True, values=False)
+            return [bytes(key).decode(errors="replace") for key in keys]
 
-    def _begin(self):
-        import lmdb
+    def describe(self) -> dict:
+        """What the store holds: frames, sequences, bytes on disk and its first keys."""
+        names = self.names()
+        sequences = {name.rpartition("/")[0] for name in names}
+        size = _file(self.path).stat().st_size
+        return dict(frames=len(names), sequences=len(sequences), bytes=size, first=names[:3])
 
-        opener, store = _environments.get(self._key, (None, None))
-        try:
-            if opener != os.getpid():
-                # LMDB forbids a second opening in one process, so tables of one store share it,
-                # and what a fork has copied is closed first.
-                if store is not None:
-                    store.close()
-                store = self._open()
-                _environments[self._key] = (os.getpid(), store)
-            return store.begin()
-        except lmdb.Error as error:
-            raise PosekitError(
-                f"{self.path} is not a readable LMDB ({error}): copy it or build it again"
-            ) from error
 
-    def _open(self):
-        import lmdb
+@cache
+def _environment(path: Path) -> Any:
+    """The LMDB environment of a store: all tables share it, as none may be opened twice."""
+    import lmdb
 
-        is_folder = self.path.is_dir()
-        store = lmdb.open(
-            str(self.path),
-            subdir=is_folder,
-            readonly=True,
-            create=False,
-            lock=False,
-            readahead=False,
-        )
-        # Reading a page behind the end of a cut file would kill the process with SIGBUS.
-        whole = (store.info()["last_pgno"] + 1) * store.stat()["psize"]
-        if _file(self.path).stat().st_size < whole:
-            store.close()
-            raise PosekitError(f"{self.path} is cut off: copy it or build it again")
-        return store
+    try:
+        options = {"readonly": True, "create": False, "lock": False, "readahead": False}
+        store = lmdb.open(str(path), subdir=path.is_dir(), **options)
+    except lmdb.Error as error:
+        raise PosekitError(
+            f"{path} is not a readable LMDB ({error}): copy it or build it again"
+        ) from error
+    # Reading a page behind the end of a cut file would kill the process with SIGBUS.
+    if _file(path).stat().st_size < (store.info()["last_pgno"] + 1) * store.stat()["psize"]:
+        store.close()
+        raise PosekitError(f"{path} is cut off: copy it or build it again")
+    return store
+
+
+if hasattr(os, "register_at_fork"):  # none may be carried through a fork
+    os.register_at_fork(after_in_child=_environment.cache_clear)
 
 
 def _file(path: Path) -> Path:
@@ -104,10 +92,7 @@ def _file(path: Path) -> Path:
 
 
 def build(
-    annotations: Annotations,
-    path: Path,
-    progress: Callable[[int, int], None] | None = None,
-    overwrite: bool = False,
+    annotations: Annotations, path: Path, progress: Progress | None = None, overwrite: bool = False
 ) -> dict:
     """Write the frames of a table into a new LMDB.
 
@@ -117,125 +102,83 @@ def build(
     Args:
         annotations: whose images are stored, byte for byte.
         path: of the store, a folder such as data/PennAction/train.lmdb.
-        progress: called with (frames written, frames in all).
+        progress: told after each thousand frames.
         overwrite: build again whatever `path` holds.
 
     Returns:
-        What `describe` says about the store.
+        What `FrameStore.describe` says about the store.
 
     Raises:
         PosekitError: an image is damaged, `path` holds something else, its folder cannot be
             written, or the frames lie nowhere but in the store to be overwritten.
     """
-    path = Path(path)
+    import lmdb
+
     names = np.unique(annotations.image)  # sorted, as LMDB appends fastest
-    if path.exists() and not overwrite:
-        return _kept(path, names)
-    if annotations.images == FrameStore(path):
+    if overwrite and annotations.images == FrameStore(path):
         raise PosekitError(f"{path} is the only copy of its frames: overwrite it from frames/ only")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        _write(annotations, names, partial, progress)
-        _put(partial, path, overwrite)
-    except OSError as error:
-        raise PosekitError(
-            f"cannot write {path} ({error.strerror}): make {path.parent} writable with room for "
-            "the frames, or link frames/ and labels/ into a folder that is"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return describe(path) if overwrite else _kept(path, names)
-
-
-def _kept(path: Path, names: np.ndarray) -> dict:
-    """Describe a store that exists if it holds all of these frames."""
+    if overwrite or not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path)
+            with TemporaryDirectory(".part", f".{path.name}.", path.parent) as folder:
+                _write(annotations, names, Path(folder, "new"), progress)
+                _put(Path(folder), path, overwrite)
+        except (OSError, lmdb.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise PosekitError(
+                f"cannot write {path} ({reason}): make {path.parent} writable with room for the "
+                "frames, or link frames/ and labels/ into a folder that is"
+            ) from error
     held = int(FrameStore(path).present(names).sum())
     if held < len(names):
         raise PosekitError(
             f"{path} exists and holds {held} of {len(names)} frames: set overwrite to build it "
             "again, or remove it"
         )
-    return describe(path)
+    return FrameStore(path).describe()
 
 
 def _sweep(path: Path) -> None:
     """Remove what killed processes have left of this store."""
     for left in path.parent.glob(f".{path.name}.*.part"):
         with contextlib.suppress(FileNotFoundError):  # another process has just finished with it
-            newest = max(file.stat().st_mtime for file in (left, *left.rglob("*")))
+            newest = max(file.lstat().st_mtime for file in (left, *left.rglob("*")))
             if time.time() - newest > _ABANDONED:
-                _remove(left)
+                shutil.rmtree(left, ignore_errors=True)
 
 
-def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink(missing_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def _put(partial: Path, path: Path, overwrite: bool) -> None:
-    """Give a whole store its name; where another process was faster, its store stays."""
-    old = path.with_name(f".{path.name}.{os.getpid()}.old.part")
+def _put(folder: Path, path: Path, overwrite: bool) -> None:
+    """Give the new store its name; where another process was faster, its store stays."""
     if overwrite and path.exists():
-        os.replace(path, old)
+        os.replace(path, folder / "old")
     try:
-        os.replace(partial, path)
+        os.replace(folder / "new", path)
     except OSError:
-        if old.exists():
-            os.replace(old, path)
-        elif not path.exists():
+        if not path.exists():
             raise
-    _, store = _environments.pop(path.resolve(), (None, None))
-    if store is not None:
-        store.close()
-    _remove(old)
+    _environment.cache_clear()  # readers open the new one
 
 
-def _write(
-    annotations: Annotations,
-    names: np.ndarray,
-    path: Path,
-    progress: Callable[[int, int], None] | None,
-) -> None:
+def _write(table: Annotations, names: np.ndarray, path: Path, progress: Progress | None) -> None:
     import lmdb
 
     size = 2**24
-    try:
-        with lmdb.open(str(path), map_size=size, readahead=False, lock=False) as store:
-            for start in range(0, len(names), _BATCH):
-                batch = names[start : start + _BATCH].tolist()
-                frames = [(name.encode(), _checked(annotations, name)) for name in batch]
-                # Values lie in whole pages: this is more than the batch can take.
-                size += sum(len(value) + 2 * 4096 for _, value in frames)
-                store.set_mapsize(size)
-                with store.begin(write=True) as transaction:
-                    for key, value in frames:
-                        transaction.put(key, value, append=True)
-                if progress:
-                    progress(start + len(batch), len(names))
-            store.sync(True)
-    except lmdb.Error as error:  # a full disk
-        raise OSError(None, str(error)) from error
+    with lmdb.open(str(path), map_size=size, readahead=False, lock=False) as store:
+        for start in range(0, len(names), _BATCH):
+            batch = names[start : start + _BATCH].tolist()
+            frames = [(name.encode(), _whole(table, name)) for name in batch]
+            # Values lie in whole pages: this is more than the batch can take.
+            size += sum(len(value) + 2 * 4096 for _, value in frames)
+            store.set_mapsize(size)
+            with store.begin(write=True) as transaction:
+                transaction.cursor().putmulti(frames, append=True)
+            if progress:
+                progress(start + len(frames), len(names))
 
 
-def _checked(annotations: Annotations, name: str) -> bytes:
-    data = annotations.images.encoded(name)
+def _whole(table: Annotations, name: str) -> bytes:
+    data = table.images.encoded(name)
     if not is_whole(data):
         raise PosekitError(f"image {name} is empty or cut off: replace the file, then build again")
     return data
-
-
-def describe(path: Path) -> dict:
-    """What a store holds: frames, sequences, bytes on disk and its first keys."""
-    path = Path(path)
-    names = list(FrameStore(path).names())
-    return {
-        "frames": len(names),
-        "sequences": len({name.rpartition("/")[0] for name in names}),
-        "bytes": _file(path).stat().st_size,
-        "first": names[:3],
-    }

@@ -7,6 +7,7 @@ joints.mat with images/.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ..files.reading import check_shape, first_existing, load_mat
 from ..geometry.crops import keypoint_box
 from ..geometry.skeletons import LSP
 from ..metrics.score import Protocol
-from .annotations import Annotations, Folder
+from .annotations import Annotations
 from .dataset import DataSet, Sample, dataset
 from .sample.lsp import write_lsp
 from .scoring import PckScorer, Truth
@@ -27,8 +28,8 @@ _MARGIN = 0.16
 _TORSO = ("right_hip", "left_shoulder")
 
 
-def read(folder: Path, split: str, source: str) -> Annotations:
-    """The rows of one split: images 1 to N/2 and LSPET to train, the others to test.
+def read(folder: Path, split: str) -> dict[str, Any]:
+    """The columns of one split: images 1 to N/2 and LSPET to train, the others to test.
 
     MATLAB's 1 is subtracted. The reference length is the torso, right hip to left shoulder. Boxes
     of LSP are NaN until `image_boxes` has looked at the images.
@@ -36,62 +37,42 @@ def read(folder: Path, split: str, source: str) -> Annotations:
     Args:
         folder: of LSP.
         split: train or test.
-        source: real or sample.
     """
-    joints, occluded = _lsp_joints(folder)
-    half = len(joints) // 2
-    rows = slice(0, half) if split == "train" else slice(half, None)
-    number = np.arange(1, len(joints) + 1, dtype=np.int32)[rows]
-    joints, occluded = joints[rows], occluded[rows]
+    points, occluded = joints(folder)
+    number = np.arange(1, len(points) + 1, dtype=np.int32)
+    rows = (number <= len(points) // 2) == (split == "train")
+    points, occluded, number = points[rows], occluded[rows], number[rows]
     visible = np.ones(occluded.shape, bool)
     image = _names(folder, "images_2000", "im{:04d}.jpg", number)
-    boxes = np.full((len(joints), 4), np.nan)
-    notes = ()
-    if split == "train" and (folder / "joints_10000.mat").exists():
-        more, seen = _lspet_joints(folder / "joints_10000.mat")
-        joints = np.concatenate([joints, more])
+    boxes = np.full((len(points), 4), np.nan)
+    notes, extension = (), folder / "joints_10000.mat"
+    if split == "train" and extension.exists():
+        more, seen = _read_joints(extension, (14, 3, None), (2, 0, 1))
+        extra = np.arange(1, len(more) + 1, dtype=np.int32)
+        points = np.concatenate([points, more])
         visible = np.concatenate([visible, seen])
         occluded = np.concatenate([occluded, np.zeros(seen.shape, bool)])
         boxes = np.concatenate([boxes, _like_lsp(more, seen) - 1])
-        extra = np.arange(1, len(more) + 1, dtype=np.int32)
         number = np.concatenate([number, extra + _LSPET_OFFSET])
         image = np.concatenate([image, _names(folder, "images_10000", "im{:05d}.jpg", extra)])
-    elif split == "train" and source == "real":
+    elif split == "train":
         notes = ("without LSPET (no joints_10000.mat)",)
-    keypoints = np.where(visible[..., None], joints - 1, 0)
-    torso = _torso(keypoints)
-    torso[~visible[:, LSP.index(*_TORSO)].all(1)] = np.nan
-    return Annotations(
-        dataset="LSP",
-        split=split,
-        source=source,
-        skeleton=LSP,
-        keypoints=keypoints.astype(np.float32),
-        visible=visible,
-        occluded=occluded,
-        boxes=boxes.astype(np.float32),
-        reference=torso.astype(np.float32),
-        sequence=number,
-        image=image,
-        images=Folder(folder),
-        notes=notes,
-    )
-
-
-def joints(root: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The joints of LSP in the file's own 1-based coordinates, images not needed.
-
-    Args:
-        root: the data root, the folder that holds LSP.
-
-    Returns:
-        (N, 14, 2) float64 pixels and (N, 14) bool occluded; N is 2000.
-    """
-    return _lsp_joints(dataset("LSP").need(root))
+    keypoints = np.where(visible[..., None], points - 1, 0)
+    torso = np.where(visible[:, LSP.index(*_TORSO)].all(1), _torso(keypoints), np.nan)
+    return {
+        "keypoints": keypoints.astype(np.float32),
+        "visible": visible,
+        "occluded": occluded,
+        "boxes": boxes.astype(np.float32),
+        "reference": torso.astype(np.float32),
+        "sequence": number,
+        "image": image,
+        "notes": notes,
+    }
 
 
 def _truth(root: Path) -> Truth:
-    points = joints(root)[0]
+    points, _ = joints(dataset("LSP").need(root))
     points = points[len(points) // 2 :]
     return Truth(points, np.ones(points.shape[:2], bool), _torso(points))
 
@@ -126,26 +107,28 @@ def _size(path: Path) -> tuple[int, int]:
         raise PosekitError(f"{path} is not a readable image: replace the file") from error
 
 
-def _lsp_joints(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def joints(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The joints of LSP in the file's own 1-based coordinates, images not needed.
+
+    Returns:
+        (N, 14, 2) float64 pixels and (N, 14) bool occluded; N is 2000.
+    """
     path = first_existing(folder, "joints_2000.mat", "joints.mat")
     if path is None:
         raise PosekitError(f"{folder} lacks joints_2000.mat (or joints.mat): copy it from LSP")
+    return _read_joints(path, (3, 14, None), (2, 1, 0))
+
+
+def _read_joints(
+    path: Path, shape: tuple[int | None, ...], axes: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (N, 14, 2) and flags (N, 14) of a file, whose axes are put into this order."""
     values = load_mat(path, ["joints"])["joints"].astype(float)
-    check_shape(values, (3, 14, None), path, "field joints")
-    return values[:2].transpose(2, 1, 0), _flags(values[2].T, path)
-
-
-def _lspet_joints(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    values = load_mat(path, ["joints"])["joints"].astype(float)
-    check_shape(values, (14, 3, None), path, "field joints")
-    values = values.transpose(2, 0, 1)
-    return values[..., :2], _flags(values[..., 2], path)
-
-
-def _flags(values: np.ndarray, path: Path) -> np.ndarray:
-    if not np.isin(values, (0, 1)).all():
+    check_shape(values, shape, path, "field joints")
+    keypoints, flags = np.split(values.transpose(axes), [2], axis=-1)
+    if not np.isin(flags, (0, 1)).all():
         raise PosekitError(f"{path}: field joints has flags other than 0 and 1: copy it again")
-    return values == 1
+    return keypoints, flags[..., 0] == 1
 
 
 def _like_lsp(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:

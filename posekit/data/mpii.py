@@ -5,19 +5,19 @@ mpii_annotations.json (as pytorch-pose ships it). The test split is `valid`, who
 sizes are in annot/gt_valid.mat.
 """
 
-import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import PosekitError
 from ..files.reading import check_shape, column, first_existing, load_mat, load_records
-from ..files.writing import write_bytes
+from ..files.writing import replacing
 from ..geometry.skeletons import MPII
 from ..metrics.score import Protocol
-from .annotations import Annotations, Folder
-from .dataset import DataSet, Poses, Sample, dataset
+from .annotations import Annotations
+from .dataset import DataSet, Sample, dataset
+from .predictions import Predictions
 from .sample.mpii import write_mpii
 from .scoring import PckScorer, Truth
 
@@ -38,8 +38,8 @@ class _Records(NamedTuple):
     image: list[str]
 
 
-def read(folder: Path, split: str, source: str) -> Annotations:
-    """The people of one split in file order; images are not looked at.
+def read(folder: Path, split: str) -> dict[str, Any]:
+    """The columns of the people of one split in file order; images are not looked at.
 
     The joints of the test split are the official ones of gt_valid.mat, which the score is over;
     a few of them differ from those of the records.
@@ -54,39 +54,29 @@ def read(folder: Path, split: str, source: str) -> Annotations:
     Args:
         folder: of MPII.
         split: train or test (valid).
-        source: real or sample.
     """
     records = _read_records(folder, split)
     joints, visible, notes = records.keypoints, records.visible, ()
     if split == "test":
-        official = _official(folder, records)
-        joints, visible, reference = official
+        joints, visible, reference = _official(folder, records)
     else:
-        neck, top = MPII.index("upper_neck", "head_top")
-        offset = records.keypoints[:, top] - records.keypoints[:, neck]
-        known = records.visible[:, top] & records.visible[:, neck]
-        length = _HEAD_OF_NECK * np.linalg.norm(offset, axis=-1)
-        reference = np.where(known & (length > 0), length, np.nan)
+        ends = MPII.index("upper_neck", "head_top")
+        length = _HEAD_OF_NECK * np.linalg.norm(np.diff(joints[:, ends], axis=1)[:, 0], axis=-1)
+        reference = np.where(visible[:, ends].all(1) & (length > 0), length, np.nan)
         notes = ("head size taken as 0.75 of the distance from upper neck to head top",)
     half = _UNIT * records.scale[:, None] / 2
     middle = records.centre - 1
     image = np.array([f"images/{name}" for name in records.image], str)
-    return Annotations(
-        dataset="MPII",
-        split=split,
-        source=source,
-        skeleton=MPII,
-        keypoints=np.where(visible[..., None], joints - 1, 0).astype(np.float32),
-        visible=visible,
-        occluded=records.occluded & visible,
-        boxes=np.concatenate([middle - half, middle + half], 1).astype(np.float32),
-        reference=reference.astype(np.float32),
-        sequence=np.arange(1, len(image) + 1, dtype=np.int32),
-        image=image,
-        images=Folder(folder),
-        image_id=np.unique(image, return_inverse=True)[1] + 1,
-        notes=notes,
-    )
+    return {
+        "keypoints": np.where(visible[..., None], joints - 1, 0).astype(np.float32),
+        "visible": visible,
+        "occluded": records.occluded & visible,
+        "boxes": np.concatenate([middle - half, middle + half], 1).astype(np.float32),
+        "reference": reference.astype(np.float32),
+        "image": image,
+        "image_id": np.unique(image, return_inverse=True)[1] + 1,
+        "notes": notes,
+    }
 
 
 def ground_truth(path: Path) -> Truth:
@@ -97,9 +87,8 @@ def ground_truth(path: Path) -> Truth:
     Raises:
         PosekitError: a column is missing, of another shape or not finite.
     """
-    columns = load_mat(path, ["jnt_missing", "pos_gt_src", "headboxes_src"])
-    keypoints, missing = columns["pos_gt_src"], columns["jnt_missing"]
-    headboxes = columns["headboxes_src"]
+    fields = ["pos_gt_src", "jnt_missing", "headboxes_src"]
+    keypoints, missing, headboxes = load_mat(path, fields).values()
     if keypoints.ndim == 2:  # MATLAB drops the last axis of a single person
         keypoints, headboxes = keypoints[..., None], headboxes[..., None]
     check_shape(keypoints, (16, 2, None), path, "field pos_gt_src")
@@ -114,12 +103,7 @@ def ground_truth(path: Path) -> Truth:
     )
 
 
-def truth_file(folder: Path) -> Path:
-    """The file of the official validation columns.
-
-    Raises:
-        PosekitError: the folder of MPII has none.
-    """
+def _truth_file(folder: Path) -> Path:
     path = first_existing(folder, "annot/gt_valid.mat", "gt_valid.mat")
     if path is None:
         raise PosekitError(f"{folder} lacks annot/gt_valid.mat, the official head sizes: copy it")
@@ -127,7 +111,7 @@ def truth_file(folder: Path) -> Path:
 
 
 def _official(folder: Path, records: _Records) -> Truth:
-    path = truth_file(folder)
+    path = _truth_file(folder)
     truth = ground_truth(path)
     if len(truth.keypoints) != len(records.keypoints):
         raise PosekitError(
@@ -137,89 +121,65 @@ def _official(folder: Path, records: _Records) -> Truth:
     both = records.visible & truth.visible
     # A few coordinates of the official file are 0, so most joints have to agree and not all.
     near = np.abs(truth.keypoints - records.keypoints).max(-1) <= 1
-    strangers = np.flatnonzero(2 * (both & near).sum(1) < both.sum(1))
-    if len(strangers):
+    if (strange := 2 * (both & near).sum(1) < both.sum(1)).any():
         raise PosekitError(
-            f"{path} and {records.path} show different people in record {strangers[0]}: both must "
-            "be in the same order"
+            f"{path} and {records.path} show different people in record {strange.argmax()}: both "
+            "must be in the same order"
         )
     return truth
 
 
 def _read_records(folder: Path, split: str) -> _Records:
+    """The people of either layout.
+
+    In pytorch-pose's a missing joint is (0, 0), and the third value 0 alone means occluded.
+    """
     name = "train.json" if split == "train" else "valid.json"
-    path = first_existing(folder, f"annot/{name}", name)
-    if path is not None:
-        return _read_hrnet(path)
-    path = first_existing(folder, "annot/mpii_annotations.json", "mpii_annotations.json")
-    if path is not None:
-        return _read_pytorch_pose(path, split)
-    raise PosekitError(f"{folder} lacks annot/{name} (or mpii_annotations.json): copy it there")
-
-
-def _read_hrnet(path: Path) -> _Records:
-    records = load_records(path)
-    visible = column(path, records, "joints_vis", (16,)) > 0
-    return _Records(
-        path,
-        column(path, records, "joints", (16, 2)),
-        visible,
-        np.zeros(visible.shape, bool),
-        column(path, records, "center", (2,)),
-        _positive(path, column(path, records, "scale", ()), "scale"),
-        _image_names(path, records, "image"),
+    path = first_existing(
+        folder, f"annot/{name}", name, "annot/mpii_annotations.json", "mpii_annotations.json"
     )
-
-
-def _read_pytorch_pose(path: Path, split: str) -> _Records:
-    """Here a missing joint is (0, 0), and the third value 0 alone means occluded."""
-    records = load_records(path)
-    validation = column(path, records, "isValidation", ()) > 0
-    records = [r for r, v in zip(records, validation, strict=True) if v == (split == "test")]
-    joints = column(path, records, "joint_self", (16, 3))
-    visible = (joints[..., :2] != 0).any(-1)
-    return _Records(
-        path,
-        joints[..., :2],
-        visible,
-        visible & (joints[..., 2] == 0),
-        column(path, records, "objpos", (2,)),
-        _positive(path, column(path, records, "scale_provided", ()), "scale_provided"),
-        _image_names(path, records, "img_paths"),
-    )
-
-
-def _positive(path: Path, values: np.ndarray, field: str) -> np.ndarray:
-    if (values <= 0).any():
-        bad = int(np.flatnonzero(values <= 0)[0])
-        raise PosekitError(f"{path}: record {bad} has a field {field} that is not positive")
-    return values
-
-
-def _image_names(path: Path, records: list[dict], field: str) -> list[str]:
-    names = [record.get(field) for record in records]
-    for i, name in enumerate(names):
-        if not isinstance(name, str) or not name or Path(name).name != name or "\\" in name:
-            raise PosekitError(f"{path}: record {i} has no plain file name in field {field}")
-    return names
+    if path is None:
+        raise PosekitError(f"{folder} lacks annot/{name} (or mpii_annotations.json): copy it there")
+    people = load_records(path)
+    if path.name == name:
+        centre, scale, image = "center", "scale", "image"
+        keypoints = column(path, people, "joints", (16, 2))
+        visible = column(path, people, "joints_vis", (16,)) > 0
+        occluded = np.zeros(visible.shape, bool)
+    else:
+        centre, scale, image = "objpos", "scale_provided", "img_paths"
+        validation = column(path, people, "isValidation", ()) > 0
+        people = [p for p, v in zip(people, validation, strict=True) if v == (split == "test")]
+        joints = column(path, people, "joint_self", (16, 3))
+        keypoints, visible = joints[..., :2], (joints[..., :2] != 0).any(-1)
+        occluded = visible & (joints[..., 2] == 0)
+    scales = column(path, people, scale, ())
+    if (bad := scales <= 0).any():
+        raise PosekitError(
+            f"{path}: record {bad.argmax()} has a field {scale} that is not positive"
+        )
+    names = [person.get(image) for person in people]
+    for i, file in enumerate(names):
+        if not isinstance(file, str) or not file or Path(file).name != file or "\\" in file:
+            raise PosekitError(f"{path}: record {i} has no plain file name in field {image}")
+    centres = column(path, people, centre, (2,))
+    return _Records(path, keypoints, visible, occluded, centres, scales, names)
 
 
 class _Scorer(PckScorer):
-    def save(self, folder: Path, people: Annotations, poses: Poses) -> Path:
+    def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
         """Write pred.mat, whose `preds` (N, 16, 2) the official evaluation reads."""
         from scipy.io import savemat
 
-        buffer = io.BytesIO()
-        savemat(buffer, {"preds": poses.keypoints + self.origin})
-        write_bytes(folder / "pred.mat", buffer.getvalue())
-        return folder / "pred.mat"
+        with replacing(folder / "pred.mat") as partial:
+            savemat(partial, {"preds": found.keypoints + self.origin}, appendmat=False)
 
 
 def _truth(root: Path) -> Truth:
     """Of the test split; the root may be a gt_valid.mat itself."""
     root = Path(root)
     folder = dataset("MPII").find(root) or root / "mpii"
-    return ground_truth(root if root.is_file() else truth_file(folder))
+    return ground_truth(root if root.is_file() else _truth_file(folder))
 
 
 SPEC = DataSet(

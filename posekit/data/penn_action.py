@@ -23,8 +23,8 @@ from ..geometry.skeletons import PENN_ACTION
 from ..metrics.mobilepose import penn_test
 from ..metrics.pck import pck_score
 from ..metrics.score import Protocol, Score
-from .annotations import Annotations, Folder, ImageSource
-from .dataset import DataSet, Sample, dataset
+from .annotations import Annotations, Folder
+from .dataset import SPLITS, DataSet, Sample
 from .frame_store import STORES, FrameStore
 from .sample.penn_action import write_penn_action
 from .scoring import PckScorer, numbers
@@ -34,8 +34,8 @@ _COLUMNS = ("sequence", "frame", "train", "keypoints", "visible", "boxes")
 _CACHE_VERSION = 1
 
 
-def read(folder: Path, split: str, source: str) -> Annotations:
-    """The rows of one split, sorted by sequence and frame; images are not looked at.
+def read(folder: Path, split: str) -> dict[str, Any]:
+    """The columns of one split, sorted by sequence and frame; images are not looked at.
 
     MATLAB's 1 is subtracted from coordinates and boxes: adding 1 gives the files' own again. The
     reference length is the longer side of the box.
@@ -43,42 +43,49 @@ def read(folder: Path, split: str, source: str) -> Annotations:
     Args:
         folder: with labels/ and frames/ or the two LMDB stores.
         split: train or test, as the label files say.
-        source: real or sample.
     """
-    columns = _labels(folder)
-    if (folder / "frames").is_dir():
-        _check_every_clip_has_labels(folder, columns["sequence"])
+    columns = labels(folder)
+    frames, store = folder / "frames", folder / STORES[split]
+    if frames.is_dir():
+        clips = {name for name in os.listdir(frames) if re.fullmatch(r"\d{4}", name)}
+        if without := sorted(clips - {f"{s:04d}" for s in np.unique(columns["sequence"])}):
+            raise PosekitError(
+                f"{folder / 'labels'} lacks .mat files for frames/ {some(without)}: copy them there"
+            )
     rows = columns["train"] == (split == "train")
     sequence, frame, boxes = (columns[name][rows] for name in ("sequence", "frame", "boxes"))
     pairs = zip(sequence.tolist(), frame.tolist(), strict=True)
-    return Annotations(
-        dataset="PennAction",
-        split=split,
-        source=source,
-        skeleton=PENN_ACTION,
-        keypoints=(columns["keypoints"][rows] - 1).astype(np.float32),
-        visible=columns["visible"][rows],
-        boxes=(boxes - 1).astype(np.float32),
-        reference=_longer_side(boxes).astype(np.float32),
-        sequence=sequence,
-        frame=frame,
-        group=sequence,
-        image=np.array([f"{s:04d}/{f:06d}.jpg" for s, f in pairs], str),
-        images=_images(folder, split),
-    )
+    return {
+        "keypoints": (columns["keypoints"][rows] - 1).astype(np.float32),
+        "visible": columns["visible"][rows],
+        "boxes": (boxes - 1).astype(np.float32),
+        "reference": _longer_side(boxes).astype(np.float32),
+        "sequence": sequence,
+        "frame": frame,
+        "group": sequence,
+        "image": np.array([f"{s:04d}/{f:06d}.jpg" for s, f in pairs], str),
+        "images": Folder(frames) if frames.is_dir() or not store.exists() else FrameStore(store),
+    }
 
 
-def labels(root: Path) -> dict[str, np.ndarray]:
+def labels(folder: Path) -> dict[str, np.ndarray]:
     """The labels of all frames in the files' own 1-based coordinates; frames need not be there.
-
-    Args:
-        root: the data root, the folder that holds PennAction.
 
     Returns:
         Columns of N frames: sequence (N,) and frame (N,) int32, train (N,) bool, keypoints
         (N, 13, 2) and boxes (N, 4) float64 in 1-based pixels with boxes repaired, visible (N, 13).
     """
-    return _labels(dataset("PennAction").need(root))
+    files = sorted(
+        path for path in folder.glob("labels/*.mat") if re.fullmatch(r"\d{4}", path.stem)
+    )
+    if not files:
+        raise PosekitError(f"{folder / 'labels'} holds no label such as 0001.mat: copy them there")
+
+    def read_all() -> dict[str, np.ndarray]:
+        clips = [_read_clip(path) for path in files]
+        return {name: np.concatenate([clip[name] for clip in clips]) for name in _COLUMNS}
+
+    return cached("penn_action", folder, _CACHE_VERSION, files, _COLUMNS, read_all)
 
 
 def actions(folder: Path, sequences: Iterable[int]) -> list[str]:
@@ -98,78 +105,27 @@ def actions(folder: Path, sequences: Iterable[int]) -> list[str]:
     return found
 
 
-def _images(folder: Path, split: str) -> ImageSource:
-    store = folder / STORES[split]
-    if store.exists() and not (folder / "frames").is_dir():
-        return FrameStore(store)
-    return Folder(folder / "frames")
-
-
-def _check_every_clip_has_labels(folder: Path, sequence: np.ndarray) -> None:
-    clips = {n for n in os.listdir(folder / "frames") if re.fullmatch(r"\d{4}", n)}
-    without = sorted(clips - {f"{s:04d}" for s in np.unique(sequence)})
-    if without:
-        raise PosekitError(
-            f"{folder / 'labels'} lacks .mat files for frames/ {some(without)}: copy them there"
-        )
-
-
-def _labels(folder: Path) -> dict[str, np.ndarray]:
-    files = _label_files(folder / "labels")
-    return cached(
-        "penn_action",
-        folder,
-        (_CACHE_VERSION, files),
-        _COLUMNS,
-        lambda: _read_labels([path for path, *_ in files]),
-    )
-
-
-def _label_files(folder: Path) -> list[tuple[Path, int, int]]:
-    if not folder.is_dir():
-        raise PosekitError(f"{folder} is missing: copy the labels of Penn Action there")
-    files = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if re.fullmatch(r"\d{4}\.mat", entry.name):
-                stat = entry.stat()
-                files.append((Path(entry.path), stat.st_size, stat.st_mtime_ns))
-    if not files:
-        raise PosekitError(f"{folder} holds no label such as 0001.mat: copy the labels there")
-    return sorted(files)
-
-
-def _read_labels(paths: list[Path]) -> dict[str, np.ndarray]:
-    clips = [_read_clip(path) for path in paths]
-    counts = [len(clip["keypoints"]) for clip in clips]
-    columns = {
-        name: np.concatenate([clip[name] for clip in clips])
-        for name in ("keypoints", "visible", "boxes")
-    }
-    columns["sequence"] = np.repeat([int(path.stem) for path in paths], counts).astype(np.int32)
-    columns["frame"] = np.concatenate([np.arange(1, n + 1, dtype=np.int32) for n in counts])
-    columns["train"] = np.repeat([clip["train"] for clip in clips], counts)
-    return columns
-
-
 def _read_clip(path: Path) -> dict[str, np.ndarray]:
-    fields = load_mat(path, _FIELDS)
-    x, y, visible, boxes = (fields[name].astype(float) for name in _FIELDS[:4])
+    x, y, visible, boxes, train = (v.astype(float) for v in load_mat(path, _FIELDS).values())
     check_shape(x, (None, len(PENN_ACTION)), path, "field x")
-    for name in ("y", "visibility"):
-        check_shape(fields[name], x.shape, path, f"field {name}")
+    for name, values in (("y", y), ("visibility", visible)):
+        check_shape(values, x.shape, path, f"field {name}")
     if not np.isin(visible, (0, 1)).all():
         raise PosekitError(f"{path}: field visibility holds values other than 0 and 1")
     if len(boxes) == len(x) - 1:
         boxes = np.concatenate([boxes, boxes[-1:]])
     check_shape(boxes, (len(x), 4), path, "field bbox")
-    train = fields["train"].astype(float).ravel()
-    if train.tolist() not in ([1], [-1]):
-        raise PosekitError(f"{path}: field train is {train.tolist()} instead of 1 or -1")
+    if train.ravel().tolist() not in ([1], [-1]):
+        raise PosekitError(f"{path}: field train is {train.ravel().tolist()} instead of 1 or -1")
     keypoints = np.stack([x, y], -1)
-    visible = visible == 1
-    boxes = _repair(boxes, keypoints, visible, path)
-    return {"keypoints": keypoints, "visible": visible, "boxes": boxes, "train": train[0] > 0}
+    return {
+        "sequence": np.full(len(x), int(path.stem), np.int32),
+        "frame": np.arange(1, len(x) + 1, dtype=np.int32),
+        "train": np.full(len(x), train.item() > 0),
+        "keypoints": keypoints,
+        "visible": visible == 1,
+        "boxes": _repair(boxes, keypoints, visible == 1, path),
+    }
 
 
 def _repair(
@@ -210,36 +166,27 @@ def _longer_side(boxes: np.ndarray) -> np.ndarray:
 
 
 class _Scorer(PckScorer):
-    def score_predictions(
-        self, spec: DataSet, predictions: Any, split: str | None, root: Path
-    ) -> Score:
+    splits = SPLITS
+
+    def score_given(self, spec: DataSet, given: Any, split: str | None, root: Path) -> Score:
         """Score a mapping of sequence id to (n, 13, 2); without a split, those that are given."""
-        columns = labels(root)
-        if not isinstance(predictions, Mapping):
+        columns = labels(spec.need(root))
+        if not isinstance(given, Mapping):
             raise PosekitError("Penn Action predictions are a mapping of sequence id to (n, 13, 2)")
-        given = {}
-        for key, value in predictions.items():
-            if not str(key).isdecimal():
-                raise PosekitError(f"Penn Action predictions: {key!r} is no sequence id")
-            given[int(key)] = numbers(f"Penn Action sequence {key}", value)
+        if strange := [key for key in given if not str(key).isdecimal()]:
+            raise PosekitError(f"Penn Action predictions: {strange[0]!r} is no sequence id")
+        given = {int(k): numbers(f"Penn Action sequence {k}", v) for k, v in given.items()}
         in_split = columns["train"] == (split == "train") if split else columns["sequence"] > 0
-        known = np.unique(columns["sequence"][in_split]).tolist()
-        _check_sequences(given, known, split)
+        known, counts = np.unique(columns["sequence"][in_split], return_counts=True)
+        lengths = dict(zip(known.tolist(), counts.tolist(), strict=True))
+        _check_predictions(given, lengths, split)
         rows = np.isin(columns["sequence"], list(given))
-        columns = {name: values[rows] for name, values in columns.items()}
-        for key, value in given.items():
-            shape = columns["keypoints"][columns["sequence"] == key].shape
-            if value.shape != shape:
-                raise PosekitError(
-                    f"Penn Action sequence {key:04d}: predictions of shape {value.shape}, labels "
-                    f"have {shape}"
-                )
         result = pck_score(
             self.protocol,
             np.concatenate([given[key] for key in sorted(given)]),
-            columns["keypoints"],
-            columns["visible"],
-            _longer_side(columns["boxes"]),
+            columns["keypoints"][rows],
+            columns["visible"][rows],
+            _longer_side(columns["boxes"][rows]),
         )
         over = f"over the {len(given)} sequences given of {len(known)} labelled"
         return result if split else replace(result, protocol=f"{result.protocol}; {over}")
@@ -249,24 +196,30 @@ class _Scorer(PckScorer):
         sequences = np.unique(people.sequence).tolist()
         return {f"{s:04d}": keypoints[people.sequence == s] for s in sequences}
 
-    def mobilepose(
-        self, found: np.ndarray, truth: np.ndarray, visible: np.ndarray, side: float
-    ) -> Score:
-        return penn_test(found, truth, visible, np.full(len(found), side))
+    def mobilepose(self, *joints: np.ndarray, side: float) -> Score:
+        return penn_test(*joints, np.array([side]))
 
 
-def _check_sequences(given: Iterable[int], known: list[int], split: str | None) -> None:
-    strange = sorted(set(given) - set(known))
-    if strange:
+def _check_predictions(
+    given: dict[int, np.ndarray], lengths: dict[int, int], split: str | None
+) -> None:
+    """Refuse predictions of other sequences or lengths, and a split that is not complete."""
+    if strange := sorted(given.keys() - lengths):
         raise PosekitError(
             f"Penn Action {split or 'labels'}: no labels for the predicted sequences {strange[:5]}"
         )
-    lacking = sorted(set(known) - set(given))
+    lacking = sorted(lengths.keys() - given)
     if (split and lacking) or not given:
         raise PosekitError(
             f"Penn Action {split or ''}: {len(lacking)} sequences have no prediction, among them "
             f"{lacking[:5]}"
         )
+    for key, found in given.items():
+        if found.shape != (lengths[key], len(PENN_ACTION), 2):
+            raise PosekitError(
+                f"Penn Action sequence {key:04d}: predictions of shape {found.shape}, labels have "
+                f"{(lengths[key], len(PENN_ACTION), 2)}"
+            )
 
 
 SPEC = DataSet(

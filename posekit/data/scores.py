@@ -13,16 +13,9 @@ from ..metrics.score import Score
 from . import load
 from .annotations import Annotations
 from .clips import Clips
-from .dataset import DataSet, Poses
+from .dataset import DataSet
 from .dataset import dataset as spec_of
-from .predictions import (
-    FILE,
-    Predictions,
-    PredictionTable,
-    prediction_table,
-    read_predictions,
-    write_predictions,
-)
+from .predictions import FILE, KEYS, Predictions, read_predictions, skeleton_of, write_predictions
 from .sample import sample_root
 
 
@@ -37,8 +30,8 @@ def official_score(
         root: the data root, for protocols that read files of the data set.
         soft_nms: on COCO, order duplicates by lowered scores instead of dropping them.
     """
-    poses = _poses(clips, found, soft_nms)
-    return spec_of(clips.people.dataset).scorer.score(clips.people, poses, root)
+    scorer, people = spec_of(clips.people.dataset).scorer, clips.people
+    return scorer.score(people, _for_scorer(clips, found, soft_nms), root)
 
 
 def validation_score(clips: Clips, keypoints: np.ndarray) -> float:
@@ -57,9 +50,9 @@ def mobilepose_score(clips: Clips, keypoints: np.ndarray) -> Score:
     """
     if clips.skeleton is not POSE_MACHINE:
         raise PosekitError("MobilePose-master's PCK is defined for the 14 pose-machine joints only")
-    found, truth = clips.to_crop(keypoints), clips.to_crop(clips.keypoints)
+    found, truth = clips.to_crop(keypoints), np.nan_to_num(clips.to_crop(clips.keypoints))
     scorer = spec_of(clips.people.dataset).scorer
-    return scorer.mobilepose(found, truth, clips.visible, max(clips.image_size))
+    return scorer.mobilepose(found, truth, clips.visible, side=max(clips.image_size))
 
 
 def save_predictions(
@@ -74,8 +67,9 @@ def save_predictions(
         soft_nms: as in `official_score`.
     """
     people = clips.people
-    write_predictions(folder / FILE, prediction_table(people, found, clips.skeleton))
-    spec_of(people.dataset).scorer.save(folder, people, _poses(clips, found, soft_nms))
+    write_predictions(folder / FILE, people, found, clips.skeleton)
+    scorer = spec_of(people.dataset).scorer
+    scorer.save(folder, people, _for_scorer(clips, found, soft_nms))
 
 
 def score(
@@ -102,11 +96,13 @@ def score(
     Raises:
         PosekitError: unknown data set, missing ground truth, or predictions that do not fit it.
     """
-    spec = spec_of(dataset)
+    spec, place = spec_of(dataset), data_root(str(root) if root else None)
+    split = split and spec.split(split)
     if isinstance(predictions, str | Path) and Path(predictions).is_dir():
         return _run_score(spec, Path(predictions), split, root)
-    place = data_root(str(root) if root else None)
-    return spec.scorer.score_predictions(spec, predictions, split and spec.split(split), place)
+    if split not in (None, *spec.scorer.splits):
+        raise PosekitError(f"posekit.score knows the test split of {spec.name}, not {split!r}")
+    return spec.scorer.score_given(spec, predictions, split, place)
 
 
 def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path | None) -> Score:
@@ -115,7 +111,7 @@ def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path 
         str(record.get(key)) if isinstance(record, dict) else "unknown"
         for key in ("dataset", "split", "source")
     )
-    if name != spec.name or (split and spec.split(split) != part):
+    if name != spec.name or split not in (None, part):
         raise PosekitError(
             f"{folder} is a run on the {part} split of {name}, not on the {split or part} split of "
             f"{spec.name}"
@@ -123,26 +119,22 @@ def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path 
     table = read_predictions(folder / FILE)
     place = sample_root() if source == "sample" and not root else data_root(root and str(root))
     people = _rows_of(spec, table, part, source, place)
-    ours = _in_joints_of(people, table.keypoints.astype(float), table.skeleton)
-    poses = Poses(ours, table.scores.astype(float))
-    return spec.scorer.score_run(people, poses, folder, place)
+    ours = _in_joints_of(people, table["keypoints"].astype(float), skeleton_of(table))
+    found = Predictions(ours, table["scores"].astype(float))
+    return spec.scorer.score_run(people, found, folder, place)
 
 
 def _rows_of(
-    spec: DataSet, table: PredictionTable, split: str, source: str, root: Path
+    spec: DataSet, table: dict[str, np.ndarray], split: str, source: str, root: Path
 ) -> Annotations:
     """The rows of the data set that predictions belong to, in their order."""
-    detected = spec.detections is not None and (table.annotation_id < 0).all()
-    people = load(
-        spec.name,
-        str(table.file_split),
-        root,
-        source=source,
-        allow_partial=True,
-        boxes="detections" if detected else "ground_truth",
-    )
-    row = {key: i for i, key in enumerate(zip(*_keys(people), strict=True))}
-    rows = np.array([row.get(key, -1) for key in zip(*_keys(table), strict=True)], int)
+    boxes = "ground_truth"
+    if spec.detections is not None and (table["annotation_id"] < 0).all():
+        boxes = "detections"
+    options = {"source": source, "allow_partial": True, "boxes": boxes}
+    people = load(spec.name, str(table["file_split"]), root, **options)
+    row = {key: i for i, key in enumerate(_keys(vars(people)))}
+    rows = np.array([row.get(key, -1) for key in _keys(table)], int)
     if (rows < 0).any():
         raise PosekitError(
             f"{(rows < 0).sum()} of {len(rows)} predictions belong to people that {spec.name} "
@@ -151,9 +143,8 @@ def _rows_of(
     return people.rows(rows, split)
 
 
-def _keys(table: Annotations | PredictionTable) -> list[list[int]]:
-    columns = (table.sequence, table.frame, table.image_id, table.annotation_id)
-    return [column.tolist() for column in columns]
+def _keys(table: dict[str, np.ndarray]) -> list[tuple[int, ...]]:
+    return list(zip(*(table[name].tolist() for name in KEYS), strict=True))
 
 
 def _in_joints_of(people: Annotations, keypoints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -161,10 +152,8 @@ def _in_joints_of(people: Annotations, keypoints: np.ndarray, skeleton: Skeleton
     return convert(keypoints, everything, skeleton, people.skeleton)[0]
 
 
-def _poses(clips: Clips, found: Predictions, soft_nms: bool) -> Poses:
-    return Poses(
-        keypoints=_in_joints_of(clips.people, found.keypoints, clips.skeleton),
-        scores=found.scores,
-        areas=clips.framing.areas(clips.sides)[clips.clip_of_row],
-        soft_nms=soft_nms,
-    )
+def _for_scorer(clips: Clips, found: Predictions, soft_nms: bool) -> Predictions:
+    """The same in the joints of the data set, with the areas of the crops."""
+    ours = _in_joints_of(clips.people, found.keypoints, clips.skeleton)
+    areas = clips.framing.areas(clips.sides)[clips.clip_of_row]
+    return Predictions(ours, found.scores, areas, soft_nms)

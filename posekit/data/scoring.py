@@ -1,6 +1,5 @@
 """PCK: the scorer of most data sets."""
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.writing import write_bytes
 from ..metrics.pck import hits, pck_score
 from ..metrics.score import Protocol, Score
 from .annotations import Annotations
-from .dataset import DataSet, Poses, Scorer
+from .dataset import DataSet, Scorer
+from .predictions import Predictions, save_arrays
 
 
 class Truth(NamedTuple):
@@ -53,9 +52,9 @@ class PckScorer(Scorer):
     def validation_name(self) -> str:
         return self.protocol.name
 
-    def score(self, people: Annotations, poses: Poses, root: Path | None = None) -> Score:
+    def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         known = people.reference > 0  # False for NaN: training annotations may lack a reference
-        columns = (poses.keypoints, people.keypoints, people.visible, people.reference)
+        columns = (found.keypoints, people.keypoints, people.visible, people.reference)
         result = pck_score(self.protocol, *(column[known] for column in columns))
         if known.all():
             return result
@@ -63,40 +62,28 @@ class PckScorer(Scorer):
         return replace(result, protocol=f"{result.protocol}; {lost}")
 
     def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
-        return self.score(people, Poses(keypoints, np.ones(keypoints.shape[:2]))).mean
+        return self.score(people, Predictions(keypoints, np.ones(keypoints.shape[:2]))).mean
 
     def points(self, people: Annotations, keypoints: np.ndarray) -> np.ndarray:
         right = hits(keypoints, people.keypoints, people.reference, self.protocol.threshold)
         scored = ~np.isin(people.skeleton.joints, self.protocol.unscored)
         return np.where(scored, 100.0 * right, np.nan)
 
-    def score_predictions(
-        self, spec: DataSet, predictions: Any, split: str | None, root: Path
-    ) -> Score:
-        if split not in (None, "test"):
-            raise PosekitError(f"posekit.score knows the test split of {spec.name}, not {split!r}")
-        found = numbers(f"{spec.name} predictions", predictions)
+    def score_given(self, spec: DataSet, given: Any, split: str | None, root: Path) -> Score:
         if self.truth:
-            return pck_score(self.protocol, found, *self.truth(root))
-        people = spec.read(spec.need(root), "test", "real")
-        return pck_score(self.protocol, found, people.keypoints, people.visible, people.reference)
+            truth = self.truth(root)
+        else:
+            people = spec.annotations(spec.need(root), "test")
+            truth = Truth(people.keypoints, people.visible, people.reference)
+        return pck_score(self.protocol, numbers(f"{spec.name} predictions", given), *truth)
 
-    def save(self, folder: Path, people: Annotations, poses: Poses) -> Path:
-        arrays = self.official(people, poses.keypoints + self.origin)
-        path = folder / f"{self.protocol.dataset.lower()}_predictions.npz"
-        return save_arrays(path, arrays)
+    def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
+        arrays = self.official(people, found.keypoints + self.origin)
+        save_arrays(folder / f"{self.protocol.dataset.lower()}_predictions.npz", arrays)
 
     def official(self, people: Annotations, keypoints: np.ndarray) -> Mapping[str, np.ndarray]:
         """The arrays of the prediction file, of keypoints in the files' own coordinates."""
         return {"predictions": keypoints, "image_id": people.image_id}
-
-
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
-    """Write arrays as .npz, whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    write_bytes(path, buffer.getvalue())
-    return path
 
 
 def numbers(what: str, values: Any) -> np.ndarray:

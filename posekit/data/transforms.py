@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.random import Generator
 
 from ..errors import PosekitError
 from ..geometry.crops import half_body_box
@@ -79,14 +80,14 @@ class Sample:
 class Geometric(Protocol):
     """Moves the crop of a person about."""
 
-    def place(self, placement: Placement, person: Person, rng: np.random.Generator) -> Placement:
+    def place(self, placement: Placement, person: Person, rng: Generator) -> Placement:
         """The new placement."""
 
 
 class Photometric(Protocol):
     """Changes the crops of a sample."""
 
-    def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
+    def apply(self, sample: Sample, rng: Generator) -> Sample:
         """The new sample; the arrays of the old one stay as they are."""
 
 
@@ -99,14 +100,14 @@ def by_kind(transforms: Sequence[Transform]) -> tuple[list[Geometric], list[Phot
     Raises:
         PosekitError: something in the list is neither.
     """
-    for transform in transforms:
-        if not (hasattr(transform, "place") or hasattr(transform, "apply")):
-            raise PosekitError(
-                f"{transform!r} is not a transform: give it a method place(placement, person, rng) "
-                "or apply(sample, rng), see posekit.data.transforms"
-            )
     geometric = [transform for transform in transforms if hasattr(transform, "place")]
-    return geometric, [transform for transform in transforms if hasattr(transform, "apply")]
+    photometric = [transform for transform in transforms if hasattr(transform, "apply")]
+    if strange := [t for t in transforms if not (hasattr(t, "place") or hasattr(t, "apply"))]:
+        raise PosekitError(
+            f"{strange[0]!r} is not a transform: give it a method place(placement, person, rng) "
+            "or apply(sample, rng), see posekit.data.transforms"
+        )
+    return geometric, photometric
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class RandomScale:
 
     scale_range: tuple[float, float]
 
-    def place(self, placement: Placement, person: Person, rng: np.random.Generator) -> Placement:
+    def place(self, placement: Placement, person: Person, rng: Generator) -> Placement:
         """Divide the side."""
         return replace(placement, side=placement.side / rng.uniform(*self.scale_range))
 
@@ -126,7 +127,7 @@ class RandomRotation:
 
     degrees: float
 
-    def place(self, placement: Placement, person: Person, rng: np.random.Generator) -> Placement:
+    def place(self, placement: Placement, person: Person, rng: Generator) -> Placement:
         """Turn the crop."""
         angle = rng.uniform(-self.degrees, self.degrees)
         return replace(placement, rotation=placement.rotation + angle)
@@ -138,7 +139,7 @@ class RandomFlip:
 
     prob: float
 
-    def place(self, placement: Placement, person: Person, rng: np.random.Generator) -> Placement:
+    def place(self, placement: Placement, person: Person, rng: Generator) -> Placement:
         """Mirror the crop or not."""
         return replace(placement, flip=placement.flip != bool(rng.random() < self.prob))
 
@@ -159,7 +160,7 @@ class HalfBody:
     aspect: float
     reference_mode: bool = False
 
-    def place(self, placement: Placement, person: Person, rng: np.random.Generator) -> Placement:
+    def place(self, placement: Placement, person: Person, rng: Generator) -> Placement:
         """Put the crop around the half."""
         if person.visible.sum() <= 8 or rng.random() >= self.prob:
             return placement
@@ -175,7 +176,7 @@ class NormalScale:
 
     spread: float
 
-    def place(self, placement: Placement, person: Person, rng: np.random.Generator) -> Placement:
+    def place(self, placement: Placement, person: Person, rng: Generator) -> Placement:
         """Multiply the side."""
         factor = 1 + self.spread * rng.standard_normal()
         factor = np.clip(factor, 1 - self.spread, 1 + self.spread)
@@ -194,7 +195,7 @@ class NormalRotation:
     spread: float
     prob: float = 0.6
 
-    def place(self, placement: Placement, person: Person, rng: np.random.Generator) -> Placement:
+    def place(self, placement: Placement, person: Person, rng: Generator) -> Placement:
         """Turn the crop or not."""
         if rng.random() >= self.prob:
             return placement
@@ -208,7 +209,7 @@ class ColourJitter:
 
     amount: float
 
-    def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
+    def apply(self, sample: Sample, rng: Generator) -> Sample:
         """Multiply the channels of all frames."""
         gain = rng.uniform(1 - self.amount, 1 + self.amount, 3).astype(np.float32)
         crops = np.clip(sample.crops * gain, 0, 255).astype(np.uint8)

@@ -15,7 +15,8 @@ from .places import project_root
 def cached(
     kind: str,
     place: Path,
-    source: object,
+    version: int,
+    files: Sequence[Path],
     names: Sequence[str],
     read: Callable[[], dict[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
@@ -26,12 +27,13 @@ def cached(
     Args:
         kind: first part of the cache file's name.
         place: file or folder that the columns belong to; each has one cache file.
-        source: what the columns follow from, such as a version and the files with their sizes and
-            times; its text is the fingerprint.
+        version: of the code that makes the columns.
+        files: that the columns are read from; their sizes and times are in the fingerprint.
         names: of the columns.
         read: makes the columns anew.
     """
-    fingerprint = hashlib.sha256(str(source).encode()).hexdigest()
+    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    fingerprint = hashlib.sha256(str((version, stats)).encode()).hexdigest()
     path = _cache_file(kind, place)
     columns = _load(path, fingerprint, names)
     if columns is None:

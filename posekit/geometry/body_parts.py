@@ -29,19 +29,15 @@ _SPREAD = 0.25  # least width of a guessed box as a share of its height, and the
 _FACE_MARGIN = 1.2
 
 
+@lru_cache(maxsize=256)
 def part_joints(part: str, skeleton: Skeleton) -> list[int]:
     """Positions of the joints that a part's box is drawn around; those of a limb in order.
 
     None where the skeleton does not have the whole limb.
     """
-    return _joints(part, skeleton.joints)
-
-
-@lru_cache(maxsize=256)
-def _joints(part: str, names: tuple[str, ...]) -> list[int]:
-    if part in _LIMBS:
-        limb = _LIMBS[part]
-        return [names.index(joint) for joint in limb] if set(limb) <= set(names) else []
+    names, limb = skeleton.joints, _LIMBS.get(part)
+    if limb:
+        return skeleton.index(*limb) if set(limb) <= set(names) else []
     if part in ("left_side", "right_side"):
         return [i for i, joint in enumerate(names) if joint.startswith(part[:-4])]
     chosen = [i for i, j in enumerate(names) if j.partition("_")[2] in _KINDS.get(part, ())]

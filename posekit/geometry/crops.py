@@ -69,7 +69,6 @@ def half_body_box(
     upper: np.ndarray,
     rng: np.random.Generator,
     aspect: float,
-    padding: float = 1.5,
     reference_mode: bool = False,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """A box around the upper or the lower half of one person, for augmentation (HRNet).
@@ -84,7 +83,6 @@ def half_body_box(
         upper: (K,) bool, joints of the upper body.
         rng: tosses the coin.
         aspect: width / height of the crop.
-        padding: factor on both sides.
         reference_mode: heads in 0.69 instead of half of the cases, as the references' coin.
 
     Returns:
@@ -95,13 +93,11 @@ def half_body_box(
     half, other = visible & upper, visible & ~upper
     if not (heads and half.sum() > 2) and other.sum() > 2:
         half = other
-    if half.sum() < 2:
-        return None
     joints = keypoints[half]
-    extent = np.ptp(joints, axis=0)
-    if not extent.any():
+    extent = np.ptp(joints, axis=0) if len(joints) else np.zeros(2)
+    if not extent.any():  # one joint too
         return None
-    return joints.mean(0), padding * _to_aspect(extent, aspect)
+    return joints.mean(0), 1.5 * _to_aspect(extent, aspect)
 
 
 def union_box(boxes: np.ndarray) -> np.ndarray:
@@ -146,9 +142,8 @@ def crop_matrix(
     h, w = size
     scale = (max(h, w) if half_pixel else w) / np.asarray(side, float)
     last = 1 if half_pixel else 0
-    angle = np.deg2rad(rotation)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = scale[..., None, None] * turn
+    cos, sin = np.cos(np.deg2rad(rotation)), np.sin(np.deg2rad(rotation))
+    linear = scale[..., None, None] * np.array([[cos, -sin], [sin, cos]])
     middle = np.array([[(w - last) / 2], [(h - last) / 2]])
     shift = middle - linear @ np.asarray(centre, float)[..., None]
     matrix = np.concatenate([linear, shift], -1)

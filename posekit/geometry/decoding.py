@@ -54,13 +54,14 @@ def quarter_offset(maps: Tensor, cells: Tensor) -> Tensor:
     x, y = (cells + 0.5).long().unbind(-1)
     inside = (x > 1) & (x < W - 1) & (y > 1) & (y < H - 1)
     x, y = x.clamp(1, W - 2), y.clamp(1, H - 2)
-    flat = maps.flatten(-2)
-
-    def value(dx: int, dy: int) -> Tensor:
-        return flat.gather(-1, ((y + dy) * W + x + dx)[..., None])[..., 0]
-
-    slope = torch.stack([value(1, 0) - value(-1, 0), value(0, 1) - value(0, -1)], -1)
+    across = _values(maps, x + 1, y) - _values(maps, x - 1, y)
+    slope = torch.stack([across, _values(maps, x, y + 1) - _values(maps, x, y - 1)], -1)
     return cells + 0.25 * slope.sign() * inside[..., None]
+
+
+def _values(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Values (...) of maps (..., H, W) at whole cells (...)."""
+    return maps.flatten(-2).gather(-1, (y * maps.shape[-1] + x)[..., None])[..., 0]
 
 
 def dark(maps: Tensor, cells: Tensor, sigma_cells: float = 2.0) -> Tensor:
@@ -134,10 +135,8 @@ def soft_argmax(maps: Tensor, beta: float = 160.0, variant: str = "pure") -> tup
     cells = torch.stack([(a * i).sum(-1) for a, i in zip(along, index, strict=True)], -1)
     if variant == "official":
         H, W = maps.shape[-2:]
-        x, y = cells.round().long().unbind(-1)
-        nearest = y.clamp(0, H - 1) * W + x.clamp(0, W - 1)  # maps of a diverged network are NaN
-        scores = maps.flatten(-2).gather(-1, nearest[..., None])[..., 0]
-        return quarter_offset(maps, cells), scores
+        x, y = cells.round().long().unbind(-1)  # maps of a diverged network are NaN
+        return quarter_offset(maps, cells), _values(maps, x.clamp(0, W - 1), y.clamp(0, H - 1))
     scores = maps.amax((-2, -1))
     return (cells * (scores > 0)[..., None] if variant == "lp_net" else cells), scores
 

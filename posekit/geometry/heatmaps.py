@@ -11,6 +11,7 @@ s = h / H pixels per cell:
 import torch
 from torch import Tensor
 
+Size = tuple[int, int]  # (h, w) or (H, W)
 _CUT = 4.6052  # exponents beyond it count as zero: Gaussians end at 0.01 (caffe CPM and LPM)
 
 
@@ -21,9 +22,7 @@ def cell_centres(cells: int, pixels: int, half_pixel: bool, like: Tensor) -> Ten
     return (index + 0.5) * stride - 0.5 if half_pixel else index * stride
 
 
-def cells_to_pixels(
-    cells: Tensor, image_size: tuple[int, int], map_size: tuple[int, int], half_pixel: bool
-) -> Tensor:
+def cells_to_pixels(cells: Tensor, image_size: Size, map_size: Size, half_pixel: bool) -> Tensor:
     """Map (x, y) in cells (..., 2) to crop pixels."""
     stride = cells.new_tensor([image_size[1] / map_size[1], image_size[0] / map_size[0]])
     return (cells + 0.5) * stride - 0.5 if half_pixel else cells * stride
@@ -32,8 +31,8 @@ def cells_to_pixels(
 def gaussian_maps(
     keypoints: Tensor,
     visible: Tensor,
-    image_size: tuple[int, int],
-    map_size: tuple[int, int],
+    image_size: Size,
+    map_size: Size,
     sigma: float,
     half_pixel: bool = True,
 ) -> Tensor:
@@ -61,8 +60,8 @@ def gaussian_maps(
 def rounded_gaussian_maps(
     keypoints: Tensor,
     visible: Tensor,
-    image_size: tuple[int, int],
-    map_size: tuple[int, int],
+    image_size: Size,
+    map_size: Size,
     sigma_cells: float,
     reference_mode: bool = False,
 ) -> tuple[Tensor, Tensor]:
@@ -109,7 +108,7 @@ def with_background(maps: Tensor) -> Tensor:
 
 
 def centre_map(
-    image_size: tuple[int, int], sigma: float, like: Tensor, centre: Tensor | None = None
+    image_size: Size, sigma: float, like: Tensor, centre: Tensor | None = None
 ) -> Tensor:
     """The Gaussian in the middle of the person whose pose a pose machine is to find.
 

@@ -4,7 +4,7 @@ Sides are the person's own (person-centric): the right shoulder is the one besid
 right arm, whichever way the person faces. Index order is that of the data set's own files.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -28,7 +28,7 @@ class Skeleton:
     name: str
     joints: tuple[str, ...]
     limbs: tuple[tuple[str, str], ...]
-    groups: dict[str, tuple[str, ...]]
+    groups: dict[str, tuple[str, ...]] = field(hash=False)
     sigmas: tuple[float, ...] = ()
 
     def __len__(self) -> int:
@@ -41,20 +41,14 @@ class Skeleton:
     @cached_property
     def flip(self) -> np.ndarray:
         """(K,) index that swaps left and right: `keypoints[:, flip]` fit the mirror image."""
-        return np.array([self.joints.index(_other_side(joint)) for joint in self.joints])
+        sides = {"left": "right", "right": "left"}
+        parts = [joint.partition("_") for joint in self.joints]
+        return np.array(self.index(*("".join((sides.get(s, s), *rest)) for s, *rest in parts)))
 
     @cached_property
     def limb_indices(self) -> list[tuple[int, int]]:
         """The limbs as pairs of joint positions."""
-        return [(self.joints.index(a), self.joints.index(b)) for a, b in self.limbs]
-
-
-def _other_side(joint: str) -> str:
-    if joint.startswith("left_"):
-        return "right_" + joint.removeprefix("left_")
-    if joint.startswith("right_"):
-        return "left_" + joint.removeprefix("right_")
-    return joint
+        return [tuple(self.index(*limb)) for limb in self.limbs]
 
 
 def _pair(joint: str) -> tuple[str, str]:
@@ -73,10 +67,8 @@ _LIMBS = (
     ("left_shoulder", "left_hip"),
     ("right_hip", "left_hip"),
 )
-_LIMB_GROUPS = {
-    name.capitalize(): _pair(name)
-    for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-}
+_KINDS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+_LIMB_GROUPS = {kind.capitalize(): _pair(kind) for kind in _KINDS}
 
 LSP = Skeleton(
     "lsp",
@@ -170,8 +162,8 @@ def convert(
     """
     if source is target:
         return keypoints, visible
-    known = {_SAME_JOINT.get(joint, joint): i for i, joint in enumerate(source.joints)}
-    wanted = [_SAME_JOINT.get(joint, joint) for joint in target.joints]
+    names, wanted = ([_SAME_JOINT.get(j, j) for j in s.joints] for s in (source, target))
+    known = {joint: i for i, joint in enumerate(names)}
     out = np.full((*keypoints.shape[:-2], len(target), 2), np.nan, dtype=np.float32)
     out_visible = np.zeros((*visible.shape[:-1], len(target)), dtype=bool)
     for k, joint in enumerate(wanted):

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..data.coco.reader import PERSON
 from ..errors import PosekitError
 from ..files.reading import column, id_column, load_json
 from ..geometry.crops import clean_boxes
+from ..metrics.coco_ap import PERSON
 from .media import Frame, Media, numbers_of
 
 # In place of a record that is no person, so that errors count the records of the file.

@@ -19,26 +19,16 @@ from .oks import check_same_length
 
 COCO_METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 
-_PERSON = 1  # category id
+PERSON = 1  # category id
 _TRIPLETS = (3 * len(COCO),)  # x, y and flag or score of the joints
 # What records are asked for, and the shapes of it.
-_ANNOTATION = {
-    "id": (),
-    "image_id": (),
-    "category_id": (),
-    "iscrowd": (),
-    "area": (),
-    "bbox": (4,),
-    "keypoints": _TRIPLETS,
-}
+_ANNOTATION = dict.fromkeys(("id", "image_id", "category_id", "iscrowd", "area"), ())
+_ANNOTATION |= {"bbox": (4,), "keypoints": _TRIPLETS}
 _RESULT = {"image_id": (), "category_id": (), "keypoints": _TRIPLETS, "score": ()}
 
 
 def results_from_arrays(
-    image_ids: np.ndarray,
-    keypoints: np.ndarray,
-    keypoint_scores: np.ndarray,
-    scores: np.ndarray,
+    image_ids: np.ndarray, keypoints: np.ndarray, keypoint_scores: np.ndarray, scores: np.ndarray
 ) -> list[dict[str, Any]]:
     """Detections as COCO's results format, ready for `json.dump` and `coco_keypoint_ap`.
 
@@ -58,11 +48,8 @@ def results_from_arrays(
         image_ids=image_ids, keypoints=keypoints, keypoint_scores=keypoint_scores, scores=scores
     )
     triplets = np.concatenate([keypoints, keypoint_scores[..., None]], -1, dtype=float)
-    columns = (image_ids, triplets.reshape(len(triplets), 3 * triplets.shape[1]).round(3), scores)
-    return [
-        {"image_id": image, "category_id": _PERSON, "keypoints": joints, "score": score}
-        for image, joints, score in zip(*(np.asarray(c).tolist() for c in columns), strict=True)
-    ]
+    triplets = triplets.reshape(len(triplets), 3 * triplets.shape[1]).round(3)
+    return _records(image_ids, triplets, scores)
 
 
 def coco_keypoint_ap(
@@ -89,7 +76,7 @@ def coco_keypoint_ap(
 
     truth = _annotations(gt)
     known = {image["id"] for image in truth["images"]}
-    detections = _detections(results, known)
+    detections = _detections(list(results), known)
     if image_ids is not None and not set(image_ids) <= known:
         strange = sorted(set(image_ids) - known)[:5]
         raise PosekitError(f"image_ids {strange} are not in the annotation file")
@@ -110,54 +97,75 @@ def _annotations(gt: str | Path | dict[str, Any]) -> dict[str, Any]:
     """The content of an annotation file, in dicts that the evaluation may write into."""
     where = "the annotations" if isinstance(gt, dict) else Path(gt)
     content = gt if isinstance(gt, dict) else load_json(where)
-    for name in ("images", "annotations", "categories"):
-        records = content.get(name) if isinstance(content, dict) else None
-        if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
-            raise PosekitError(
-                f"{where} has no list of records {name}: use COCO's person_keypoints_*.json"
-            )
-    people = content["annotations"]
-    images = column(where, content["images"], "id", (), "image", np.inf)
+    categories, images, people = sections(where, content)
+    if not any(record.get("id") == PERSON for record in categories):
+        raise PosekitError(f"{where} has no category {PERSON}: use COCO's person_keypoints_*.json")
+    known = column(where, images, "id", (), "image", np.inf)
     columns = {n: column(where, people, n, s, "annotation", np.inf) for n, s in _ANNOTATION.items()}
-    if strange := np.flatnonzero(~np.isin(columns["image_id"], images)).tolist():
-        raise PosekitError(
-            f"{where}: annotation {strange[0]} is of an image that the field images lacks: copy "
-            "the file again"
-        )
-    once, count = np.unique(columns["id"], return_counts=True)
-    if len(once) < len(people):
-        raise PosekitError(
-            f"{where}: {count.max()} annotations share the id {once[count.argmax()]:.0f}: remove "
-            "the repeated ones or copy the file again"
-        )
-    if not any(record.get("id") == _PERSON for record in content["categories"]):
-        raise PosekitError(f"{where} has no category {_PERSON}: use COCO's person_keypoints_*.json")
+    check_annotations(where, columns["id"], columns["image_id"], known)
     marked = (columns["keypoints"].reshape(-1, len(COCO), 3)[..., 2] > 0).sum(1).tolist()
     people = [{"num_keypoints": n, **one} for n, one in zip(marked, people, strict=True)]
     return {**content, "annotations": people}
 
 
+def sections(where: str | Path, content: object) -> list[list[dict]]:
+    """The records of an annotation file: categories, images and annotations.
+
+    Raises:
+        PosekitError: one of them is not a list of records.
+    """
+    found = []
+    for name in ("categories", "images", "annotations"):
+        records = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
+            raise PosekitError(
+                f"{where}: field {name} is not a list of records: use COCO's "
+                "annotations/person_keypoints_*.json"
+            )
+        found.append(records)
+    return found
+
+
+def check_annotations(
+    where: str | Path, ids: np.ndarray, images: np.ndarray, known: np.ndarray
+) -> None:
+    """Refuse annotations that share an id, or whose image is not among those that are known."""
+    if (strange := ~np.isin(images, known)).any():
+        raise PosekitError(
+            f"{where}: annotation {strange.argmax()} has the image_id "
+            f"{images[strange.argmax()]:.0f}, which the field images lacks: copy the file again"
+        )
+    once, count = np.unique(ids, return_counts=True)
+    if len(once) < len(ids):
+        raise PosekitError(
+            f"{where}: {count.max()} annotations share the id {once[count.argmax()]:.0f}: remove "
+            "the repeated ones or copy the file again"
+        )
+
+
 def _detections(results: Sequence[dict[str, Any]], known: Collection[int]) -> list[dict[str, Any]]:
     """The results alone, checked, in dicts that the evaluation may write into."""
-    results, where = list(results), "the results"
-    if not results:
+    if not results or not all(isinstance(result, dict) for result in results):
         raise PosekitError("no results to score: COCO results are a list of detections, one a dict")
-    if not all(isinstance(result, dict) for result in results):
-        raise PosekitError("COCO results are a list of detections, one a dict")
-    columns = {n: column(where, results, n, s, "COCO result", np.inf) for n, s in _RESULT.items()}
-    image = columns["image_id"]
-    if strange := np.flatnonzero(~np.isin(image, list(known))).tolist():
+    image, category, keypoints, score = (
+        column("the results", results, field, shape, "COCO result", np.inf)
+        for field, shape in _RESULT.items()
+    )
+    if (strange := ~np.isin(image, list(known))).any():
         raise PosekitError(
-            f"COCO result {strange[0]} is for image {image[strange[0]]:.0f}, which the annotation "
-            "file does not list: score the split that was predicted"
+            f"COCO result {strange.argmax()} is for image {image[strange.argmax()]:.0f}, which the "
+            "annotation file does not list: score the split that was predicted"
         )
-    if others := np.flatnonzero(columns["category_id"] != _PERSON).tolist():
+    if (others := category != PERSON).any():
         raise PosekitError(
-            f"COCO result {others[0]} has category_id {columns['category_id'][others[0]]:g}: "
-            f"people are {_PERSON}"
+            f"COCO result {others.argmax()} has category_id {category[others.argmax()]:g}: people "
+            f"are {PERSON}"
         )
-    lists = image.astype(int).tolist(), columns["keypoints"].tolist(), columns["score"].tolist()
+    return _records(image.astype(int), keypoints, score)
+
+
+def _records(*columns: np.ndarray) -> list[dict[str, Any]]:
     return [
-        {"image_id": image, "category_id": _PERSON, "keypoints": joints, "score": score}
-        for image, joints, score in zip(*lists, strict=True)
+        {"image_id": image, "category_id": PERSON, "keypoints": joints, "score": score}
+        for image, joints, score in zip(*(c.tolist() for c in columns), strict=True)
     ]

@@ -8,16 +8,15 @@
 Both are lenient and must not be compared with the official protocols of `pck`.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..geometry.skeletons import PENN_ACTION, POSE_MACHINE
 from .pck import hits, score_of_hits
 from .score import Score
 
-MOBILEPOSE = "MobilePose-master PCK"
-PENN_TEST = "PENN_test.m"
-
-PENN_TEST_ORDER = tuple(POSE_MACHINE.index(*("head_top", *PENN_ACTION.joints[1:])))
+PENN_TEST_ORDER = POSE_MACHINE.index("head_top", *PENN_ACTION.joints[1:])
 PENN_TEST_ORDER_AS_PRINTED = (0, 2, 5, 3, 6, 4, 7, 8, 11, 9, 12, 10, 13)
 
 
@@ -44,7 +43,7 @@ def mobilepose_pck(
         "visible joints without neck; not comparable with any PCK named otherwise"
     )
     correct = hits(predicted, truth, extent, threshold)
-    return score_of_hits(correct, counted, POSE_MACHINE, MOBILEPOSE, sentence)
+    return score_of_hits(correct, counted, POSE_MACHINE, "MobilePose-master PCK", sentence)
 
 
 def penn_test(
@@ -52,7 +51,7 @@ def penn_test(
     truth: np.ndarray,
     visible: np.ndarray,
     box_side: np.ndarray,
-    order: tuple[int, ...] = PENN_TEST_ORDER,
+    order: Sequence[int] = PENN_TEST_ORDER,
 ) -> Score:
     """MobilePose-master's PENN_test.m on Penn Action.
 
@@ -72,4 +71,4 @@ def penn_test(
     )
     correct = hits(predicted[:, index], truth[:, index], box_side, 0.2)
     counted = visible.astype(bool)[:, index]
-    return score_of_hits(correct, counted, PENN_ACTION, PENN_TEST, sentence)
+    return score_of_hits(correct, counted, PENN_ACTION, "PENN_test.m", sentence)

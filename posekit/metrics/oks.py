@@ -6,7 +6,7 @@ truth the area is the annotated one and only annotated joints count; between two
 the mean of their (padded) boxes and every joint counts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,11 +18,7 @@ _IMAGES_AT_ONCE = 256  # keeps the arrays of a step of the suppression in the pr
 
 
 def similarity(
-    predicted: np.ndarray,
-    truth: np.ndarray,
-    visible: np.ndarray,
-    areas: np.ndarray,
-    sigmas: Sequence[float] = COCO.sigmas,
+    predicted: np.ndarray, truth: np.ndarray, visible: np.ndarray, areas: np.ndarray
 ) -> np.ndarray:
     """Similarity of predicted to annotated poses; the leading axes broadcast.
 
@@ -31,23 +27,18 @@ def similarity(
         truth: (..., K, 2).
         visible: (..., K) bool, joints that are annotated.
         areas: (...) square pixels.
-        sigmas: (K,) fall-off of each joint.
 
     Returns:
         (...) 0..1, 0 for people without an annotated joint.
     """
     distance = np.square(predicted - truth).sum(-1)
-    spread = 8 * np.square(sigmas) * (areas[..., None] + _EPSILON)
+    spread = 8 * np.square(COCO.sigmas) * (areas[..., None] + _EPSILON)
     per_joint = np.where(visible, np.nan_to_num(np.exp(-distance / spread), nan=0.0), 0.0)
     return per_joint.sum(-1) / np.maximum(visible.sum(-1), 1)
 
 
 def mean_oks(
-    predicted: np.ndarray,
-    truth: np.ndarray,
-    visible: np.ndarray,
-    areas: np.ndarray,
-    sigmas: Sequence[float] = COCO.sigmas,
+    predicted: np.ndarray, truth: np.ndarray, visible: np.ndarray, areas: np.ndarray
 ) -> float:
     """Mean similarity of predictions to the people they were made for.
 
@@ -56,7 +47,6 @@ def mean_oks(
         truth: (N, K, 2).
         visible: (N, K) bool; people without an annotated joint are left out.
         areas: (N,) square pixels.
-        sigmas: (K,) fall-off of each joint.
 
     Returns:
         0..1, NaN when nobody has an annotated joint.
@@ -66,9 +56,8 @@ def mean_oks(
     """
     check_same_length(predicted=predicted, truth=truth, visible=visible, areas=areas)
     known = visible.any(-1)
-    if not known.any():
-        return float("nan")
-    return float(similarity(predicted, truth, visible, areas, sigmas)[known].mean())
+    found = similarity(predicted, truth, visible, areas)[known]
+    return float(found.mean()) if known.any() else float("nan")
 
 
 def rescore(
@@ -95,7 +84,6 @@ def oks_nms(
     scores: np.ndarray,
     areas: np.ndarray,
     threshold: float = 0.9,
-    sigmas: Sequence[float] = COCO.sigmas,
 ) -> np.ndarray:
     """Drop detections that are too similar to a better one of the same image, greedily.
 
@@ -105,7 +93,6 @@ def oks_nms(
         scores: (N,); of equal ones the earlier row is the better.
         areas: (N,) square pixels of the (padded) boxes.
         threshold: similarity above it is a duplicate.
-        sigmas: (K,) fall-off of each joint.
 
     Returns:
         (M,) rows to keep, by image id and then from the best down.
@@ -113,10 +100,8 @@ def oks_nms(
     Raises:
         PosekitError: the arrays do not describe the same people.
     """
-    check_same_length(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
     rank = np.full(len(scores), -1)
-    for people in _by_image(image_ids, scores):
-        points, sizes = _scaled(keypoints[people], sigmas), areas[people]
+    for people, points, sizes in _by_image(image_ids, keypoints, scores, areas):
         kept = people >= 0
         for position in range(people.shape[1] - 1):
             rows = np.flatnonzero(kept[:, position])
@@ -133,7 +118,6 @@ def soft_oks_nms(
     areas: np.ndarray,
     threshold: float = 0.9,
     limit: int = 20,
-    sigmas: Sequence[float] = COCO.sigmas,
 ) -> np.ndarray:
     """Keep the best detections of each image, lowering what is similar to one already taken.
 
@@ -147,7 +131,6 @@ def soft_oks_nms(
         areas: (N,) square pixels of the (padded) boxes.
         threshold: width of the Gaussian.
         limit: detections kept in an image.
-        sigmas: (K,) fall-off of each joint.
 
     Returns:
         (M,) rows to keep, by image id and then in the order they were taken.
@@ -155,10 +138,8 @@ def soft_oks_nms(
     Raises:
         PosekitError: the arrays do not describe the same people.
     """
-    check_same_length(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
     rank = np.full(len(scores), -1)
-    for people in _by_image(image_ids, scores):
-        points, sizes = _scaled(keypoints[people], sigmas), areas[people]
+    for people, points, sizes in _by_image(image_ids, keypoints, scores, areas):
         waiting, left = people >= 0, scores[people].astype(float)
         for step in range(min(people.shape[1], limit)):
             rows = np.flatnonzero(waiting.any(1))
@@ -186,11 +167,16 @@ def lowered(
     return scores * np.where(overlap >= threshold, 1 - overlap, 1)
 
 
-def _by_image(image_ids: np.ndarray, scores: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows of images with about as many people, (images, people) from the best down, padded by -1.
+def _by_image(
+    image_ids: np.ndarray, keypoints: np.ndarray, scores: np.ndarray, areas: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows, poses and areas of images with about as many people.
 
-    Padding to the next multiple of four wastes little and leaves few groups to walk through.
+    Rows are (I, P), from the best person of an image down, padded by -1; padding to the next
+    multiple of four wastes little and leaves few groups to walk through. Poses are (2, I, P, K),
+    divided so that OKS is exp(-squared distance / area).
     """
+    check_same_length(image_ids=image_ids, keypoints=keypoints, scores=scores, areas=areas)
     order = np.lexsort((-scores, image_ids))
     _, starts, counts = np.unique(image_ids[order], return_index=True, return_counts=True)
     widths = -(-counts // 4) * 4
@@ -200,12 +186,9 @@ def _by_image(image_ids: np.ndarray, scores: np.ndarray) -> Iterator[np.ndarray]
             part = images[first : first + _IMAGES_AT_ONCE]
             position = np.arange(counts[part].max())
             rows = order[np.minimum(starts[part, None] + position, len(order) - 1)]
-            yield np.where(position < counts[part, None], rows, -1)
-
-
-def _scaled(keypoints: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
-    """Poses (I, P, K, 2) as (2, I, P, K), divided so that OKS is exp(-squared distance / area)."""
-    return np.ascontiguousarray(np.moveaxis(keypoints, -1, 0)) / (np.sqrt(8) * np.asarray(sigmas))
+            rows = np.where(position < counts[part, None], rows, -1)
+            points = np.ascontiguousarray(np.moveaxis(keypoints[rows], -1, 0))
+            yield rows, points / (np.sqrt(8) * np.array(COCO.sigmas)), areas[rows]
 
 
 def _overlap(points: np.ndarray, areas: np.ndarray, which: int | np.ndarray = 0) -> np.ndarray:

@@ -70,9 +70,8 @@ def pck_score(
         for name, threshold in protocol.extra_thresholds.items()
     }
     correct = hits(predicted, truth, reference, protocol.threshold)
-    return score_of_hits(
-        correct, counted, protocol.skeleton, protocol.name, protocol.sentence, extra
-    )
+    names = protocol.name, protocol.sentence
+    return score_of_hits(correct, counted, protocol.skeleton, *names, extra)
 
 
 def score_of_hits(

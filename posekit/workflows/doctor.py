@@ -9,7 +9,7 @@ import torch
 
 from ..config.families import settings_of
 from ..config.recipes import read_recipe, recipe_file, recipe_sources, usual_dataset
-from ..data import DATASETS, check, dataset_name, find
+from ..data import DATASETS, check, dataset_name
 from ..files.places import data_root
 from ..weights.identify import identify, weight_files
 
@@ -37,7 +37,7 @@ def examine(given_root: str | None, weights: Path | None = None) -> str:
     root = data_root(given_root)
     lines.append(f"data below {root}:")
     for name, spec in DATASETS.items():
-        if find(name, root) is None:
+        if spec.find(root) is None:
             lines.append(f"  {name}: not there; {spec.download} from {spec.page}")
         elif missing := check(name, root):
             lines.append("\n    ".join([f"  {name}: incomplete", *missing]))

@@ -84,7 +84,7 @@ def start(namespace: dict[str, Any]) -> Preparation:
     source, root = resolve_source(DATASET, settings.source, settings.data_root)
     if source == "sample":
         root = ensure_sample(DATASET, smoke=smoke())
-    return Preparation(settings, source, data.find(DATASET, root))
+    return Preparation(settings, source, data.dataset(DATASET).find(root))
 
 
 def load(preparation: Preparation) -> str:

@@ -85,7 +85,7 @@ def test_people_with_keypoints_image_by_image(folder):
     assert table.read(0).shape == (24, 32, 3)
     assert check("COCO", folder.parent) == []
     assert load("COCO", "train", folder.parent).image[0].startswith("images/train2017/")
-    assert coco.annotation_file(folder.parent, "test").name == "person_keypoints_val2017.json"
+    assert coco.label_file(folder, "test").name == "person_keypoints_val2017.json"
 
 
 def test_repeated_images_count_once_and_must_agree(folder):
@@ -190,7 +190,7 @@ def test_foreign_and_cut_files_are_named(folder):
         with pytest.raises(PosekitError, match=r"person_keypoints_val2017\.json"):
             load("COCO", "test", folder.parent)
     path.unlink()
-    for call in (load, lambda *_: coco.annotation_file(folder.parent, "test")):
+    for call in (load, lambda *_: coco.label_file(folder, "test")):
         with pytest.raises(PosekitError, match=r"is missing\. Download .*cocodataset\.org"):
             call("COCO", "test", folder.parent)
 
@@ -269,7 +269,7 @@ def test_real_labels_agree_with_pycocotools(real):
     official = pytest.importorskip("pycocotools.coco")
     with open(os.devnull, "w") as quiet, pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", quiet)
-        truth = official.COCO(str(coco.annotation_file(real, "test")))
+        truth = official.COCO(str(coco.label_file(real / "coco", "test")))
     table = load("COCO", "test", real)
     expected = [
         annotation

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posekit.data import DATASETS, Folder, check, find, load
+from posekit.data import DATASETS, Folder, check, dataset, load
 from posekit.errors import PosekitError
 from posekit.files.images import decode
 
@@ -43,8 +43,8 @@ def test_presence_comes_from_listings(tmp_path, picture):
 @pytest.mark.parametrize("folder", ["PennAction", "penn_action", "Penn_Action", "pennaction"])
 def test_folder_is_found_whatever_its_case(tmp_path, folder):
     (tmp_path / folder).mkdir()
-    assert find("penn-action", tmp_path) == tmp_path / folder
-    assert find("LSP", tmp_path) is None
+    assert dataset("penn-action").find(tmp_path) == tmp_path / folder
+    assert dataset("LSP").find(tmp_path) is None
 
 
 def test_unknown_names_are_refused_with_the_known_ones(tmp_path):

@@ -14,29 +14,23 @@ from posekit.geometry.skeletons import LSP, SKELETONS, Skeleton
 
 TOY_MODULE = """
 import numpy as np
-from posekit.data import Annotations, DataSet, Folder, PckScorer
+from posekit.data import DataSet, PckScorer
 from posekit.geometry.skeletons import Skeleton
 from posekit.metrics.score import Protocol
 
 HAND = Skeleton("hand", ("wrist", "tip"), (("wrist", "tip"),), {"Tip": ("tip",)})
 
 
-def read(folder, split, source):
+def read(folder, split):
     table = np.loadtxt(folder / f"{split}.csv", delimiter=",", ndmin=2)
     low, high = table.reshape(-1, 2, 2).min(1), table.reshape(-1, 2, 2).max(1)
-    return Annotations(
-        dataset="Hands",
-        split=split,
-        source=source,
-        skeleton=HAND,
-        keypoints=table.reshape(-1, 2, 2).astype(np.float32),
-        visible=np.ones((len(table), 2), bool),
-        boxes=np.concatenate([low, high], 1).astype(np.float32),
-        reference=np.full(len(table), 10, np.float32),
-        sequence=np.arange(1, len(table) + 1, dtype=np.int32),
-        image=np.array([f"{split}{i}.jpg" for i in range(len(table))]),
-        images=Folder(folder),
-    )
+    return {
+        "keypoints": table.reshape(-1, 2, 2).astype(np.float32),
+        "visible": np.ones((len(table), 2), bool),
+        "boxes": np.concatenate([low, high], 1).astype(np.float32),
+        "reference": np.full(len(table), 10, np.float32),
+        "image": np.array([f"{split}{i}.jpg" for i in range(len(table))]),
+    }
 
 
 SPEC = DataSet(

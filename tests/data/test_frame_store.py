@@ -8,7 +8,7 @@ import pytest
 from test_penn_action import clip
 
 from posekit.data import frame_store, load
-from posekit.data.frame_store import FrameStore, build, describe
+from posekit.data.frame_store import FrameStore, build
 from posekit.errors import PosekitError
 
 
@@ -35,7 +35,7 @@ def test_stores_stand_in_for_folders(clips):
         assert isinstance(table.images, FrameStore)
         assert np.array_equal(table.image, before.image)
         assert all(np.array_equal(table.read(i), image) for i, image in enumerate(images))
-    about = describe(clips / "PennAction/train.lmdb")
+    about = FrameStore(clips / "PennAction/train.lmdb").describe()
     assert (about["frames"], about["sequences"]) == (6, 2)
     assert about["first"][0] == "0001/000001.jpg" and about["bytes"] > 0
 
@@ -91,16 +91,16 @@ def test_overwriting_puts_a_whole_store_in_the_place_of_another(clips):
     target = clips / "stores/train.lmdb"
     build(table.rows(slice(0, 3)), target)
     first = FrameStore(target)
-    assert len(list(first.names())) == 3
+    assert len(first.names()) == 3
     picture = clips / "PennAction/frames/0002/000003.jpg"
     whole = picture.read_bytes()
     picture.write_bytes(whole[:-2])
     with pytest.raises(PosekitError, match="empty or cut off"):
         build(table, target, overwrite=True)
-    assert len(list(first.names())) == 3 and len(list(target.parent.iterdir())) == 1
+    assert len(first.names()) == 3 and len(list(target.parent.iterdir())) == 1
     picture.write_bytes(whole)
     assert build(table, target, overwrite=True)["frames"] == 6
-    assert len(list(first.names())) == 6 and len(list(target.parent.iterdir())) == 1
+    assert len(first.names()) == 6 and len(list(target.parent.iterdir())) == 1
 
     stores(clips)
     own = clips / "PennAction/train.lmdb"

@@ -77,7 +77,7 @@ def test_missing_pictures(folder):
     with pytest.raises(PosekitError, match="no row for the split test"):
         load("LSP", "test", folder.parent, allow_partial=True)
     labels = load("LSP", "test", folder.parent, require_images=False)
-    assert np.array_equal(labels.keypoints + 1, lsp.joints(folder.parent)[0][2:])
+    assert np.array_equal(labels.keypoints + 1, lsp.joints(folder)[0][2:])
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_missing_labels_and_broken_pictures_are_named(folder):
 
 @pytest.mark.real
 def test_real_files(real):
-    joints, occluded = lsp.joints(real)
+    joints, occluded = lsp.joints(real / "LSP")
     assert joints.shape == (2000, 14, 2) and occluded.mean() == pytest.approx(0.073, abs=5e-4)
     train = load("LSP", "train", real, require_images=False)
     assert len(train) == 11000 and train.visible[:1000].all()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from posekit.data import load, mpii
+from posekit.data import dataset, load, mpii
 from posekit.data.framing import Framing
 from posekit.errors import PosekitError
 
@@ -190,7 +190,7 @@ def test_records_are_those_of_the_reference(tmp_path):
     golden = json.loads((GOLDEN / "func_records.json").read_text())
     (tmp_path / "annot").mkdir()
     (tmp_path / "annot" / "train.json").write_text(json.dumps(golden["mpii_annotations"]))
-    people = mpii.read(tmp_path, "train", "real")
+    people = dataset("MPII").annotations(tmp_path, "train")
     framing = Framing((256, 256), 1.25, half_pixel=False, drop=15 / 200, fill=0)
     centres, sides = framing.place(people.boxes.astype(float))
     for row, record in enumerate(golden["mpii_records"]):

@@ -145,21 +145,21 @@ def test_a_split_without_rows_is_an_error(tmp_path, picture):
 
 
 def test_labels_are_cached_until_a_file_changes(two_clips, picture, own_cache, monkeypatch):
-    first = penn_action.labels(two_clips)
+    first = penn_action.labels(two_clips / "PennAction")
     with monkeypatch.context() as patch:
         patch.setattr(penn_action, "_read_clip", None)  # reading a label again would fail
-        again = penn_action.labels(two_clips)
+        again = penn_action.labels(two_clips / "PennAction")
     assert all(np.array_equal(first[name], again[name]) for name in first)
     clip(two_clips, picture, 2, n=3)
-    assert len(penn_action.labels(two_clips)["frame"]) == len(first["frame"]) + 1
+    assert len(penn_action.labels(two_clips / "PennAction")["frame"]) == len(first["frame"]) + 1
     for file in own_cache.iterdir():
         file.write_bytes(b"broken")
-    assert len(penn_action.labels(two_clips)["frame"]) == len(first["frame"]) + 1
+    assert len(penn_action.labels(two_clips / "PennAction")["frame"]) == len(first["frame"]) + 1
 
 
 @pytest.mark.real
 def test_real_labels(real):
-    columns = penn_action.labels(real)
+    columns = penn_action.labels(real / "PennAction")
     clips, counts = np.unique(columns["sequence"], return_counts=True)
     assert len(clips) == 56 and counts.sum() == 3685
     assert len(np.unique(columns["sequence"][columns["train"]])) == 28

@@ -20,7 +20,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _content(root: Path, split: str) -> dict:
-    return json.loads(coco.annotation_file(root, split).read_text())
+    return json.loads(coco.label_file(root / "coco", split).read_text())
 
 
 @pytest.mark.parametrize(("split", "people"), [("train", 8), ("test", 4)])
@@ -57,7 +57,7 @@ def test_official_tools_read_it(root: Path) -> None:
     official = pytest.importorskip("pycocotools.coco")
     evaluation = pytest.importorskip("pycocotools.cocoeval")
     table = load("COCO", "test", root, source="sample")
-    truth = official.COCO(str(coco.annotation_file(root, "test")))
+    truth = official.COCO(str(coco.label_file(root / "coco", "test")))
     for annotation in truth.anns.values():
         mask = truth.annToMask(annotation)
         assert mask.sum() == pytest.approx(

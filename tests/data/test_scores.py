@@ -14,7 +14,7 @@ from posekit import data
 from posekit.data import penn_action
 from posekit.data.clips import Clips
 from posekit.data.framing import Framing
-from posekit.data.predictions import Predictions, read_predictions
+from posekit.data.predictions import Predictions, read_predictions, skeleton_of
 from posekit.data.sample import ensure_sample
 from posekit.data.scores import official_score, save_predictions
 from posekit.errors import PosekitError
@@ -52,7 +52,7 @@ def test_mpii_oracle(tmp_path):
 
 @real_data
 def test_penn_action_in_the_files_own_coordinates():
-    labels = penn_action.labels(Path(REAL))
+    labels = penn_action.labels(Path(REAL, "PennAction"))
     test = np.unique(labels["sequence"][~labels["train"]])
     truth = {f"{s:04d}": labels["keypoints"][labels["sequence"] == s] for s in test.tolist()}
     assert posekit.score("Penn_Action", truth, split="test", root=REAL).mean == 100
@@ -159,8 +159,8 @@ def test_a_run_folder_gives_the_numbers_of_the_run(tmp_path, name, joints, optio
         assert score.values == expected.values and score.n_people == expected.n_people
     assert 0 <= score.mean < 100
     table = read_predictions(tmp_path / "run" / "predictions.npz")
-    np.testing.assert_array_equal(table.keypoints, found.keypoints)
-    assert table.skeleton is joints
+    np.testing.assert_array_equal(table["keypoints"], found.keypoints)
+    assert skeleton_of(table) is joints
 
 
 def test_official_files_are_what_the_official_evaluations_take(tmp_path):

@@ -118,12 +118,15 @@ def test_bad_coco_input_is_refused(tmp_path):
     refuse("not readable json", gt=tmp_path / "cut.json")
     first, *others = truth["annotations"]
     for match, change in (
-        ("no list of records images", {"images": None}),
+        ("field images is not a list of records", {"images": None}),
         ("image 0 has no field id", {"images": [{"file_name": "a.jpg"}]}),
-        ("no list of records annotations", {"annotations": [None]}),
+        ("field annotations is not a list of records", {"annotations": [None]}),
         ("annotation 0 has no field keypoints", {"annotations": [first | {"keypoints": [1, 2]}]}),
         ("field area holds values", {"annotations": [first | {"area": None}, *others]}),
-        ("annotation 0 is of an image", {"annotations": [first | {"image_id": 99}, *others]}),
+        (
+            "annotation 0 has the image_id 99, which",
+            {"annotations": [first | {"image_id": 99}, *others]},
+        ),
         ("2 annotations share the id", {"annotations": [first, *truth["annotations"]]}),
         ("no category 1", {"categories": []}),
     ):

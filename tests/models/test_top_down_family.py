@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from posekit import data
-from posekit.config.recipes import bind
+from posekit.config.resolve import resolve
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
 from posekit.data.predictions import Predictions
@@ -17,6 +17,7 @@ from posekit.models import create_model
 from posekit.models.families.losses import joints_mse
 from posekit.models.families.task import normalised
 from posekit.models.families.top_down import TopDownTask
+from posekit.workflows.training.experiment import Experiment
 from posekit.workflows.training.loading import splits
 
 
@@ -126,7 +127,7 @@ def test_detected_boxes_are_a_row_of_their_own(root):
 
 def moved(root, folder, *pictures):
     """A data root with the labels of both splits and links to the pictures of some."""
-    source = data.find("COCO", root)
+    source = data.dataset("COCO").find(root)
     target = folder / source.name
     (target / "images").mkdir(parents=True)
     for name in ("annotations", *pictures):
@@ -136,15 +137,15 @@ def moved(root, folder, *pictures):
     return folder
 
 
+def tables_of(folder):
+    """The parts that HRNet's notebook would train on and score below a data root."""
+    config = resolve("hrnet", {"dataset": "COCO", "source": "real", "data_root": str(folder)})
+    return splits(Experiment(config, run=None, machine=None, about=None, root=folder))
+
+
 @pytest.mark.parametrize("pictures", ["train2017", "val2017"])
 def test_a_folder_with_pictures_of_one_split_is_scored_with_its_labels(root, tmp_path, pictures):
-    wishes = {
-        "dataset": "COCO",
-        "source": "real",
-        "data_root": str(moved(root, tmp_path, pictures)),
-    }
-    recipe = bind("hrnet", wishes).recipe
-    for people in splits(recipe, tmp_path, "real").values():
+    for people in tables_of(moved(root, tmp_path, pictures)).values():
         source = Clips(people, COCO, 1, Framing((128, 96), 1.25, half_pixel=False, fill=0))
         exact = Predictions(source.keypoints, np.ones(source.visible.shape))
         assert official_score(source, exact, tmp_path).mean == pytest.approx(1.0)
@@ -156,9 +157,8 @@ def test_val2017_alone_is_enough_to_score(root, tmp_path):
     (folder / "annotations").unlink()
     (folder / "annotations").mkdir()
     name = "annotations/person_keypoints_val2017.json"
-    (folder / name).symlink_to(data.find("COCO", root) / name)
-    wishes = {"dataset": "COCO", "source": "real", "data_root": str(tmp_path)}
-    tables = splits(bind("hrnet", wishes).recipe, tmp_path, "real")
+    (folder / name).symlink_to(data.dataset("COCO").find(root) / name)
+    tables = tables_of(tmp_path)
     assert len(tables["test"]) and "the test split only" in " ".join(tables["test"].notes)
 
 
@@ -166,7 +166,7 @@ def test_images_without_pictures_are_left_out_of_the_score(root, tmp_path):
     moved(root, tmp_path, "train2017")
     (folder,) = tmp_path.iterdir()
     (folder / "images/val2017").mkdir()
-    pictures = sorted((data.find("COCO", root) / "images/val2017").iterdir())
+    pictures = sorted((data.dataset("COCO").find(root) / "images/val2017").iterdir())
     for picture in pictures[::2]:
         (folder / "images/val2017" / picture.name).symlink_to(picture)
     people = data.load("COCO", "test", tmp_path, source="real", allow_partial=True)

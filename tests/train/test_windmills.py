@@ -34,23 +34,23 @@ def tasks():
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_configuration_takes_a_step(path, tasks):
     dataset, _, recipe = path.stem.partition("-")
-    wishes = {"dataset": dataset, "recipe": recipe, "source": "sample", "resume": "never"}
-    run = lab.start(path.parent.name, wishes)
-    lab.load(run)
-    if (run.recipe.network, dataset) not in tasks:
-        lab.build(run)
-        tasks[run.recipe.network, dataset] = run.task
-    task = tasks[run.recipe.network, dataset]
-    batches = loader(run.train, run.recipe.batch_size, False, 0, False)
-    batch = run.machine.put(next(iter(batches)))
-    bare = copy.copy(run.train)
-    bare.transforms = [t for t in run.train.transforms if not isinstance(t, Occluder)]
+    parameters = {"dataset": dataset, "recipe": recipe, "source": "sample", "resume": "never"}
+    exp = lab.start(path.parent.name, parameters)
+    lab.load(exp)
+    if (exp.settings.network, dataset) not in tasks:
+        lab.build(exp)
+        tasks[exp.settings.network, dataset] = exp.task
+    task = tasks[exp.settings.network, dataset]
+    batches = loader(exp.train, exp.settings.batch_size, False, 0, False)
+    batch = exp.machine.put(next(iter(batches)))
+    bare = copy.copy(exp.train)
+    bare.transforms = [t for t in exp.train.transforms if not isinstance(t, Occluder)]
     plain = [bare[0, n] for n in range(len(batch["rows"]))]
     same = np.array_equal(batch["images"], np.stack([s["images"] for s in plain]))
-    assert same == (run.recipe.occlusion == "none")
+    assert same == (exp.settings.occlusion == "none")
     task.model.train()
     loss = task.loss(task.outputs(batch["images"]), batch)
     loss.backward()
     grads = [p.grad for p in task.model.parameters() if p.grad is not None]
     assert torch.isfinite(loss) and any(g.abs().sum() > 0 for g in grads)
-    run.run.end("failed")
+    exp.run.end("failed")

@@ -1,6 +1,7 @@
 """COCO's people as a person detector found them: boxes and scores, no joints."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,31 +9,20 @@ from ...errors import PosekitError
 from ...files.cache import cached
 from ...files.reading import column, id_column, load_records
 from ...geometry.skeletons import COCO
-from ..annotations import Annotations, Folder
-from .reader import (
-    DETECTIONS,
-    PERSON,
-    SETS,
-    image_names,
-    label_file,
-    labels,
-    position,
-    stamp,
-)
+from ...metrics.coco_ap import PERSON
+from .reader import DETECTIONS, SETS, image_names, label_file, labels, position
 
-_SCHEMA = 1  # of the cached columns
 _COLUMNS = ("image", "boxes", "score")
 
 
-def read_detections(folder: Path, split: str, source: str) -> Annotations:
-    """The people that a detector has found, image by image; nothing is known of their joints.
+def read_detections(folder: Path, split: str) -> dict[str, Any]:
+    """The columns of the people that a detector has found, image by image; nothing is known of their joints.
 
     Boxes are as found, with x2 = x + width, and may reach out of the image.
 
     Args:
         folder: of COCO, with the detections that HRNet and Simple Baselines publish.
         split: test.
-        source: real or sample.
 
     Raises:
         PosekitError: there are no detections, or they are of other images.
@@ -49,7 +39,7 @@ def read_detections(folder: Path, split: str, source: str) -> Annotations:
             "publish, or use the ground-truth boxes"
         )
     images = labels(folder, split)["images"]
-    found = cached("coco-detections", path, stamp(path, _SCHEMA), _COLUMNS, lambda: _columns(path))
+    found = cached("coco-detections", path, 1, [path], _COLUMNS, lambda: _read_columns(path))
     known = np.isin(found["image"], images)
     if not known.any():
         raise PosekitError(
@@ -65,25 +55,19 @@ def read_detections(folder: Path, split: str, source: str) -> Annotations:
         notes.append(f"{empty} of {len(images)} images have no detected person")
     if strange := int((~known).sum()):
         notes.append(f"{strange} detections in images without labels are left out")
-    return Annotations(
-        dataset="COCO",
-        split=split,
-        source=source,
-        skeleton=COCO,
-        keypoints=np.zeros((len(rows), len(COCO), 2), np.float32),
-        visible=np.zeros((len(rows), len(COCO)), bool),
-        boxes=found["boxes"][rows],
-        reference=np.full(len(rows), np.nan, np.float32),
-        sequence=np.arange(1, len(rows) + 1, dtype=np.int32),
-        image=image_names(split, image),
-        images=Folder(folder),
-        image_id=image,
-        score=found["score"][rows],
-        notes=tuple(notes),
-    )
+    return {
+        "keypoints": np.zeros((len(rows), len(COCO), 2), np.float32),
+        "visible": np.zeros((len(rows), len(COCO)), bool),
+        "boxes": found["boxes"][rows],
+        "reference": np.full(len(rows), np.nan, np.float32),
+        "image": image_names(split, image),
+        "image_id": image,
+        "score": found["score"][rows],
+        "notes": tuple(notes),
+    }
 
 
-def _columns(path: Path) -> dict[str, np.ndarray]:
+def _read_columns(path: Path) -> dict[str, np.ndarray]:
     records = load_records(path)
     people = column(path, records, "category_id", (), "detection") == PERSON
     low, size = np.split(column(path, records, "bbox", (4,), "detection"), 2, axis=1)

@@ -5,6 +5,7 @@ seen. Crowds carry no keypoints. Copies in the wild repeat the record of an imag
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,18 +14,16 @@ from ...files.cache import cached
 from ...files.reading import MAX_PIXELS, column, id_column, load_json
 from ...geometry.crops import clean_boxes
 from ...geometry.skeletons import COCO
-from ..annotations import Annotations, Folder
+from ...metrics.coco_ap import PERSON, check_annotations, sections
 from ..dataset import EmptySplit, dataset
 
 SETS = {"train": "train2017", "test": "val2017"}
 DETECTIONS = "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
-PERSON = 1  # category id
-_SCHEMA = 2  # of the cached columns
 _TRUTH = ("images", "image", "annotation", "keypoints", "flag", "boxes", "area")
 
 
-def read(folder: Path, split: str, source: str) -> Annotations:
-    """The people with keypoints of one split, image by image; images are not looked at.
+def read(folder: Path, split: str) -> dict[str, Any]:
+    """The columns of the people with keypoints of one split, image by image.
 
     Left out are crowds, people without an annotated keypoint, and boxes of which nothing is left
     inside the image. Boxes are cut to the image the way the reference implementations of the
@@ -35,49 +34,22 @@ def read(folder: Path, split: str, source: str) -> Annotations:
     Args:
         folder: of COCO.
         split: train (train2017) or test (val2017).
-        source: real or sample.
 
     Raises:
         PosekitError: the file of the labels is missing, damaged or another one.
     """
     truth = labels(folder, split)
     flag = truth["flag"]
-    return Annotations(
-        dataset="COCO",
-        split=split,
-        source=source,
-        skeleton=COCO,
-        keypoints=truth["keypoints"],
-        visible=flag > 0,
-        occluded=flag == 1,
-        boxes=truth["boxes"],
-        reference=np.sqrt(truth["area"]),
-        sequence=np.arange(1, len(flag) + 1, dtype=np.int32),
-        image=image_names(split, truth["image"]),
-        images=Folder(folder),
-        image_id=truth["image"],
-        annotation_id=truth["annotation"],
-    )
-
-
-def images_there(root: Path, split: str) -> tuple[np.ndarray, int]:
-    """Ids of the images of a split whose files are there, and the number of all its images."""
-    folder = dataset("COCO").need(root)
-    ids = labels(folder, split)["images"]
-    return ids[Folder(folder).present(image_names(split, ids))], len(ids)
-
-
-def annotation_file(root: Path, split: str) -> Path:
-    """The file of the labels of a split, for the official evaluation.
-
-    Args:
-        root: the data root, the folder that holds coco.
-        split: train or test.
-
-    Raises:
-        PosekitError: it is not there.
-    """
-    return label_file(dataset("COCO").need(root), split)
+    return {
+        "keypoints": truth["keypoints"],
+        "visible": flag > 0,
+        "occluded": flag == 1,
+        "boxes": truth["boxes"],
+        "reference": np.sqrt(truth["area"]),
+        "image": image_names(split, truth["image"]),
+        "image_id": truth["image"],
+        "annotation_id": truth["annotation"],
+    }
 
 
 def label_file(folder: Path, split: str) -> Path:
@@ -100,33 +72,29 @@ def image_names(split: str, image: np.ndarray) -> np.ndarray:
 def labels(folder: Path, split: str) -> dict[str, np.ndarray]:
     """Columns of a file of labels: `images` are the ids of all images, `image` those of people."""
     path = label_file(folder, split)
-    return cached("coco", path, stamp(path, _SCHEMA), _TRUTH, lambda: _read_labels(path))
-
-
-def stamp(path: Path, schema: int) -> tuple[int, str, int, int]:
-    """What cached columns follow from: their schema and the file."""
-    stat = path.stat()
-    return schema, path.name, stat.st_size, stat.st_mtime_ns
+    return cached("coco", path, 2, [path], _TRUTH, lambda: _read_labels(path))
 
 
 def _read_labels(path: Path) -> dict[str, np.ndarray]:
-    sections = _sections(path)
-    ids, sizes = _image_sizes(path, sections["images"])
-    records = sections["annotations"]
-    image = id_column(path, records, "image_id", "annotation")
-    annotation = id_column(path, records, "id", "annotation")
-    _check_annotations(path, image, ids, annotation)
+    categories, images, records = sections(path, load_json(path))
+    if [r.get("keypoints") for r in categories if r.get("id") == PERSON] != [list(COCO.joints)]:
+        raise PosekitError(
+            f"{path}: field categories does not describe a person with the {len(COCO)} keypoints "
+            "of COCO: take annotations/person_keypoints_*.json"
+        )
+    ids, sizes = _image_sizes(path, images)
+    image, annotation = (id_column(path, records, n, "annotation") for n in ("image_id", "id"))
+    check_annotations(path, annotation, image, ids)
 
     def numbers(field: str, shape: tuple[int, ...] = (), limit: float = MAX_PIXELS) -> np.ndarray:
         return column(path, records, field, shape, "annotation", limit)
 
     joints = numbers("keypoints", (3 * len(COCO),)).reshape(-1, len(COCO), 3)
     flag = joints[..., 2]
-    if not np.isin(flag, (0, 1, 2)).all():
-        bad = int(np.flatnonzero(~np.isin(flag, (0, 1, 2)).all(-1))[0])
+    if (bad := ~np.isin(flag, (0, 1, 2)).all(-1)).any():
         raise PosekitError(
-            f"{path}: annotation {bad} has visibilities other than 0, 1 and 2 in the field "
-            "keypoints: copy the file again"
+            f"{path}: annotation {bad.argmax()} has visibilities other than 0, 1 and 2 in the "
+            "field keypoints: copy the file again"
         )
     place = position(ids, image)
     boxes, inside = clean_boxes(numbers("bbox", (4,)), sizes[place])
@@ -144,41 +112,6 @@ def _read_labels(path: Path) -> dict[str, np.ndarray]:
         "boxes": boxes[rows].astype(np.float32),
         "area": area[rows].astype(np.float32),
     }
-
-
-def _check_annotations(path: Path, image: np.ndarray, ids: np.ndarray, number: np.ndarray) -> None:
-    strange = np.flatnonzero(~np.isin(image, ids))
-    if len(strange):
-        raise PosekitError(
-            f"{path}: annotation {strange[0]} has the image_id {image[strange[0]]}, which the "
-            "field images lacks: copy the file again"
-        )
-    once, count = np.unique(number, return_counts=True)
-    if len(once) < len(number):
-        raise PosekitError(
-            f"{path}: {count.max()} annotations share the id {once[count.argmax()]}: remove the "
-            "repeated ones or copy the file again"
-        )
-
-
-def _sections(path: Path) -> dict[str, list[dict]]:
-    content = load_json(path)
-    sections = {}
-    for name in ("categories", "images", "annotations"):
-        section = content.get(name) if isinstance(content, dict) else None
-        if not isinstance(section, list) or not all(isinstance(r, dict) for r in section):
-            raise PosekitError(
-                f"{path}: field {name} is not a list of records: is this "
-                "annotations/person_keypoints_*.json of COCO?"
-            )
-        sections[name] = section
-    joints = [r.get("keypoints") for r in sections["categories"] if r.get("id") == PERSON]
-    if joints != [list(COCO.joints)]:
-        raise PosekitError(
-            f"{path}: field categories does not describe a person with the {len(COCO)} keypoints "
-            "of COCO: take annotations/person_keypoints_*.json"
-        )
-    return sections
 
 
 def _image_sizes(path: Path, images: list[dict]) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,10 @@ from ...files.writing import write_text
 from ...metrics import oks
 from ...metrics.coco_ap import coco_keypoint_ap, results_from_arrays
 from ...metrics.score import Score
-from ..annotations import Annotations
-from ..dataset import DataSet, Poses, Scorer
-from .reader import annotation_file, images_there
+from ..annotations import Annotations, Folder
+from ..dataset import DataSet, Scorer, dataset
+from ..predictions import Predictions
+from .reader import image_names, label_file, labels
 
 IN_VISIBILITY, OKS_NMS = 0.2, 0.9  # thresholds of SimpleBaseline and HRNet
 RESULTS = "coco_results.json"  # in a run folder
@@ -27,40 +28,36 @@ class CocoScorer(Scorer):
     name = "OKS"
     validation_name = "mean OKS, percent"
 
-    def score(self, people: Annotations, poses: Poses, root: Path | None = None) -> Score:
+    def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         """COCO's ten numbers, and with annotated boxes the mean OKS.
 
         The mean OKS tells apart networks whose AP is 0.
         """
-        results = coco_results(people, poses)
-        kind = "soft " if poses.soft_nms else ""
-        left = f"{len(results)} of {len(people)} people left by OKS {kind}NMS at {OKS_NMS}"
-        return self._score_results(people, poses, results, root, left)
+        results = coco_results(people, found)
+        left = f"by OKS {'soft ' if found.soft_nms else ''}NMS at {OKS_NMS}"
+        return self._score_results(people, found, results, root, left)
 
-    def score_run(self, people: Annotations, poses: Poses, folder: Path, root: Path) -> Score:
+    def score_run(self, people: Annotations, found: Predictions, folder: Path, root: Path) -> Score:
         """The score of the saved results, which are rescored and without duplicates."""
         results = load_records(folder / RESULTS)
-        left = f"{len(results)} of {len(people)} people left in {RESULTS}"
-        return self._score_results(people, poses, results, root, left)
+        return self._score_results(people, found, results, root, f"in {RESULTS}")
 
     def _score_results(
-        self, people: Annotations, poses: Poses, results: list[dict], root: Path, left: str
+        self, people: Annotations, found: Predictions, results: list[dict], root: Path, left: str
     ) -> Score:
-        truth = annotation_file(root, people.file_split)
+        truth = label_file(dataset("COCO").need(root), people.file_split)
         scored, remark = _images_to_score(people, root)
         numbers = coco_keypoint_ap(truth, results, scored)
         boxes = "ground-truth" if people.visible.any() else "detected"
-        sentences = [f"COCO keypoint AP with {boxes} boxes, {left}", *remark]
+        protocol = f"COCO keypoint AP with {boxes} boxes, {len(results)} of {len(people)} people "
+        protocol += f"left {left}{remark}; "
         if boxes == "detected":
-            found = set(people.image_id.tolist())
-            some = coco_keypoint_ap(truth, results, found)["AP"]
-            sentences.append(f"over the {len(found)} images with a detection AP is {some:.4f}")
+            images = set(people.image_id.tolist())
+            some = coco_keypoint_ap(truth, results, images)["AP"]
+            protocol += f"over the {len(images)} images with a detection AP is {some:.4f}"
         else:
-            numbers |= {"mean OKS": self.validation(people, poses.keypoints) / 100}
-            sentences.append(
-                "mean OKS is over all annotated people, each against the pose in their box"
-            )
-        protocol = "; ".join(sentences)
+            numbers |= {"mean OKS": self.validation(people, found.keypoints) / 100}
+            protocol += "mean OKS is over all annotated people, each against the pose in their box"
         return Score(numbers["AP"], numbers, f"AP, {boxes} boxes", protocol, len(people))
 
     def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
@@ -71,46 +68,41 @@ class CocoScorer(Scorer):
         spread = 8 * np.square(people.skeleton.sigmas) * people.reference[:, None] ** 2
         return 100.0 * np.exp(-np.square(keypoints - people.keypoints).sum(-1) / spread)
 
-    def score_predictions(
-        self, spec: DataSet, predictions: Any, split: str | None, root: Path
-    ) -> Score:
-        if split not in (None, "test"):
-            raise PosekitError(f"posekit.score knows the test split of COCO, not {split!r}")
-        if isinstance(predictions, str | Path):
-            predictions = load_records(Path(predictions))
-        if not isinstance(predictions, Iterable):
+    def score_given(self, spec: DataSet, given: Any, split: str | None, root: Path) -> Score:
+        if isinstance(given, str | Path):
+            given = load_records(Path(given))
+        if not isinstance(given, Iterable):
             raise PosekitError("COCO predictions are a list of result dicts or a results json")
-        results = list(predictions)
-        numbers = coco_keypoint_ap(annotation_file(root, "test"), results)
+        results = list(given)
+        numbers = coco_keypoint_ap(label_file(spec.need(root), "test"), results)
         sentence = "COCO keypoint AP over all images of val2017, results as given"
         return Score(numbers["AP"], numbers, "AP", sentence, len(results))
 
-    def save(self, folder: Path, people: Annotations, poses: Poses) -> Path:
+    def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
         """Write the results as they are scored: rescored and without duplicates."""
-        write_text(folder / RESULTS, json.dumps(coco_results(people, poses)))
-        return folder / RESULTS
+        write_text(folder / RESULTS, json.dumps(coco_results(people, found)))
 
 
-def coco_results(people: Annotations, poses: Poses) -> list[dict[str, Any]]:
+def coco_results(people: Annotations, found: Predictions) -> list[dict[str, Any]]:
     """Poses in COCO's results format, rescored and without duplicates."""
-    heights = np.nan_to_num(poses.scores, posinf=0, neginf=0)  # of a network that has diverged
+    heights = np.nan_to_num(found.scores, posinf=0, neginf=0)  # of a network that has diverged
     scores = oks.rescore(heights, people.score, IN_VISIBILITY)
-    suppress = oks.soft_oks_nms if poses.soft_nms else oks.oks_nms
-    kept = suppress(people.image_id, poses.keypoints, scores, poses.areas, OKS_NMS)
-    columns = (people.image_id, poses.keypoints, heights, scores)
+    suppress = oks.soft_oks_nms if found.soft_nms else oks.oks_nms
+    kept = suppress(people.image_id, found.keypoints, scores, found.areas, OKS_NMS)
+    columns = (people.image_id, found.keypoints, heights, scores)
     return results_from_arrays(*(column[kept] for column in columns))
 
 
-def _images_to_score(people: Annotations, root: Path) -> tuple[set[int], list[str]]:
+def _images_to_score(people: Annotations, root: Path) -> tuple[set[int], str]:
     """Ids of the images that the score is over, and a remark where those are not all of val2017.
 
     The test split counts every image whose file is there, also those without people; a part of
     the training images, held out for validation, counts those of its people.
     """
     if (people.file_split, people.split) != ("test", "test"):
-        return set(people.image_id.tolist()), []
-    there, count = images_there(root, "test")
-    if len(there) == count:
-        return set(there.tolist()), []
-    remark = f"over {len(there)} of {count} images, the others have no picture here"
-    return set(there.tolist()), [remark]
+        return set(people.image_id.tolist()), ""
+    folder = dataset("COCO").need(root)
+    ids = labels(folder, "test")["images"]
+    there = ids[Folder(folder).present(image_names("test", ids))]
+    absent = f"; over {len(there)} of {len(ids)} images, the others have no picture here"
+    return set(there.tolist()), absent if len(there) < len(ids) else ""

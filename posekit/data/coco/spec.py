@@ -1,5 +1,7 @@
 """What COCO is."""
 
+from dataclasses import replace
+
 from ...geometry.skeletons import COCO
 from ..dataset import DataSet, Sample
 from ..sample.coco import write_coco
@@ -7,22 +9,20 @@ from .detections import read_detections
 from .reader import read
 from .scoring import CocoScorer
 
-_COCO = {
-    "name": "COCO",
-    "folder": "coco",
-    "page": "https://cocodataset.org",
-    "download": "images/{train,val}2017/ and annotations/",
-    "skeleton": COCO,
-    "scorer": CocoScorer(),
-    "split_names": {"train2017": "train", "val2017": "test"},
-    "labels": ("annotations/*", "person_detection_results/*"),
-}
-SPEC = DataSet(
+_ANNOTATED = DataSet(
+    name="COCO",
+    folder="coco",
+    page="https://cocodataset.org",
+    download="images/{train,val}2017/ and annotations/",
+    skeleton=COCO,
     read=read,
+    scorer=CocoScorer(),
     published={"train": 149813, "test": 6352},
-    detections=DataSet(
-        read=read_detections, unit="found people", published={"test": 104125}, **_COCO
-    ),
+    split_names={"train2017": "train", "val2017": "test"},
+    labels=("annotations/*", "person_detection_results/*"),
     sample=Sample(write_coco, size=(500, 80), smoke_size=(9, 5)),
-    **_COCO,
 )
+_FOUND = replace(
+    _ANNOTATED, read=read_detections, unit="found people", published={"test": 104125}, sample=None
+)
+SPEC = replace(_ANNOTATED, detections=_FOUND)

@@ -6,10 +6,11 @@ After 'Tilting at windmills'. `reference_mode` brings the reference's mistakes b
 within twice the painted box, for parts only.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
+from numpy.random import Generator
 
 from ...errors import PosekitError
 from ...geometry.body_parts import HALVES, PARTS, part_joints
@@ -63,14 +64,11 @@ class Occluder:
             PosekitError: with the known names.
         """
         for name, known in (("kind", KINDS), ("mode", MODES), ("frames", ("all", "run"))):
-            if getattr(self, name) not in known:
-                raise PosekitError(
-                    f"Occluder: {name}={getattr(self, name)!r}: choose one of {', '.join(known)}"
-                )
+            _one_of("Occluder: " + name, getattr(self, name), known)
         if not 0 <= self.prob <= 1:
             raise PosekitError(f"Occluder: prob={self.prob!r} must lie in 0..1")
 
-    def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
+    def apply(self, sample: Sample, rng: Generator) -> Sample:
         """Occlude a clip; PartMix does nothing to one without a donor."""
         effects = [effect for effect in KINDS[self.kind] if rng.random() < self.prob]
         if not effects:
@@ -91,21 +89,16 @@ class Occluder:
             for frame, region in zip(frames, regions, strict=False):
                 if region is None:
                     continue
-                if patch is None:
-                    occlude_region(crops[frame], region, effect)
-                else:
-                    window = crops[frame, region.rows, region.columns]
-                    size = window.shape[1::-1]
-                    window[:] = cv2.resize(patch, size, interpolation=cv2.INTER_AREA)
+                occlude_region(crops[frame], region, effect, patch)
                 if self.exclude:
                     counted[frame] &= ~self._excluded(region, sample.keypoints[frame])
         return replace(sample, crops=crops, visible=counted)
 
-    def _choose_frames(self, count: int, rng: np.random.Generator) -> list[int]:
-        if self.frames == "all" or count == 1:
-            return list(range(count))
-        length = int(rng.integers(1, count + 1))
-        first = int(rng.integers(count - length + 1))
+    def _choose_frames(self, count: int, rng: Generator) -> list[int]:
+        length, first = count, 0
+        if self.frames == "run" and count > 1:
+            length = int(rng.integers(1, count + 1))
+            first = int(rng.integers(count - length + 1))
         return list(range(first, first + length))
 
     def _with_missing_joints(self, sample: Sample) -> Sample:
@@ -123,9 +116,7 @@ class Occluder:
             return [*joints, *PARTS, *HALVES]
         return list(_REFERENCE_PARTS if self.reference_mode else PARTS)
 
-    def _choose_target(
-        self, clip: Sample, rng: np.random.Generator, joints: set[int]
-    ) -> list[Region | None]:
+    def _choose_target(self, clip: Sample, rng: Generator, joints: set[int]) -> list[Region | None]:
         """The regions of one random joint or part, a frame each; multi takes it from `joints`."""
         targets = self._targets()
         for number in rng.permutation(len(targets)).tolist():
@@ -140,7 +131,7 @@ class Occluder:
         return []
 
     def _choose_parts_to_mix(
-        self, clip: Sample, rng: np.random.Generator
+        self, clip: Sample, rng: Generator
     ) -> tuple[list[Region | None], np.ndarray | None]:
         """The regions of one part, and the image of another part of another person."""
         for part in rng.permutation(_MIXED_PARTS).tolist() if clip.donor else ():
@@ -165,14 +156,9 @@ class Occluder:
         visible = clip.visible
         if whole:
             visible = visible & visible[:, part_joints(target, self.skeleton)].all(1, keepdims=True)
+        size, mode = clip.crops.shape[1:3], self.reference_mode
         return [
-            target_region(
-                target,
-                *joints,
-                size=clip.crops.shape[1:3],
-                skeleton=self.skeleton,
-                reference_mode=self.reference_mode,
-            )
+            target_region(target, *joints, size=size, skeleton=self.skeleton, reference_mode=mode)
             for joints in zip(clip.keypoints, visible, strict=True)
         ]
 
@@ -180,9 +166,8 @@ class Occluder:
         """(K,) bool, the joints that no longer count."""
         if not self.reference_mode:
             return region.contains(keypoints)
-        if region.box is None:
-            return np.zeros(len(keypoints), bool)
-        return in_twice_the_box(region.box, keypoints)
+        no_box = np.zeros(4)  # of a disc
+        return in_twice_the_box(no_box if region.box is None else region.box, keypoints)
 
 
 def in_twice_the_box(box: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
@@ -220,11 +205,9 @@ def occlude_target(
     Raises:
         PosekitError: there is no such joint, part or effect.
     """
-    if effect not in EFFECTS:
-        raise PosekitError(f"effect={effect!r}: choose one of {', '.join(EFFECTS)}")
+    _one_of("effect", effect, EFFECTS)
     if isinstance(target, str):
-        if target not in (*PARTS, *HALVES):
-            raise PosekitError(f"target={target!r}: choose one of {', '.join((*PARTS, *HALVES))}")
+        _one_of("target", target, (*PARTS, *HALVES))
     elif not 0 <= target < len(skeleton):
         raise PosekitError(f"target={target!r}: {skeleton.name} has joints 0..{len(skeleton) - 1}")
     size, crops, touched = crops.shape[1:3], crops.copy(), np.zeros(len(crops), bool)
@@ -234,3 +217,8 @@ def occlude_target(
             occlude_region(crops[n], region, effect)
             touched[n] = True
     return crops, touched
+
+
+def _one_of(name: str, value: object, known: Collection[str]) -> None:
+    if value not in known:
+        raise PosekitError(f"{name}={value!r}: choose one of {', '.join(known)}")

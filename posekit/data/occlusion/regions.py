@@ -57,7 +57,7 @@ def disc(
 ) -> Region | None:
     """The pixels of a crop (h, w) within `radius` of a joint; None if the joint is outside it."""
     h, w = size
-    x, y = float(centre[0]), float(centre[1])
+    x, y = map(float, centre)
     if reference_mode:  # the reference compares x with the height and y with the width
         inside = 0 <= x < h and 0 <= y < w
     else:
@@ -119,16 +119,27 @@ def target_region(
     return None if empty else found
 
 
-def occlude_region(crop: np.ndarray, region: Region, effect: str) -> None:
-    """Paint over a region of a crop (h, w, 3) uint8, in place: blur, black or mean colour."""
+def occlude_region(
+    crop: np.ndarray, region: Region, effect: str, patch: np.ndarray | None = None
+) -> None:
+    """Paint over a region of a crop (h, w, 3) uint8, in place.
+
+    Args:
+        crop: changed.
+        region: of the crop.
+        effect: blur, black or mean, its mean colour; partmix puts the patch there.
+        patch: (h', w', 3) uint8, brought to the region's size.
+    """
     window = crop[region.rows, region.columns]
-    if effect == "blur":
-        patch = _blurred(crop, region)
+    if patch is not None:
+        paint = cv2.resize(patch, window.shape[1::-1], interpolation=cv2.INTER_AREA)
+    elif effect == "blur":
+        paint = _blurred(crop, region)
     else:
         colour = cv2.mean(crop)[:3] if effect == "mean" else (0, 0, 0)
-        patch = np.broadcast_to(np.array(colour).astype(np.uint8), window.shape)
+        paint = np.broadcast_to(np.array(colour).astype(np.uint8), window.shape)
     mask = slice(None) if region.mask is None else region.mask
-    window[mask] = patch[mask]
+    window[mask] = paint[mask]
 
 
 def _blurred(crop: np.ndarray, region: Region) -> np.ndarray:

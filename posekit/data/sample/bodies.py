@@ -4,11 +4,13 @@ No part is coloured by its side: face, hair and collar show front and back, and 
 follow from them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
-from .motion import SIDES
+from .motion import SIDES, Joints
 
 _ARC = np.linspace(-np.pi / 2, np.pi / 2, 7)
 _SKIN = np.array([(150, 185, 232), (120, 160, 215), (90, 130, 190), (60, 95, 150), (45, 65, 105)])
@@ -57,13 +59,13 @@ class Figure:
         face: eyes, nose and ears -> (T, 2) image pixels, also in a view from the back.
     """
 
-    joints: dict[str, np.ndarray]
+    joints: Joints
     parts: list[Part]
     front: bool
     height: float
-    face: dict[str, np.ndarray]
+    face: Joints
 
-    def keypoints(self, names: tuple[str, ...]) -> np.ndarray:
+    def keypoints(self, names: Sequence[str]) -> np.ndarray:
         """The named joints, (T, K, 2)."""
         known = self.joints | self.face
         return np.stack([known[name] for name in names], 1)
@@ -74,14 +76,12 @@ class Figure:
         return np.concatenate([points.min(1), points.max(1)], 1)
 
 
-def dress(
-    rng: np.random.Generator, joints: dict[str, np.ndarray], height: float, front: bool
-) -> Figure:
+def dress(rng: Generator, joints: Joints, height: float, front: bool) -> Figure:
     """Make the drawn body of a pose.
 
     Args:
         rng: the person's own generator.
-        joints: joint name -> (T, 2), image pixels, as placed in the image.
+        joints: joint name -> (T, 2), image pixels, as placed in the image, and the gaze.
         height: image pixels.
         front: facing the camera.
     """
@@ -92,120 +92,99 @@ def dress(
     shirt, trousers, hair, shoe = (rng.uniform(low, high, 3) for low, high in _CLOTHES)
     shin = skin if rng.random() < 0.35 else trousers
 
-    def limb(name: str, a: str, b: str, colour: np.ndarray) -> Part:
-        ra, rb = (build * r for r in _RADII[name.removeprefix("left_").removeprefix("right_")])
-        return Part(name, capsule(joints[a], joints[b], ra, rb), rb, colour)
+    def limb(part: str, a: str, b: str, colour: np.ndarray, side: str = "") -> Part:
+        ra, rb = (build * radius for radius in _RADII[part])
+        return Part(side + part, capsule(joints[side + a], joints[side + b], ra, rb), rb, colour)
 
     def arm(side: str) -> list[Part]:
         return [
-            limb(f"{side}_upper_arm", f"{side}_shoulder", f"{side}_elbow", shirt),
-            limb(f"{side}_forearm", f"{side}_elbow", f"{side}_wrist", skin),
-            limb(f"{side}_hand", f"{side}_wrist", f"{side}_hand", skin),
+            limb("upper_arm", "shoulder", "elbow", shirt, side),
+            limb("forearm", "elbow", "wrist", skin, side),
+            limb("hand", "wrist", "hand", skin, side),
         ]
 
     def leg(side: str) -> list[Part]:
         return [
-            limb(f"{side}_foot", f"{side}_ankle", f"{side}_foot", shoe),
-            limb(f"{side}_shin", f"{side}_knee", f"{side}_ankle", shin),
-            limb(f"{side}_thigh", f"{side}_hip", f"{side}_knee", trousers),
+            limb("foot", "ankle", "foot", shoe, side),
+            limb("shin", "knee", "ankle", shin, side),
+            limb("thigh", "hip", "knee", trousers, side),
         ]
 
-    trunk = [
-        _hull("pelvis", joints, ("right_hip", "left_hip"), 0.05 * build, trousers),
-        _hull("torso", joints, _TORSO, 0.04 * build, shirt),
-    ]
-    head = _Head.of(joints, gaze, size=_HEAD * build)
+    def trunk(part: str, corners: Sequence[str], radius: float, colour: np.ndarray) -> Part:
+        points = np.stack([joints[corner] for corner in corners], 1)
+        return Part(part, _hull(points, radius * build), 2 * radius * build, colour)
+
     top = [limb("neck", "thorax", "upper_neck", skin)]
-    top += [_neckline(joints, 0.02 * build, skin)] if front else []
-    top += head.parts(skin, hair, front)
-    first, second = rng.permutation(SIDES)
+    if front:  # the open collar of a shirt
+        collar, down = joints["thorax"], 0.34 * (joints["pelvis"] - joints["thorax"])
+        radius = 0.02 * build
+        outline = capsule(collar, collar + down, 2 * radius, 0.5 * radius)
+        top.append(Part("torso", outline, radius, skin))
+    head, face = _head(joints, gaze, _HEAD * build, skin, hair, front)
+    first, second = (f"{side}_" for side in rng.permutation(SIDES))
     near = [rng.random() < (0.85 if front else 0.5) for _ in SIDES]
     arms = [(arm(side), over) for side, over in zip((first, second), near, strict=True)]
-    behind = [part for parts, over in arms if not over for part in parts]
-    before = [part for parts, over in arms if over for part in parts]
-    parts = [*behind, *leg(first), *leg(second), *trunk, *top, *before]
-    return Figure(joints, parts, front, height, head.face(front))
+    parts = [
+        *(part for parts, over in arms if not over for part in parts),
+        *leg(first),
+        *leg(second),
+        trunk("pelvis", _TORSO[2:], 0.05, trousers),
+        trunk("torso", _TORSO, 0.04, shirt),
+        *top,
+        *head,
+        *(part for parts, over in arms if over for part in parts),
+    ]
+    return Figure(joints, parts, front, height, face)
 
 
-def _hull(
-    name: str,
-    joints: dict[str, np.ndarray],
-    corners: tuple[str, ...],
-    radius: float,
-    colour: np.ndarray,
-) -> Part:
-    """The convex hull of discs around joints, as polygons of a fixed number of points."""
+def _hull(points: np.ndarray, radius: float) -> np.ndarray:
+    """The convex hull of discs around points (T, K, 2), as polygons (T, P, 2)."""
     turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     away = np.stack([np.cos(turn), np.sin(turn)], -1)  # the hull is the farthest point each way
-    points = np.stack([joints[corner] for corner in corners], 1)
     farthest = np.einsum("tkc,pc->tpk", points, away).argmax(-1)
-    outline = np.take_along_axis(points, farthest[..., None], 1) + radius * away
-    return Part(name, outline, 2 * radius, colour)
+    return np.take_along_axis(points, farthest[..., None], 1) + radius * away
 
 
-def _neckline(joints: dict[str, np.ndarray], radius: float, colour: np.ndarray) -> Part:
-    """The open collar that a shirt has in front."""
-    top, bottom = joints["thorax"], joints["pelvis"]
-    outline = capsule(top, top + 0.34 * (bottom - top), 2 * radius, 0.5 * radius)
-    return Part("torso", outline, radius, colour)
+def _head(
+    joints: Joints, gaze: np.ndarray, size: float, skin: np.ndarray, hair: np.ndarray, front: bool
+) -> tuple[list[Part], Joints]:
+    """A head and where its eyes, nose and ears are, person-centric.
 
-
-@dataclass(frozen=True)
-class _Head:
-    """Where a head lies, (T, 2) each, image pixels.
-
-    Attributes:
-        chin: the upper neck.
-        axis: from chin to top.
-        across: as long as the axis, to its side.
-        shift: of the face, towards where the person looks.
+    Args:
+        joints: joint name -> (T, 2).
+        gaze: (T, 2), which moves the face to where the person looks.
         size: half the width.
+        skin: colour.
+        hair: colour.
+        front: the face, its eyes and mouth are drawn.
     """
+    chin = joints["upper_neck"]
+    axis = joints["head_top"] - chin
+    across = np.stack([-axis[:, 1], axis[:, 0]], -1)
+    shift, dark = 0.25 * size * gaze, skin * 0.3
 
-    chin: np.ndarray
-    axis: np.ndarray
-    across: np.ndarray
-    shift: np.ndarray
-    size: float
+    def feature(a: float, b: float, radius: float, colour: np.ndarray, x: float = 0) -> Part:
+        middle = x * across + shift
+        ends = chin + a * axis + middle, chin + b * axis + middle
+        return Part("head", capsule(*ends, radius, radius), radius, colour)
 
-    @classmethod
-    def of(cls, joints: dict[str, np.ndarray], gaze: np.ndarray, size: float) -> "_Head":
-        axis = joints["head_top"] - joints["upper_neck"]
-        across = np.stack([-axis[:, 1], axis[:, 0]], -1)
-        return cls(joints["upper_neck"], axis, across, 0.25 * size * gaze, size)
-
-    def parts(self, skin: np.ndarray, hair: np.ndarray, front: bool) -> list[Part]:
-        """Skull with hair; the face, its eyes and mouth only from the front."""
-
-        def feature(a: float, b: float, radius: float, colour: np.ndarray, x: float = 0) -> Part:
-            start, shift = self.chin, x * self.across + self.shift
-            a, b = start + a * self.axis + shift, start + b * self.axis + shift
-            return Part("head", capsule(a, b, radius, radius), radius, colour)
-
-        nape = self.chin + (0.4 if front else -0.1) * self.axis  # hair hangs down behind
-        crown = self.chin + 0.5 * self.axis + 0.08 * self.axis
-        size, dark = self.size, skin * 0.3
-        skull = Part("head", capsule(nape, crown, size * 0.92, size), size, hair)
-        if not front:
-            return [skull]
-        return [
-            skull,
+    nape = chin + (0.4 if front else -0.1) * axis  # hair hangs down behind
+    crown = chin + 0.5 * axis + 0.08 * axis
+    parts = [Part("head", capsule(nape, crown, size * 0.92, size), size, hair)]
+    if front:
+        parts += [
             feature(0.33, 0.5, size * 0.78, skin),
             feature(0.5, 0.54, size * 0.11, dark, _EYE),
             feature(0.5, 0.54, size * 0.11, dark, -_EYE),
             feature(0.2, 0.22, size * 0.1, dark),
         ]
-
-    def face(self, front: bool) -> dict[str, np.ndarray]:
-        """Eyes, nose and ears of the drawn head: person-centric, (T, 2) each."""
-        chin, axis, across = self.chin, self.axis, self.across
-        beside = 0.85 * self.size * across / np.linalg.norm(across, axis=-1, keepdims=True)
-        face = {"nose": chin + 0.37 * axis + 1.3 * self.shift}
-        for side in SIDES:
-            x = 1 if (side == "left") == front else -1
-            face[f"{side}_eye"] = chin + 0.52 * axis + x * _EYE * across + self.shift
-            face[f"{side}_ear"] = chin + 0.45 * axis + x * beside
-        return face
+    beside = 0.85 * size * across / np.linalg.norm(across, axis=-1, keepdims=True)
+    face = {"nose": chin + 0.37 * axis + 1.3 * shift}
+    for side in SIDES:
+        x = 1 if (side == "left") == front else -1
+        face[f"{side}_eye"] = chin + 0.52 * axis + x * _EYE * across + shift
+        face[f"{side}_ear"] = chin + 0.45 * axis + x * beside
+    return parts, face
 
 
 def capsule(a: np.ndarray, b: np.ndarray, ra: float, rb: float) -> np.ndarray:

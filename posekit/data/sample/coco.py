@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from ...geometry.skeletons import COCO
-from ..coco.reader import DETECTIONS, PERSON, SETS
+from ...metrics.coco_ap import PERSON
+from ..coco.reader import DETECTIONS, SETS
 from .bodies import Figure
 from .output import generator, save_image, save_json
 from .scenes import Scene, draw_scene

@@ -6,7 +6,9 @@ A person is a chain of bones in the image plane, of height 1 until it is placed 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
+Joints = dict[str, np.ndarray]  # name -> (T, 2)
 SIDES = ("right", "left")
 # action: how far arms and legs swing, radians
 ACTIONS = {
@@ -21,7 +23,7 @@ ACTIONS = {
 class _Motion:
     """Draws lengths and swinging angles of one person over T frames."""
 
-    rng: np.random.Generator
+    rng: Generator
     frames: int
 
     def swing(self, rest: float, reach: float) -> np.ndarray:
@@ -40,9 +42,7 @@ def _step(start: np.ndarray, length: float, side: float, angle: np.ndarray) -> n
     return start + length * np.stack([side * np.sin(angle), np.cos(angle)], -1)
 
 
-def pose(
-    rng: np.random.Generator, frames: int, action: str, upright: bool, front: bool
-) -> dict[str, np.ndarray]:
+def pose(rng: Generator, frames: int, action: str, upright: bool, front: bool) -> Joints:
     """Joints of a moving person of height 1, the pelvis at the origin, y downwards.
 
     Args:
@@ -71,9 +71,8 @@ def pose(
     girdle = np.stack([np.cos(lean), -np.sin(lean)], -1)
     for side in SIDES:
         x = across if side == "right" else -across
-        j[f"{side}_shoulder"] = j["thorax"] + x * shoulder * girdle
-        j[f"{side}_hip"] = j["pelvis"] + np.array([x * hip, 0.02])
-        limbs = _limbs(motion, action, lean, np.sign(x), j[f"{side}_shoulder"], j[f"{side}_hip"])
+        start = j["thorax"] + x * shoulder * girdle, j["pelvis"] + np.array([x * hip, 0.02])
+        limbs = _limbs(motion, action, lean, np.sign(x), start)
         j |= {f"{side}_{joint}": points for joint, points in limbs.items()}
     angle = rng.normal(0, 0.25) if upright else rng.uniform(-np.pi, np.pi)
     angle = angle + np.cumsum(np.full(frames, rng.normal(0, 0.02)))
@@ -83,15 +82,11 @@ def pose(
 
 
 def _limbs(
-    motion: _Motion,
-    action: str,
-    lean: np.ndarray,
-    out: float,
-    shoulder: np.ndarray,
-    hip: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Arm and leg of one side, (T, 2) each; `out` is the direction away from the body, +-1."""
-    (arms, legs), rng, j = ACTIONS[action], motion.rng, {}
+    motion: _Motion, action: str, lean: np.ndarray, out: float, start: tuple[np.ndarray, np.ndarray]
+) -> Joints:
+    """Arm and leg of one side, from shoulder and hip; `out` is away from the body, +-1."""
+    (arms, legs), (shoulder, hip), rng = ACTIONS[action], start, motion.rng
+    j = {"shoulder": shoulder, "hip": hip}
     rest = rng.normal(0.3, 0.15) if rng.random() < 0.4 else rng.uniform(0.2, 2.6)
     upper = motion.swing(rest, arms) - 0.5 * out * lean  # the arms follow the trunk in part
     lower = upper + motion.swing(rng.uniform(-0.4, 1.3), 0.8 * arms)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from .bodies import Figure, capsule, dress
-from .motion import ACTIONS, SIDES, pose
+from .motion import ACTIONS, pose
 
 _SHIFT = 4  # cv2 draws at 1/16 pixel
 _OCCLUDER = 255
@@ -34,7 +35,7 @@ class Scene:
 
 
 def draw_scene(
-    rng: np.random.Generator,
+    rng: Generator,
     size: tuple[int, int],
     names: Sequence[str],
     frames: int = 1,
@@ -54,41 +55,33 @@ def draw_scene(
         margin: pixels kept free around the people; negative lets limbs leave the image.
     """
     h, w = size
-    names = tuple(names)
     action = list(ACTIONS)[rng.integers(len(ACTIONS))]
-    strip = w / people
-    cast = []
+    strip, cast = w / people, []
     for i in range(people):
         room = np.array([i * strip, 0, (i + 1) * strip - 1, h - 1])
-        cast.append(_person(rng, frames, action, heights, room + np.array([1, 1, -1, -1]) * margin))
+        room += np.array([1, 1, -1, -1]) * margin
+        cast.append(_person(rng, frames, action, heights, room))
+    labels = range(1, 1 + people * _PER_PERSON, _PER_PERSON)
     world, drift = _world(rng, size, frames)
     occluders = _occluders(rng, cast)
     gain, soft = rng.uniform(0.8, 1.15), rng.random() < 0.4
-    images, inside, seen = [], [], []
+    images, sight = [], []
     for t in range(frames):
         x, y = np.rint(drift[t]).astype(int)
         canvas = np.dstack([world[y : y + h, x : x + w], np.zeros((h, w), np.uint8)])
-        for i, figure in enumerate(cast):
-            paint(canvas, figure, t, 1 + i * _PER_PERSON)
+        for label, figure in zip(labels, cast, strict=True):
+            paint(canvas, figure, t, label)
         for outline, colour in occluders:
-            moved = outline - drift[t] + drift[0]
-            fill(canvas, moved, colour, _OCCLUDER, edge=colour * 0.6)
-        labels = canvas[..., 3]
-        sight = [
-            in_sight(labels, figure, t, 1 + i * _PER_PERSON, names) for i, figure in enumerate(cast)
-        ]
-        inside.append([s[0] for s in sight])
-        seen.append([s[1] for s in sight])
+            fill(canvas, outline - drift[t] + drift[0], colour, _OCCLUDER, edge=colour * 0.6)
+        pairs = zip(labels, cast, strict=True)
+        sight.append([in_sight(canvas[..., 3], figure, t, n, names) for n, figure in pairs])
         images.append(_photograph(rng, canvas[..., :3], gain, soft))
-    return Scene(images, cast, np.swapaxes(inside, 0, 1), np.swapaxes(seen, 0, 1), action)
+    inside, seen = np.array(sight).transpose(2, 1, 0, 3)
+    return Scene(images, cast, inside, seen, action)
 
 
 def _person(
-    rng: np.random.Generator,
-    frames: int,
-    action: str,
-    heights: tuple[float, float],
-    room: np.ndarray,
+    rng: Generator, frames: int, action: str, heights: tuple[float, float], room: np.ndarray
 ) -> Figure:
     """Somebody who moves about within a box (4,) of the image, smaller if need be."""
     front = bool(rng.random() < 0.75)
@@ -105,9 +98,7 @@ def _person(
     return dress(rng, {**joints, "gaze": gaze}, height, front)
 
 
-def _world(
-    rng: np.random.Generator, size: tuple[int, int], frames: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _world(rng: Generator, size: tuple[int, int], frames: int) -> tuple[np.ndarray, np.ndarray]:
     """A background larger than the image, and where in it the camera looks, (T, 2)."""
     h, w = size
     spare = 10 if frames > 1 else 0
@@ -131,9 +122,7 @@ def _world(
     return world[..., :3], drift
 
 
-def _occluders(
-    rng: np.random.Generator, people: list[Figure]
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _occluders(rng: Generator, people: list[Figure]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Boxes and discs in front of some people: polygons (P, 2) and colours."""
     found = []
     for figure in people:
@@ -149,7 +138,7 @@ def _occluders(
     return found
 
 
-def _photograph(rng: np.random.Generator, image: np.ndarray, gain: float, soft: bool) -> np.ndarray:
+def _photograph(rng: Generator, image: np.ndarray, gain: float, soft: bool) -> np.ndarray:
     """Exposure, focus and grain."""
     if soft:
         image = cv2.GaussianBlur(image, (3, 3), 0.7)
@@ -194,7 +183,7 @@ def fill(
 
 
 def in_sight(
-    labels: np.ndarray, figure: Figure, frame: int, first_label: int, names: tuple[str, ...]
+    labels: np.ndarray, figure: Figure, frame: int, first_label: int, names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which joints can be seen.
 
@@ -211,31 +200,27 @@ def in_sight(
     h, w = labels.shape
     points = np.rint(figure.keypoints(names)[frame]).astype(int)
     inside = ((points >= 0) & (points < (w, h))).all(1)
-    x, y = np.clip(points, 1, (w - 2, h - 2)).T
-    offset = np.arange(-1, 2)
-    patch = labels[y[:, None, None] + offset[:, None], x[:, None, None] + offset]
-    own = np.zeros((len(names), 256), bool)
-    for label, part in enumerate(figure.parts, first_label):
-        own[:, label] = [part.name in _carriers(name) for name in names]
-    share = np.take_along_axis(own, patch.reshape(len(names), -1).astype(int), 1).mean(1)
-    return inside, inside & (share >= 0.5)
+    shown = []
+    for name, (x, y) in zip(names, np.clip(points, 1, (w - 2, h - 2)), strict=True):
+        carriers = _carriers(name)
+        own = [n for n, part in enumerate(figure.parts, first_label) if part.name in carriers]
+        shown.append(np.isin(labels[y - 1 : y + 2, x - 1 : x + 2], own).mean() >= 0.5)
+    return inside, inside & shown
 
 
-def _carriers(joint: str) -> tuple[str, ...]:
+def _carriers(joint: str) -> list[str]:
     """Parts on which a joint sits."""
     side, _, kind = joint.partition("_")
-    if kind in _CARRIERS and side in SIDES:
-        return tuple(
-            part if part in ("torso", "pelvis") else f"{side}_{part}" for part in _CARRIERS[kind]
-        )
-    return ("head", "neck", "torso", "pelvis")
+    if kind not in _CARRIERS:
+        return ["head", "neck", "torso", "pelvis"]
+    return [part.format(side) for part in _CARRIERS[kind]]
 
 
 _CARRIERS = {
-    "shoulder": ("upper_arm", "torso"),
-    "elbow": ("upper_arm", "forearm"),
-    "wrist": ("forearm", "hand"),
-    "hip": ("thigh", "torso", "pelvis"),
-    "knee": ("thigh", "shin"),
-    "ankle": ("shin", "foot"),
+    "shoulder": ("{}_upper_arm", "torso"),
+    "elbow": ("{}_upper_arm", "{}_forearm"),
+    "wrist": ("{}_forearm", "{}_hand"),
+    "hip": ("{}_thigh", "torso", "pelvis"),
+    "knee": ("{}_thigh", "{}_shin"),
+    "ankle": ("{}_shin", "{}_foot"),
 }
