@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from runs import bound, scored
+from runs import config, scored
 
 from posekit.reporting import pages
 from posekit.reporting.record import all_runs
@@ -15,7 +15,7 @@ from posekit.reporting.run_folder import Run
 
 
 def test_the_report_is_self_contained_and_says_sample():
-    run = scored(Run.open(bound()))
+    run = scored(Run.open(config()))
     figure = Figure(figsize=(2, 1))
     image = run.figure("4-predictions", figure, "what it shows <here>")
     assert image.data.startswith(b"\x89PNG")
@@ -30,7 +30,7 @@ def test_the_report_is_self_contained_and_says_sample():
 
 def test_the_index_shows_every_run_as_what_it_is(reports):
     for status, lr in (("finished", 0.1), ("failed", 0.2), ("interrupted", 0.3)):
-        scored(Run.open(bound(lr=lr))).end(status)
+        scored(Run.open(config(lr=lr))).end(status)
     (reports / "broken").mkdir()
     (reports / "broken" / "metrics.json").write_text("{")
     html = pages.build_index().read_text()
@@ -55,7 +55,7 @@ def test_the_index_shows_every_run_as_what_it_is(reports):
     ids=lambda damage: next(iter(damage)),
 )
 def test_a_damaged_neighbour_is_a_row_that_says_so(reports, damage):
-    scored(Run.open(bound())).end("finished")
+    scored(Run.open(config())).end("finished")
     neighbour = reports / "lpm-PennAction-20260101-000000"
     neighbour.mkdir()
     (neighbour / "metrics.json").write_text(json.dumps({"paper": "lpm", "metrics": {}} | damage))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from runs import bound
+from runs import config
 
 from posekit.metrics import pck
 from posekit.reporting import tables
@@ -26,7 +26,7 @@ def test_only_the_same_metric_is_put_beside_the_run():
 
 
 def test_tables_in_three_formats():
-    run = Run.open(bound())
+    run = Run.open(config())
     frame = pd.DataFrame({"result": ["a|b_c"], "Mean": [81.254], "none": [float("nan")]})
     run.table(frame)
     assert (run.folder / "table.md").read_text().splitlines()[2] == "| a\\|b_c | 81.3 |  |"
