@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.words import some
+from ..files.words import few
 from . import lsp, mpii, penn_action
 from .annotations import Annotations, Folder, ImageSource
 from .coco import spec as coco
@@ -150,14 +150,14 @@ def _missing(spec: DataSet, table: Annotations, there: np.ndarray) -> list[str]:
         names = [f"{number:04d}" for number in table.sequence[absent].tolist()]
     count = len(np.unique(table.sequence[absent]))
     kind = "frames" if spec.video else "image file"
-    shown = some(list(dict.fromkeys(names)))
+    shown = few(list(dict.fromkeys(names)))
     return [f"{count} of {_units(table)} {spec.unit} have no {kind} ({shown})"]
 
 
 def _missing_frames(table: Annotations, there: np.ndarray) -> list[str]:
     """Frames that are missing inside sequences that have others."""
     names = table.image[~there & np.isin(table.sequence, table.sequence[there])].tolist()
-    return [f"missing frames: {len(names)} ({some(names)})"] if names else []
+    return [f"missing frames: {len(names)} ({few(names)})"] if names else []
 
 
 def _shortfall(spec: DataSet, table: Annotations, total: int) -> tuple[str, ...]:

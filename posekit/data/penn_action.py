@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import PosekitError
 from ..files.cache import cached
 from ..files.reading import check_shape, load_mat
-from ..files.words import some
+from ..files.words import few
 from ..geometry.crops import keypoint_box
 from ..geometry.skeletons import PENN_ACTION
 from ..metrics.mobilepose import penn_test
@@ -110,7 +110,7 @@ def _check_every_clip_has_labels(folder: Path, sequence: np.ndarray) -> None:
     without = sorted(clips - {f"{s:04d}" for s in np.unique(sequence)})
     if without:
         raise PosekitError(
-            f"{folder / 'labels'} lacks .mat files for frames/ {some(without)}: copy them there"
+            f"{folder / 'labels'} lacks .mat files for frames/ {few(without)}: copy them there"
         )
 
 
