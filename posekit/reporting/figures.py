@@ -109,8 +109,8 @@ def overlay(image: np.ndarray, heatmap: np.ndarray, top: float = 1.0) -> np.ndar
     """Lay a heat map (H, W) over an image: grey where it is 0, bright where it reaches `top`."""
     from matplotlib import colormaps
 
-    h, w = image.shape[:2]
-    large = cv2.resize(heatmap.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+    size = image.shape[1::-1]
+    large = cv2.resize(heatmap.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     strength = np.nan_to_num(large / top).clip(0, 1)[..., None]
     grey = image.mean(-1, keepdims=True) * 0.6
     colours = colormaps["inferno"](strength[..., 0])[..., :3] * 255
@@ -154,8 +154,7 @@ def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
     for ax, (key, label) in zip(axes, series.items(), strict=True):
         points = [(r["epoch"], r[key]) for r in records if key in r]
         ax.plot(*zip(*points, strict=True), ".-" if len(points) < 40 else "-", color=_LEFT)
-        ax.set_xlabel("epoch")
-        ax.set_title(label, fontsize=10)
+        ax.set(xlabel="epoch", title=label)
         ax.grid(alpha=0.3)
         for record in starts:
             ax.axvline(record["epoch"] - 0.5, color="0.5", linewidth=1, linestyle=":")
