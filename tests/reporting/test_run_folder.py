@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from runs import config
 
 from posekit.config.resolve import resolve
@@ -69,6 +70,23 @@ def test_a_run_is_running_until_its_process_is_killed(reports):
 def test_a_run_that_is_dropped_is_not_running():
     folder = Run.open(config()).folder
     assert read_record(folder).status == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError, "failed"), (KeyboardInterrupt, "interrupted")]
+)
+def test_an_error_is_noted_in_the_record(error, status):
+    run = Run.open(config())
+    with run.noting_errors():
+        pass
+    assert read_record(run.folder).status == "running"
+    with pytest.raises(error), run.noting_errors():
+        raise error
+    assert read_record(run.folder).status == status
+    run.end("finished")
+    with pytest.raises(error), run.noting_errors():
+        raise error
+    assert read_record(run.folder).status == "finished"
 
 
 def test_params_keep_their_origin():
