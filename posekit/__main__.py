@@ -72,14 +72,15 @@ def _train(arguments: argparse.Namespace) -> None:
             os.environ["POSEKIT_REPORTS"] = folder
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         exp = lab.start(arguments.paper, {"device": distributed.device(), **parameters})
-        for step in (lab.load, lab.build, lab.train):
-            print(step(exp), flush=True)
-        if distributed.is_first():
-            lab.curves(exp)
-            print(lab.evaluate(exp).to_string())
-            lab.error_gallery(exp)
-            lab.heatmaps(exp)
-            print(lab.finish(exp))
+        with exp.run.noting_errors():
+            for step in (lab.load, lab.build, lab.train):
+                print(step(exp), flush=True)
+            if distributed.is_first():
+                lab.curves(exp)
+                print(lab.evaluate(exp).to_string())
+                lab.error_gallery(exp)
+                lab.heatmaps(exp)
+                print(lab.finish(exp))
 
 
 def _report(_: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.words import some
+from ..files.words import few
 from . import lsp, mpii, penn_action
 from .annotations import Annotations, Folder, ImageSource
 from .coco import spec as coco
@@ -136,7 +136,7 @@ def _missing(
         names = dict.fromkeys(numbers if spec.video else absent.image.tolist())
         count = f"{_units(absent)} of {_units(table)} {spec.unit}"
         kind = "frames" if spec.video else "image file"
-        problems.append(f"{count} have no {kind} ({some(list(names))})")
+        problems.append(f"{count} have no {kind} ({few(list(names))})")
     if names := table.image[begun & ~there].tolist():
-        problems.append(f"missing frames: {len(names)} ({some(names)})")
+        problems.append(f"missing frames: {len(names)} ({few(names)})")
     return problems

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import PosekitError
 from ..files.cache import cached
 from ..files.reading import check_shape, load_mat
-from ..files.words import some
+from ..files.words import few
 from ..geometry.crops import keypoint_box
 from ..geometry.skeletons import PENN_ACTION
 from ..metrics.mobilepose import penn_test
@@ -50,7 +50,7 @@ def read(folder: Path, split: str) -> dict[str, Any]:
         clips = {name for name in os.listdir(frames) if re.fullmatch(r"\d{4}", name)}
         if without := sorted(clips - {f"{s:04d}" for s in np.unique(columns["sequence"])}):
             raise PosekitError(
-                f"{folder / 'labels'} lacks .mat files for frames/ {some(without)}: copy them there"
+                f"{folder / 'labels'} lacks .mat files for frames/ {few(without)}: copy them there"
             )
     rows = columns["train"] == (split == "train")
     sequence, frame, boxes = (columns[name][rows] for name in ("sequence", "frame", "boxes"))

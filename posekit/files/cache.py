@@ -1,5 +1,6 @@
 """Label columns kept as .npz beside a fingerprint of the files that they were read from."""
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -10,6 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from .places import project_root
+from .writing import replacing
+
+_UNREADABLE = OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile
 
 
 def cached(
@@ -35,37 +39,19 @@ def cached(
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     fingerprint = hashlib.sha256(str((version, stats)).encode()).hexdigest()
     path = _cache_file(kind, place)
-    columns = _load(path, fingerprint, names)
-    if columns is None:
-        columns = read()
-        _save(path, columns | {"fingerprint": np.array(fingerprint)})
+    with contextlib.suppress(*_UNREADABLE), np.load(path, allow_pickle=False) as file:
+        if file["fingerprint"].item() == fingerprint:
+            return {name: file[name] for name in names}
+    columns = read()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            np.savez(partial, **columns, fingerprint=np.array(fingerprint))
     return columns
 
 
 def _cache_file(kind: str, place: Path) -> Path:
-    data = project_root() / "data"
-    folder = data / ".cache"
-    if not (data.is_dir() and os.access(data, os.W_OK)):
-        user = getattr(os, "getuid", int)()
-        folder = Path(tempfile.gettempdir()) / f"posekit-cache-{user}"
+    folder = project_root() / "data" / ".cache"
+    if not os.access(folder.parent, os.W_OK):
+        folder = Path(tempfile.gettempdir()) / f"posekit-cache-{os.getuid()}"
     return folder / f"{kind}-{hashlib.sha256(str(place.resolve()).encode()).hexdigest()[:12]}.npz"
-
-
-def _load(path: Path, fingerprint: str, names: Sequence[str]) -> dict[str, np.ndarray] | None:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if file["fingerprint"].item() != fingerprint:
-                return None
-            return {name: file[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
-        return None
-
-
-def _save(path: Path, columns: dict[str, np.ndarray]) -> None:
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        np.savez(partial, **columns)
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """Encoded images: decoded whole or refused."""
 
+import contextlib
+
 import cv2
 import numpy as np
 
@@ -11,10 +13,8 @@ def decode(data: bytes | np.ndarray, where: str) -> np.ndarray:
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     image = None
     if is_whole(bytes(data)):
-        try:
+        with contextlib.suppress(cv2.error):  # dimensions beyond OpenCV's limit
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        except cv2.error:  # dimensions beyond OpenCV's limit
-            image = None
     if image is None:
         raise PosekitError(
             f"{where} is not a readable image: replace the file or remove its record"

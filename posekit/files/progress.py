@@ -19,13 +19,10 @@ def bar(items: Iterable | None, title: str, total: int | None = None) -> Any:
         title: in front of the bar.
         total: how many items there are, where `items` does not tell.
     """
+    from tqdm.auto import tqdm
+
     jupyter = "JPY_SESSION_NAME" in os.environ  # set by a Jupyter server for the kernels it starts
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    if jupyter:
-        from tqdm.notebook import tqdm
-    else:
-        from tqdm import tqdm
-    shown = jupyter or terminal
+    shown = jupyter or (sys.stderr is not None and sys.stderr.isatty())
     return tqdm(items, title, total, leave=False, mininterval=0.5, disable=not shown)
 
 

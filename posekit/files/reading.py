@@ -1,10 +1,11 @@
 """Files that others wrote: opened with care, refused with one clear sentence."""
 
+import contextlib
 import json
 import os
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,6 +42,29 @@ def check_archive(path: Path) -> None:
         raise ValueError("it is a compressed archive, larger than its file")
 
 
+@contextlib.contextmanager
+def reading(path: Path, kind: str, remedy: str = "copy it again") -> Iterator[None]:
+    """Turn whatever goes wrong while a file of others is read into one clear error.
+
+    Args:
+        path: of the file.
+        kind: what it is not when it is damaged, such as "a readable MATLAB file".
+        remedy: what to do when it is damaged.
+
+    Raises:
+        PosekitError: the file is missing or damaged.
+    """
+    try:
+        yield
+    except PosekitError:
+        raise
+    except FileNotFoundError as error:
+        raise PosekitError(f"{path} is missing: copy it there again") from error
+    except Exception as error:  # libraries have no common exception for damaged files
+        name = type(error).__name__
+        raise PosekitError(f"{path} is not {kind} ({name}: {error}): {remedy}") from error
+
+
 def load_mat(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
     """Read numeric fields of a MATLAB file (version 4 to 7).
 
@@ -50,37 +74,31 @@ def load_mat(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
     """
     from scipy.io import loadmat, whosmat
 
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            # The headers first: what they promise is what loadmat would allocate.
-            found = {name: (shape, kind) for name, shape, kind in whosmat(file)}
-            for field in fields:
-                _check_header(path, field, *found.get(field, (None, "")))
-            _check_end(file)
-            file.seek(0)
-            columns = loadmat(file, variable_names=list(fields))
-            columns = {field: columns[field] for field in fields}
-    except PosekitError:
-        raise
-    except FileNotFoundError as error:
-        raise PosekitError(f"{path} is missing: copy it there again") from error
-    except Exception as error:  # scipy has no common exception for damaged files
-        raise PosekitError(
-            f"{path} is not a readable MATLAB file ({type(error).__name__}: {error}): copy it again"
-        ) from error
+    with reading(path, "a readable MATLAB file"), Path(path).open("rb") as file:
+        # The headers first: what they promise is what loadmat would allocate.
+        found = {name: (shape, kind) for name, shape, kind in whosmat(file)}
+        for field in fields:
+            _check_header(path, field, *found.get(field, (None, "")))
+        _check_end(file)
+        file.seek(0)
+        columns = loadmat(file, variable_names=list(fields))
+        columns = {field: columns[field] for field in fields}
     for field, value in columns.items():
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
             raise PosekitError(f"{path}: field {field} does not hold real numbers: copy it again")
-        if not np.isfinite(value).all():
-            raise PosekitError(
-                f"{path}: field {field} holds values that are not finite: copy it again"
-            )
-        if (np.abs(value.astype(float)) > MAX_PIXELS).any():
-            raise PosekitError(
-                f"{path}: field {field} holds values beyond {MAX_PIXELS:g}: copy the file again"
-            )
+        if bad := _bad_values(value.reshape(1, -1)):
+            raise PosekitError(f"{path}: field {field} holds values {bad[1]}: copy the file again")
     return columns
+
+
+def _bad_values(rows: np.ndarray, limit: float = MAX_PIXELS) -> tuple[int, str] | None:
+    """The first row (N, ...) with values that nothing measured can have, and what they are."""
+    rows = np.asarray(rows, float)
+    checks = {"that are not finite": np.isfinite(rows), f"beyond {limit:g}": abs(rows) <= limit}
+    for problem, good in checks.items():
+        if not good.all():
+            return int(good.all(1).argmin()), problem
+    return None
 
 
 def _check_end(file: BinaryIO) -> None:
@@ -112,17 +130,10 @@ def load_json(path: Path) -> object:
     Raises:
         PosekitError: the file is missing, damaged or too large.
     """
-    path = Path(path)
-    try:
-        if path.stat().st_size > MAX_JSON:
+    with reading(path, "readable json"):
+        if Path(path).stat().st_size > MAX_JSON:
             raise PosekitError(f"{path} is too large for a file of labels: copy it again")
-        return json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise PosekitError(f"{path} is missing: copy it there again") from error
-    except PosekitError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise PosekitError(f"{path} is not readable json ({error}): copy it again") from error
+        return json.loads(Path(path).read_bytes())
 
 
 def load_records(path: Path) -> list[dict]:
@@ -170,15 +181,9 @@ def column(
             f"{path}: {kind} {bad} has no field {field} of shape {shape or 'one number'}: "
             "repair the record or copy the file again"
         ) from None
-    rows = values.reshape(len(records), -1)
-    if not (finite := np.isfinite(rows).all(1)).all():
+    if bad := _bad_values(values.reshape(len(records), -1), limit):
         raise PosekitError(
-            f"{path}: {kind} {finite.argmin()}: field {field} holds values that are not finite: "
-            "repair the record or copy the file again"
-        )
-    if (large := (np.abs(rows) > limit).any(1)).any():
-        raise PosekitError(
-            f"{path}: {kind} {large.argmax()}: field {field} holds values beyond {limit:g}: "
+            f"{path}: {kind} {bad[0]}: field {field} holds values {bad[1]}: "
             "repair the record or copy the file again"
         )
     return values
@@ -204,11 +209,9 @@ def id_column(path: Path, records: list[dict], field: str, kind: str = "record")
 def _numbers(values: object) -> np.ndarray:
     """Nested lists as float64; a text is no number, even if it looks like one."""
     found = np.array(values)
-    if found.dtype == object:  # None, or an integer of more than 64 bits; a text may be beside it
-        texts = any(isinstance(value, str) for value in found.flat)
-    else:
-        texts = found.dtype.kind not in "biuf"
-    if texts:
+    # Objects are None, or integers of more than 64 bits; a text may be beside them.
+    objects = found.flat if found.dtype == object else ()
+    if found.dtype.kind not in "biufO" or any(isinstance(value, str) for value in objects):
         raise ValueError
     return found.astype(float)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-_SHOWN, _LONGEST = 4, 120  # names in a message, letters of a name
+_SHOWN, _LONGEST = 5, 120  # names in a message, letters of a name
 
 
 def short(text: str, longest: int = _LONGEST) -> str:
@@ -16,21 +16,15 @@ def short(text: str, longest: int = _LONGEST) -> str:
     return shown + "..." * (len(text) > longest)
 
 
-def few(names: list[str]) -> str:
-    """The first of many names."""
-    shown = [short(name) for name in names[:_SHOWN]]
-    return ", ".join(shown) + (", ..." if len(names) > _SHOWN else "")
+def few(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(short(name) for name in names[:_SHOWN]) + more
 
 
 def label(key: Any) -> str:
     """A key in words; one that is no text may be endless when written out."""
     return short(key) if isinstance(key, str) else f"a key of type {type(key).__name__}"
-
-
-def some(names: Sequence[str], limit: int = 5) -> str:
-    """The first few names of a list that may be long."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
 
 
 def readable(name: str) -> str:

@@ -11,11 +11,15 @@ from typing import IO
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it takes the place of `path` at the end.
 
-    After an error it is removed, and a file that was there before stays.
+    It has the same suffix, and is on the disk before it is renamed: after a power failure there is
+    the old file or the new one. After an error it is removed, and a file that was there before
+    stays.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

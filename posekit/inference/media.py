@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import PosekitError
 from ..files.images import is_whole
 from ..files.words import readable
+from ..files.writing import replacing
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _FOLDER_FPS, _VIDEO_FPS = 10.0, 25.0  # of a folder shown as a video, of a video that gives none
@@ -203,7 +204,7 @@ class VideoWriter:
     def __init__(self, path: Path, fps: float) -> None:
         self.path = path
         self.fps = round(min(max(fps, _MIN_FPS), _MAX_FPS), 3 if fps < 60 else 2)
-        self._partial = path.with_name(f".{path.stem}.partial.mp4")
+        self._file = contextlib.ExitStack()
         self._writer: cv2.VideoWriter | None = None
 
     def __enter__(self) -> "VideoWriter":
@@ -217,13 +218,9 @@ class VideoWriter:
         traceback: TracebackType | None,
     ) -> None:
         """End the file and give it its name, or drop it."""
-        if self._writer is None:
-            return
-        self._writer.release()
-        if error is None:
-            os.replace(self._partial, self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
+        if self._writer is not None:
+            self._writer.release()
+        self._file.__exit__(kind, error, traceback)
 
     def add(self, image: np.ndarray) -> None:
         """Append an image (h, w, 3) RGB of the first one's size; odd sides lose a pixel.
@@ -233,8 +230,9 @@ class VideoWriter:
         """
         h, w = (side - side % 2 for side in image.shape[:2])
         if self._writer is None:
+            draft = self._file.enter_context(replacing(self.path))
             code = cv2.VideoWriter_fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._partial), code, self.fps, (w, h))
+            self._writer = cv2.VideoWriter(str(draft), code, self.fps, (w, h))
             if not self._writer.isOpened():
                 raise PosekitError(f"cannot write {self.path}: no room, or OpenCV without mp4v")
         self._writer.write(cv2.cvtColor(image[:h, :w], cv2.COLOR_RGB2BGR))

@@ -1,11 +1,11 @@
 """Figures. Every function returns a Figure (or the bytes of a GIF) and shows nothing.
 
 Colours tell the person's sides apart: right is vermilion, left is blue, the middle is green.
-Pictures are (h, w, 3) uint8 RGB; keypoints are (K, 2) pixels of the picture they are drawn on.
+Images are (h, w, 3) uint8 RGB; keypoints are (K, 2) pixels of the image they are drawn on.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import cv2
@@ -16,52 +16,65 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from ..geometry.skeletons import Skeleton
 
+Images = Sequence[np.ndarray]
 _RIGHT, _LEFT, _MIDDLE = "#d55e00", "#0072b2", "#009e73"
 
 
 def _side_colour(*joints: str) -> str:
-    if all(joint.startswith("right_") for joint in joints):
-        return _RIGHT
-    if all(joint.startswith("left_") for joint in joints):
-        return _LEFT
-    return _MIDDLE
+    sides = {joint.partition("_")[0] for joint in joints}
+    return _RIGHT if sides == {"right"} else _LEFT if sides == {"left"} else _MIDDLE
 
 
-def draw_skeleton(
-    axes: Axes,
-    keypoints: np.ndarray,
-    visible: np.ndarray,
-    skeleton: Skeleton,
-    style: str = "-",
-    alpha: float = 1.0,
+def _limbs(skeleton: Skeleton, shown: np.ndarray) -> Iterator[tuple[list[int], str]]:
+    """The joints (a, b) and the colour of each limb between joints that are shown."""
+    for limb, names in zip(skeleton.limb_indices, skeleton.limbs, strict=True):
+        if all(shown[list(limb)]):
+            yield list(limb), _side_colour(*names)
+
+
+def _draw_skeleton(
+    axes: Axes, keypoints: np.ndarray, shown: np.ndarray, skeleton: Skeleton, dotted: bool = False
 ) -> None:
-    """Draw limbs between visible keypoints on an axes that shows a picture."""
-    for (a, b), names in zip(skeleton.limb_indices, skeleton.limbs, strict=True):
-        if visible[a] and visible[b]:
-            x, y = keypoints[[a, b]].T
-            axes.plot(x, y, style, color=_side_colour(*names), linewidth=1.6, alpha=alpha)
-    for joint, (x, y), seen in zip(skeleton.joints, keypoints, visible, strict=True):
-        if seen:
-            axes.plot(x, y, ".", color=_side_colour(joint), markersize=4, alpha=alpha)
+    """Draw joints and limbs on an axes that shows an image."""
+    style, alpha = (":", 0.8) if dotted else ("-", 1.0)
+    for limb, colour in _limbs(skeleton, shown):
+        axes.plot(*keypoints[limb].T, style, color=colour, linewidth=1.6, alpha=alpha)
+    for joint in np.flatnonzero(shown):
+        colour = _side_colour(skeleton.joints[joint])
+        axes.plot(*keypoints[joint], ".", color=colour, markersize=4, alpha=alpha)
 
 
-def _grid(rows: int, columns: int, cell: float, title: str) -> tuple[Figure, np.ndarray]:
-    figure = Figure(figsize=(columns * cell, rows * cell + 0.5), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for ax in axes.flat:
+def picture_grid(
+    images: Images, labels: Sequence[str], title: str, columns: int, width: float = 0.0
+) -> Figure:
+    """Images of any sizes in rows.
+
+    Args:
+        images: N images.
+        labels: N texts above the images; none for no texts.
+        title: of the figure.
+        columns: images in a row.
+        width: of an image, inches; 0 for rows of 11 inches.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    h, w = np.max([image.shape[:2] for image in images], 0)
+    width = width or 11.0 / columns
+    height = width * h / w + (0.3 if len(labels) else 0)
+    figure = Figure(figsize=(columns * width, rows * height + 0.5), layout="constrained")
+    for ax in figure.subplots(rows, columns, squeeze=False).flat:
         ax.set_axis_off()
+    for ax, image in zip(figure.axes, images, strict=False):
+        ax.imshow(image)
+        ax.autoscale(False)
+    for ax, label in zip(figure.axes, labels, strict=False):
+        ax.set_title(label, fontsize=8, parse_math=False)
     figure.suptitle(title, parse_math=False)
-    return figure, axes
-
-
-def _picture(axes: Axes, image: np.ndarray) -> None:
-    axes.imshow(image)
-    axes.set_xlim(-0.5, image.shape[1] - 0.5)
-    axes.set_ylim(image.shape[0] - 0.5, -0.5)
+    return figure
 
 
 def skeleton_grid(
-    images: Sequence[np.ndarray],
+    images: Images,
     keypoints: Sequence[np.ndarray],
     visible: Sequence[np.ndarray],
     skeleton: Skeleton,
@@ -70,54 +83,34 @@ def skeleton_grid(
     labels: Sequence[str] = (),
     others: Sequence[np.ndarray] = (),
 ) -> Figure:
-    """Pictures with skeletons, in rows.
+    """Images with skeletons, in rows.
 
     Args:
-        images: N pictures.
+        images: N images.
         keypoints: N x (K, 2).
         visible: N x (K,) bool.
         skeleton: the joints.
         title: of the figure.
-        columns: pictures in a row.
-        labels: N texts above the pictures.
+        columns: images in a row.
+        labels: N texts above the images.
         others: N x (K, 2), a second pose drawn dotted and pale (the ground truth).
     """
-    figure, axes = _grid(-(-len(images) // columns), columns, 1.9, title)
-    for n, ax in enumerate(axes.flat[: len(images)]):
-        _picture(ax, images[n])
+    figure = picture_grid(images, labels, title, columns, width=1.9)
+    for n, ax in enumerate(figure.axes[: len(images)]):
+        shown = visible[n]
         if len(others):
-            draw_skeleton(ax, others[n], visible[n], skeleton, ":", 0.8)
-        shown = np.ones_like(visible[n]) if len(others) else visible[n]
-        draw_skeleton(ax, keypoints[n], shown, skeleton)
-        if len(labels):
-            ax.set_title(labels[n], fontsize=8)
-    return figure
-
-
-def picture_grid(
-    images: Sequence[np.ndarray], labels: Sequence[str], title: str, columns: int
-) -> Figure:
-    """Pictures of any sizes in rows, each with a label above it."""
-    h, w = np.max([image.shape[:2] for image in images], 0)
-    columns = min(columns, len(images))
-    width = 11.0 / columns
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(11, rows * (width * h / w + 0.3) + 0.4), layout="constrained")
-    figure.suptitle(title, parse_math=False)
-    for ax in (axes := figure.subplots(rows, columns, squeeze=False)).flat:
-        ax.set_axis_off()
-    for ax, image, label in zip(axes.flat, images, labels, strict=False):
-        _picture(ax, image)
-        ax.set_title(label, fontsize=8, parse_math=False)
+            _draw_skeleton(ax, others[n], shown, skeleton, dotted=True)
+            shown = np.ones_like(shown)
+        _draw_skeleton(ax, keypoints[n], shown, skeleton)
     return figure
 
 
 def overlay(image: np.ndarray, heatmap: np.ndarray, top: float = 1.0) -> np.ndarray:
-    """Lay a heat map (H, W) over a picture: grey where it is 0, bright where it reaches `top`."""
+    """Lay a heat map (H, W) over an image: grey where it is 0, bright where it reaches `top`."""
     from matplotlib import colormaps
 
-    h, w = image.shape[:2]
-    large = cv2.resize(heatmap.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+    size = image.shape[1::-1]
+    large = cv2.resize(heatmap.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     strength = np.nan_to_num(large / top).clip(0, 1)[..., None]
     grey = image.mean(-1, keepdims=True) * 0.6
     colours = colormaps["inferno"](strength[..., 0])[..., :3] * 255
@@ -125,31 +118,27 @@ def overlay(image: np.ndarray, heatmap: np.ndarray, top: float = 1.0) -> np.ndar
 
 
 def heatmap_grid(
-    images: Sequence[np.ndarray],
-    maps: np.ndarray,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    title: str,
+    images: Images, maps: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str
 ) -> Figure:
-    """Heat maps laid over their pictures, one row per stage or frame, one column per joint.
+    """Heat maps laid over their images, one row per stage or frame, one column per joint.
 
     Args:
-        images: R pictures.
+        images: R images.
         maps: (R, C, H, W).
         rows: R labels.
         columns: C labels.
         title: of the figure.
     """
-    figure, axes = _grid(len(rows), len(columns), 1.25, title)
-    for r, c in np.ndindex(axes.shape):
-        axes[r, c].imshow(overlay(images[r], maps[r, c]))
-        if r == 0:
-            axes[r, c].set_title(columns[c].replace("_", " "), fontsize=8)
-        if c == 0:
-            h, w = images[r].shape[:2]
-            axes[r, c].text(
-                -0.06 * w, h / 2, rows[r], ha="right", va="center", rotation=90, fontsize=8
-            )
+    pairs = zip(images, maps, strict=True)
+    cells = [
+        overlay(image, heatmap) for image, joints in pairs for heatmap in joints[: len(columns)]
+    ]
+    figure = picture_grid(cells, (), title, len(columns), width=1.25)
+    for ax, column in zip(figure.axes, columns, strict=False):
+        ax.set_title(column.replace("_", " "), fontsize=8)
+    style = {"ha": "right", "va": "center", "rotation": 90, "fontsize": 8}
+    for ax, row in zip(figure.axes[:: len(columns)], rows, strict=True):
+        ax.text(-0.06, 0.5, row, transform=ax.transAxes, **style)
     return figure
 
 
@@ -165,8 +154,7 @@ def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
     for ax, (key, label) in zip(axes, series.items(), strict=True):
         points = [(r["epoch"], r[key]) for r in records if key in r]
         ax.plot(*zip(*points, strict=True), ".-" if len(points) < 40 else "-", color=_LEFT)
-        ax.set_xlabel("epoch")
-        ax.set_title(label, fontsize=10)
+        ax.set(xlabel="epoch", title=label)
         ax.grid(alpha=0.3)
         for record in starts:
             ax.axvline(record["epoch"] - 0.5, color="0.5", linewidth=1, linestyle=":")
@@ -178,36 +166,27 @@ def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
 
 
 def paint_skeleton(
-    picture: np.ndarray,
-    keypoints: np.ndarray,
-    seen: np.ndarray,
-    skeleton: Skeleton,
-    width: int = 2,
+    image: np.ndarray, keypoints: np.ndarray, shown: np.ndarray, skeleton: Skeleton, width: int = 2
 ) -> None:
-    """Draw the limbs between seen joints into the pixels of a picture.
+    """Draw the limbs between joints into the pixels of an image.
 
     Args:
-        picture: (h, w, 3) uint8 RGB, changed.
-        keypoints: (K, 2) pixels of the picture.
-        seen: (K,) bool.
+        image: (h, w, 3) uint8 RGB, changed.
+        keypoints: (K, 2) pixels of the image.
+        shown: (K,) bool, the joints to draw.
         skeleton: the joints.
         width: of the lines, pixels.
     """
     from matplotlib.colors import to_rgb
 
     points = np.nan_to_num(keypoints).round().clip(-9999, 9999).astype(int)
-    for (a, b), names in zip(skeleton.limb_indices, skeleton.limbs, strict=True):
-        if seen[a] and seen[b]:
-            colour = [round(255 * c) for c in to_rgb(_side_colour(*names))]
-            ends = points[a].tolist(), points[b].tolist()
-            cv2.line(picture, *ends, colour, width, cv2.LINE_AA)
+    for limb, colour in _limbs(skeleton, shown):
+        rgb = [round(255 * c) for c in to_rgb(colour)]
+        cv2.line(image, *points[limb].tolist(), rgb, width, cv2.LINE_AA)
 
 
 def tradeoff(
-    points: Sequence[tuple[str, float, float, float, float]],
-    metric: str,
-    baseline: float,
-    title: str,
+    points: list[tuple[str, float, float, float, float]], metric: str, baseline: float, title: str
 ) -> Figure:
     """Score against parameters, multiply-adds and time, one point a network.
 
@@ -220,22 +199,20 @@ def tradeoff(
     figure = Figure(figsize=(11, 3.6 + 0.18 * len(points)), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
     colours = [_RIGHT] + [_LEFT] * (len(points) - 1)
-    labels = ("million parameters", "GMACs", "milliseconds")
-    for column, (ax, label) in enumerate(zip(axes, labels, strict=True), start=2):
-        for number, (point, colour) in enumerate(zip(points, colours, strict=True), start=1):
-            ax.plot(point[column], point[1], "o", color=colour, markersize=8)
-            place = {"xytext": (6, 4), "textcoords": "offset points", "fontsize": 9}
-            ax.annotate(str(number), (point[column], point[1]), color=colour, **place)
+    names, scores, *sizes = zip(*points, strict=True)
+    labels = "million parameters", "GMACs", "milliseconds"
+    for ax, label, values in zip(axes, labels, sizes, strict=True):
+        ax.scatter(values, scores, s=64, c=colours)
+        for number, place in enumerate(zip(values, scores, strict=True), start=1):
+            ax.annotate(str(number), place, (6, 4), textcoords="offset points", fontsize=9)
         ax.axhline(baseline, color="0.5", linewidth=1, linestyle=":")
-        ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set(xscale="log", xlabel=label)
+        ax.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator())
+        ax.xaxis.set_major_formatter("{x:g}")
         ax.margins(0.15)
-        ax.set_xlabel(label)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel(metric)
-    names = [f"{number}  {point[0]}" for number, point in enumerate(points, start=1)]
+    names = [f"{number}  {name}" for number, name in enumerate(names, start=1)]
     figure.supxlabel("\n".join(names), fontsize=8, ha="left", x=0.05)
     figure.suptitle(title)
     return figure
@@ -254,44 +231,36 @@ def survival(kept: Sequence[float], drawn: Sequence[float], title: str) -> Figur
     blocks = range(1, len(kept) + 1)
     ax.bar(blocks, drawn, color=_LEFT, alpha=0.5, label="share kept in the draws")
     ax.plot(blocks, kept, ".-", color=_RIGHT, label="chance to be kept")
-    ax.set_xlabel("block, along the depth")
-    ax.set_ylim(0, 1.05)
+    ax.set(xlabel="block, along the depth", ylim=(0, 1.05), title=title)
     ax.legend(loc="lower left")
-    figure.suptitle(title)
     return figure
 
 
-def skeleton_gif(
-    frames: Sequence[np.ndarray],
-    keypoints: np.ndarray,
-    skeleton: Skeleton,
-    label: str = "",
-) -> bytes:
+def skeleton_gif(frames: Images, keypoints: np.ndarray, skeleton: Skeleton, label: str) -> bytes:
     """A clip with its skeleton as an animated GIF, 320 pixels long, five frames a second.
 
     Args:
-        frames: T pictures.
+        frames: T images.
         keypoints: (T, K, 2).
         skeleton: the joints.
         label: text in the lower left corner.
     """
-    pictures = []
+    images = []
     for frame, points in zip(frames, keypoints, strict=True):
         scale = 320 / max(frame.shape[:2])
-        picture = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        paint_skeleton(picture, (points + 0.5) * scale - 0.5, np.ones(len(points), bool), skeleton)
-        place = (6, picture.shape[0] - 8)
-        cv2.putText(picture, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
-        pictures.append(picture)
-    return gif(pictures, 0.2)
+        image = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        paint_skeleton(image, (points + 0.5) * scale - 0.5, np.ones(len(points), bool), skeleton)
+        place = (6, image.shape[0] - 8)
+        cv2.putText(image, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
+        images.append(image)
+    return gif(images, 0.2)
 
 
-def gif(pictures: Sequence[np.ndarray], seconds: float) -> bytes:
-    """Pictures as an animated GIF, each shown for so many seconds."""
+def gif(images: Images, seconds: float) -> bytes:
+    """Images as an animated GIF, each shown for so many seconds."""
     from PIL import Image
 
-    first, *others = (Image.fromarray(picture) for picture in pictures)
-    buffer = io.BytesIO()
-    milliseconds = round(1000 * seconds)
-    first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
+    first, *others = (Image.fromarray(image) for image in images)
+    buffer, pause = io.BytesIO(), round(1000 * seconds)
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=pause, loop=0)
     return buffer.getvalue()

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..files.places import reports_root
 from ..files.words import readable
 from ..files.writing import write_text
-from .record import FILE, RunRecord, read_record
+from .record import RunRecord, all_runs, run_folders
 from .run_folder import Run
 from .tables import as_text
 
@@ -53,6 +53,7 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     Returns:
         The path.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, _TEMPLATES.get_template(template).render(values))
     return path
 
@@ -69,56 +70,34 @@ def write_report(run: Run, tables: dict[str, Any], network: str, cells: list[str
     Returns:
         The path of report.html.
     """
-    files = {
-        heading: (run.folder / name).read_text(encoding="utf-8")
-        for heading, name in (
-            ("Parameters", "params.yaml"),
-            ("Training log", "log.jsonl"),
-            ("Environment", "environment.json"),
-        )
-        if (run.folder / name).exists()
-    }
+    files = [run.folder / name for name in ("params.yaml", "log.jsonl", "environment.json")]
+    texts = {file.name: file.read_text("utf-8") for file in files if file.exists()}
     return write_page(
         run.folder / "report.html",
         "report.html",
         title=f"{run.record.model} on {run.label}",
-        record=run.record,
-        folder=run.folder,
+        run=run,
         tables=tables,
-        trained="Training log" in files,
-        sources={"Network": network, **files, "Code of the notebook": "\n\n".join(cells)},
+        sources={"Network": network, **texts, "Code of the notebook": "\n\n".join(cells)},
     )
 
 
-def build_index(root: Path | None = None) -> Path:
+def build_index() -> Path:
     """Rebuild reports/index.html from every run's metrics.json.
 
     Runs are grouped by data set, source and metric, because only those can be compared, the newest
     first; a run that was killed appears as interrupted, a damaged record as a line that says so.
     """
-    root = root or reports_root()
-    folders = [path.parent for path in sorted(root.glob(f"*/{FILE}"))]
-    records = [(folder, read_record(folder)) for folder in folders]
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    runs = [(folder, record) for folder, record in records if record]
-    for folder, record in sorted(runs, key=lambda run: run[1].started, reverse=True):
+    runs = all_runs()
+    groups: dict[tuple[str, str], list[tuple[Path, RunRecord]]] = {}
+    for folder, record in runs:
         group = record.label or "?", record.metric or "no score"
-        groups.setdefault(group, []).append(_row(folder, record))
-    root.mkdir(parents=True, exist_ok=True)
+        groups.setdefault(group, []).append((folder, record))
+    damaged = set(run_folders()) - {folder for folder, _ in runs}
     return write_page(
-        root / "index.html",
+        reports_root() / "index.html",
         "index.html",
         title="posekit reports",
         groups=sorted(groups.items()),
-        damaged=[readable(folder.name) for folder, record in records if record is None],
+        damaged=sorted(readable(folder.name) for folder in damaged),
     )
-
-
-def _row(folder: Path, record: RunRecord) -> dict[str, Any]:
-    images = sorted(path.name for path in folder.glob("figures/*predictions*.png"))
-    return {
-        "name": folder.name,
-        "record": record,
-        "has_report": (folder / "report.html").exists(),
-        "thumbnail": images[0] if images else None,
-    }

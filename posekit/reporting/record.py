@@ -1,6 +1,5 @@
 """The record of a run: metrics.json as a checked model, written by the run and read by all."""
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,13 +11,7 @@ from ..weights import RUN_WEIGHTS
 from .lock import is_held
 
 FILE = "metrics.json"
-_LARGEST = 1e15  # no number of a run gets there, and a longer one could not be shown
-
-
-def _bounded(value: float) -> float:
-    if abs(value) >= _LARGEST:
-        raise ValueError("too large")
-    return value
+_LARGEST = 10**15  # no number of a run gets there, and a longer one could not be shown
 
 
 def _none_for_nan(value: Any) -> Any:
@@ -26,8 +19,8 @@ def _none_for_nan(value: Any) -> Any:
 
 
 Text = Annotated[str, AfterValidator(lambda text: text.encode("utf-8").decode())]
-Count = Annotated[int, Field(strict=True), AfterValidator(_bounded)]
-Number = Annotated[float, Field(strict=True), AfterValidator(_bounded)]
+Count = Annotated[int, Field(strict=True, gt=-_LARGEST, lt=_LARGEST)]
+Number = Annotated[float, Field(strict=True, gt=-_LARGEST, lt=_LARGEST)]
 Measured = Annotated[Number | None, BeforeValidator(_none_for_nan)]
 
 
@@ -107,19 +100,23 @@ def read_record(folder: Path) -> RunRecord | None:
     is returned as `interrupted`.
     """
     try:
-        record = RunRecord.model_validate(json.loads((folder / FILE).read_bytes()))
-    except (OSError, ValueError, RecursionError):
+        record = RunRecord.model_validate_json((folder / FILE).read_bytes())
+    except (OSError, ValueError):
         return None
     if record.status == "running" and not is_held(folder):
         record.status = "interrupted"
     return record
 
 
-def all_runs(root: Path | None = None) -> list[tuple[Path, RunRecord]]:
-    """Run folders below reports/ with their records, newest first; damaged ones are left out."""
-    folders = [path.parent for path in (root or reports_root()).glob(f"*/{FILE}")]
-    runs = [(folder, record) for folder in folders if (record := read_record(folder))]
-    return sorted(runs, key=lambda run: run[1].started, reverse=True)
+def run_folders() -> list[Path]:
+    """Folders below reports/ that hold a record, by name."""
+    return sorted(path.parent for path in reports_root().glob(f"*/{FILE}"))
+
+
+def all_runs() -> list[tuple[Path, RunRecord]]:
+    """Run folders with their records, newest first; those with a damaged record are left out."""
+    runs = [(folder, record) for folder in run_folders() if (record := read_record(folder))]
+    return sorted(runs, key=lambda run: (run[1].started, run[0].name), reverse=True)
 
 
 def trained_runs() -> list[tuple[Path, RunRecord]]:

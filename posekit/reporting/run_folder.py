@@ -4,13 +4,16 @@ Every file is written beside its target and renamed over it, but for the log, wh
 per epoch.
 """
 
+import contextlib
 import datetime as dt
 import hashlib
 import io
+import itertools
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -22,8 +25,8 @@ from ..config.resolve import Config
 from ..data import dataset
 from ..files.places import project_root, reports_root
 from ..files.writing import write_bytes, write_text
-from . import lock
-from .record import FILE, RunRecord, read_record
+from .lock import hold
+from .record import FILE, RunRecord, all_runs
 from .tables import to_latex, to_markdown
 
 if TYPE_CHECKING:
@@ -40,14 +43,12 @@ class Run:
 
     Attributes:
         folder: the run folder.
-        config: the checked parameters.
         record: the content of metrics.json.
         resumed: whether an interrupted run is being continued.
         lock: the open file that keeps other processes out of the folder.
     """
 
     folder: Path
-    config: Config
     record: RunRecord = field(default_factory=RunRecord)
     resumed: bool = False
     lock: IO[str] | None = None
@@ -60,30 +61,22 @@ class Run:
             config: the checked parameters.
             resume: continue such a run if there is one.
         """
-        stem = f"{config.paper}-{config.settings.dataset}" + "-sample" * (config.source == "sample")
-        if resume:
-            for folder in sorted(reports_root().glob(f"{stem}-[0-9]*"), reverse=True):
-                record = read_record(folder)
-                same = record is not None and record.fingerprint == config.fingerprint()
-                if not same or record.status == "finished":
-                    continue
-                if record.data_stamp != _data_stamp(config):
-                    print(f"{folder.name} had these parameters but other data: a new run begins")
-                elif held := lock.hold(folder):
-                    run = cls(folder, config, record, resumed=True, lock=held)
-                    run.update(status="running")
-                    return run
-        folder = new_folder(stem)
-        run = cls(folder, config, lock=lock.hold(folder))
-        run._begin()
-        return run
-
-    def _begin(self) -> None:
-        config, settings = self.config, self.config.settings
-        write_text(self.folder / "params.yaml", _params_yaml(config))
-        environment = _environment()
-        write_text(self.folder / "environment.json", json.dumps(environment, indent=1))
-        self.update(
+        settings, fingerprint, stamp = config.settings, config.fingerprint(), _data_stamp(config)
+        for folder, record in all_runs() if resume else ():
+            if record.fingerprint != fingerprint or record.status == "finished":
+                continue
+            if record.data_stamp != stamp:
+                print(f"{folder.name} had these parameters but other data: a new run begins")
+            elif held := hold(folder):
+                run = cls(folder, record, resumed=True, lock=held)
+                run.update(status="running")
+                return run
+        sample = "-sample" * (config.source == "sample")
+        folder = new_folder(f"{config.paper}-{settings.dataset}{sample}")
+        run, environment = cls(folder, lock=hold(folder)), _environment()
+        write_text(folder / "params.yaml", _params_yaml(config))
+        write_text(folder / "environment.json", json.dumps(environment, indent=1))
+        run.update(
             paper=config.paper,
             model=config.network,
             dataset=settings.dataset,
@@ -92,25 +85,16 @@ class Run:
             seed=settings.seed,
             git_commit=environment["git_commit"],
             status="running",
-            fingerprint=config.fingerprint(),
-            data_stamp=_data_stamp(config),
+            fingerprint=fingerprint,
+            data_stamp=stamp,
             started=dt.datetime.now().isoformat(timespec="seconds"),
         )
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether every number of this run comes from the generated sample."""
-        return self.record.is_sample
+        return run
 
     @property
     def label(self) -> str:
         """The data as titles name it."""
         return self.record.label
-
-    @property
-    def checkpoints(self) -> Path:
-        """Where training keeps its state."""
-        return self.folder / "checkpoints"
 
     def update(self, **fields: Any) -> None:
         """Change fields of the record and write metrics.json.
@@ -130,7 +114,7 @@ class Run:
             figure: from posekit.reporting.figures.
             caption: what the reader should see in it.
         """
-        if self.is_sample:
+        if self.record.is_sample:
             figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)
         return self.picture(f"{name}.png", png(figure), caption)
 
@@ -139,7 +123,7 @@ class Run:
         from IPython.display import Image
 
         stem, _, kind = name.rpartition(".")
-        file = f"{stem}-sample.{kind}" if self.is_sample else name
+        file = f"{stem}-sample.{kind}" if self.record.is_sample else name
         path = self.folder / "figures" / file
         path.parent.mkdir(exist_ok=True)
         write_bytes(path, data)
@@ -151,6 +135,21 @@ class Run:
         write_text(self.folder / "table.csv", frame.to_csv(index=False))
         write_text(self.folder / "table.md", to_markdown(frame))
         write_text(self.folder / "table.tex", to_latex(frame))
+
+    def note_error(self, error: BaseException) -> None:
+        """Record that an error ended a run that had not finished: failed, or interrupted."""
+        if self.record.status != "finished":
+            stopped = isinstance(error, KeyboardInterrupt)
+            self.update(status="interrupted" if stopped else "failed")
+
+    @contextlib.contextmanager
+    def noting_errors(self) -> Iterator[None]:
+        """Record an error that leaves the block."""
+        try:
+            yield
+        except BaseException as error:
+            self.note_error(error)
+            raise
 
     def end(self, status: str) -> None:
         """Record how the run ended: finished, interrupted or failed; release its folder."""
@@ -167,15 +166,13 @@ def png(figure: "Figure") -> bytes:
 
 
 def new_folder(stem: str) -> Path:
-    now = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
-    for attempt in range(1, 1000):
-        folder = reports_root() / (f"{stem}-{now}" + (f"-{attempt}" if attempt > 1 else ""))
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
-    raise FileExistsError(f"too many runs named {stem}-{now}")
+    """Make a folder `<stem>-<time>` below reports/, numbered if there is one from this second."""
+    name = first = f"{stem}-{dt.datetime.now():%Y%m%d-%H%M%S}"
+    for attempt in itertools.count(2):
+        with contextlib.suppress(FileExistsError):
+            (folder := reports_root() / name).mkdir(parents=True)
+            return folder
+        name = f"{first}-{attempt}"
 
 
 def _data_stamp(config: Config) -> str:
@@ -184,8 +181,7 @@ def _data_stamp(config: Config) -> str:
         return "sample"
     spec = dataset(config.settings.dataset)
     folder = spec.need(config.data_root)
-    files = spec.label_files(folder)
-    stats = [(path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files]
+    stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in spec.label_files(folder)]
     return hashlib.sha256(repr((str(folder.resolve()), stats)).encode()).hexdigest()[:16]
 
 

@@ -52,11 +52,9 @@ def parallel(module: nn.Module) -> nn.Module:
     All processes start with the weights of the first one. Before each training pass they take over
     its buffers too: the running statistics of batch normalisation.
     """
-    if share()[1] == 1:
-        return module
     # A network may leave parameters out: LPM on single frames has no recurrent step. Those are
     # found in the first pass, and are the same in every pass of every network here.
-    return DistributedDataParallel(module, static_graph=True)
+    return DistributedDataParallel(module, static_graph=True) if share()[1] > 1 else module
 
 
 def share_buffers(model: nn.Module) -> None:
@@ -86,10 +84,8 @@ def gather(value: Any) -> list[Any]:
 
 
 def mean(value: Tensor) -> Tensor:
-    """The mean of a number over the processes."""
+    """The mean of a number over the processes; `value` becomes their sum."""
     count = share()[1]
-    if count == 1:
-        return value
-    value = value.clone()
-    dist.all_reduce(value)
+    if count > 1:
+        dist.all_reduce(value)
     return value / count

@@ -1,5 +1,6 @@
 """What watches a training: the log, the progress on the screen, TensorBoard."""
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -43,11 +44,21 @@ class Hook:
 
 
 class Log(Hook):
-    """`log.jsonl`, one line an epoch, flushed as it is written."""
+    """`log.jsonl`, one line an epoch, flushed as it is written.
+
+    Of a file that is there, the records before the first damaged line are kept: a crash may have
+    cut one off.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.records: list[dict[str, Any]] = _read(path) if path.exists() else []
+        self.records: list[dict[str, Any]] = []
+        damage = ValueError, KeyError, TypeError, RecursionError
+        with contextlib.suppress(FileNotFoundError, *damage):
+            for line in path.read_bytes().splitlines():
+                record = json.loads(line)
+                int(record["epoch"])
+                self.records.append(record)
 
     def on_start(self, epochs: int) -> None:
         """Drop what came after the checkpoint that training continues from."""
@@ -59,19 +70,6 @@ class Log(Hook):
         self.records.append(record)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The records before the first damaged line, such as one that a crash cut off."""
-    records: list[dict[str, Any]] = []
-    for line in path.read_bytes().splitlines():
-        try:
-            record = json.loads(line)
-            int(record["epoch"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            break
-        records.append(record)
-    return records
 
 
 class Progress(Hook):
@@ -102,14 +100,13 @@ class Progress(Hook):
     def on_epoch(self, record: dict[str, Any]) -> None:
         """Print the line."""
         epoch, epochs = record["epoch"], self.epochs
-        seconds = time.monotonic() - self.started
-        left = seconds / (epoch - self.first + 1) * (epochs - epoch)
-        score = f"  {self.metric} {record['val']:5.1f}" if "val" in record else ""
+        pace = (time.monotonic() - self.started) / (epoch - self.first + 1)
         stage = f"round {record['round']}  " if "round" in record else ""
+        score = f"  {self.metric} {record['val']:5.1f}" if "val" in record else ""
         print(
             f"{stage}epoch {epoch:>{len(str(epochs))}}/{epochs}  loss {record['loss']:.4g}{score}  "
             f"lr {record['lr']:.2e}  {record['clips_per_second']:g} clips/s  "
-            f"{record['memory_mb']:.0f} MB  {clock(left)} left",
+            f"{record['memory_mb']:.0f} MB  {clock(pace * (epochs - epoch))} left",
             flush=True,
         )
 

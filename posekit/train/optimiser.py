@@ -10,6 +10,7 @@ from ..config.families import TrainingSettings
 def make_optimiser(model: nn.Module, settings: TrainingSettings) -> optim.Optimizer:
     """The optimiser of the settings, with the papers' factors on biases and on the first stage.
 
+    Each group keeps the rate that a schedule multiplies as `base_lr`.
     Biases, gate biases and normalisation are not decayed (caffe: decay_mult 0).
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -20,17 +21,14 @@ def make_optimiser(model: nn.Module, settings: TrainingSettings) -> optim.Optimi
             factor *= settings.first_stage_lr_factor
         decay = 0.0 if bias else settings.weight_decay
         groups.setdefault((factor, decay), []).append(parameter)
-    parameter_groups = [
-        {"params": parameters, "lr": settings.lr * factor, "weight_decay": decay}
-        for (factor, decay), parameters in groups.items()
-    ]
+    parameter_groups = []
+    for (factor, decay), parameters in groups.items():
+        lr = settings.lr * factor
+        group = {"params": parameters, "lr": lr, "base_lr": lr, "weight_decay": decay}
+        parameter_groups.append(group)
     if settings.optimiser == "sgd":
-        optimiser = optim.SGD(parameter_groups, momentum=settings.momentum)
-    else:
-        optimiser = {"adam": optim.Adam, "adamw": optim.AdamW}[settings.optimiser](parameter_groups)
-    for group in optimiser.param_groups:
-        group["base_lr"] = group["lr"]
-    return optimiser
+        return optim.SGD(parameter_groups, momentum=settings.momentum)
+    return {"adam": optim.Adam, "adamw": optim.AdamW}[settings.optimiser](parameter_groups)
 
 
 def lr_factor(settings: TrainingSettings, iteration: int, iterations: int) -> float:
@@ -50,9 +48,3 @@ def lr_factor(settings: TrainingSettings, iteration: int, iterations: int) -> fl
     if iteration < rise:
         return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * iteration / rise))
     return 0.5 * (1 + math.cos(math.pi * (iteration - rise) / (iterations - rise)))
-
-
-def set_lr(optimiser: optim.Optimizer, factor: float) -> None:
-    """Set every group's learning rate to its base rate times a factor."""
-    for group in optimiser.param_groups:
-        group["lr"] = group["base_lr"] * factor

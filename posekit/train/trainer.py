@@ -8,6 +8,7 @@ checkpoint is written (`state`, `resume`). A subclass may replace any of them; h
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from ..models.families.task import Task
 from . import distributed
 from .checkpoints import Checkpoints
 from .hooks import Hook
-from .optimiser import lr_factor, make_optimiser, set_lr
+from .optimiser import lr_factor, make_optimiser
 
 _CHECK_EVERY = 50  # steps between two checks of the loss, each of which waits for the device
 
@@ -42,13 +43,14 @@ class TaskLoss(nn.Module):
         return self.task.loss(self.task.outputs(batch["images"]), batch)
 
 
+@dataclass(eq=False)
 class Trainer:
     """Trains a network.
 
     Every epoch draws its random numbers from (seed, epoch) alone, so that a resumed training
     repeats what an uninterrupted one does.
 
-    Args:
+    Attributes:
         task: the network with its targets, loss and decoding.
         batches: from `posekit.data.clips.loader`; the share of this process where there are
             several.
@@ -58,22 +60,15 @@ class Trainer:
         hooks: called in this order; those that write belong to the first process.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        batches: DataLoader,
-        score: Callable[[], float],
-        settings: TrainingSettings,
-        machine: Machine,
-        hooks: Sequence[Hook] = (),
-    ) -> None:
-        self.task = task
-        self.batches = batches
-        self.score = score
-        self.settings = settings
-        self.machine = machine
-        self.hooks = hooks
-        self.loss = distributed.parallel(TaskLoss(task))
+    task: Task
+    batches: DataLoader
+    score: Callable[[], float]
+    settings: TrainingSettings
+    machine: Machine
+    hooks: Sequence[Hook] = ()
+
+    def __post_init__(self) -> None:
+        self.loss = distributed.parallel(TaskLoss(self.task))
 
     def fit(self, checkpoints: Checkpoints, round_number: int | None = None) -> None:
         """Train for one schedule, or go on where an interrupted training stopped.
@@ -91,12 +86,11 @@ class Trainer:
         for hook in self.hooks:
             hook.on_start(before + done)
         for epoch in range(done, self.settings.epochs):
-            started = time.perf_counter()
-            loss, clips_per_second = self.train_epoch(epoch, before + epoch + 1)
-            record = {"epoch": before + epoch + 1, "loss": loss}
+            started, number, improved = time.perf_counter(), before + epoch + 1, False
+            loss, clips_per_second = self.train_epoch(epoch, number)
+            record = {"epoch": number, "loss": loss}
             if round_number:
                 record["round"] = round_number
-            improved = False
             if (epoch + 1) % self.settings.eval_every == 0 or epoch + 1 == self.settings.epochs:
                 record["val"] = self.validate()
                 improved = record["val"] > self.best
@@ -131,16 +125,19 @@ class Trainer:
         for hook in self.hooks:
             hook.on_epoch_start(number, steps)
         for step, batch in enumerate(self.batches):
-            iteration, iterations = epoch * steps + step, self.settings.epochs * steps
-            factor = lr_factor(self.settings, iteration, iterations)
-            set_lr(self.optimiser, factor)
+            factor = lr_factor(self.settings, epoch * steps + step, self.settings.epochs * steps)
+            for group in self.optimiser.param_groups:
+                group["lr"] = group["base_lr"] * factor
             self.lr = self.settings.lr * factor
             batch = self.machine.put(batch)
             loss = self.train_step(batch)
             total += loss
             clips += len(batch["rows"])
-            if step % _CHECK_EVERY == 0 or step == steps - 1:
-                _check_finite(total, number, step)
+            if (step % _CHECK_EVERY == 0 or step == steps - 1) and not torch.isfinite(total):
+                raise PosekitError(
+                    f"the loss is no longer a number (epoch {number}, iteration {step + 1}): lower "
+                    "lr, set clip_grad, or use precision=fp32; the last whole epoch is kept"
+                )
             for hook in self.hooks:
                 hook.on_step(step, batch, loss)
         seconds = time.perf_counter() - started
@@ -184,26 +181,15 @@ class Trainer:
         state = distributed.from_first(checkpoints.load_last)
         if state is None:
             return 0
-        self.task.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scaler.load_state_dict(state["scaler"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
         self.best = state["best"]
         return state["epoch"]
 
     def state(self, epochs: int) -> dict[str, Any]:
         """What a checkpoint after so many epochs of the schedule holds."""
-        return {
-            "epoch": epochs,
-            "best": self.best,
-            "model": self.task.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
-        }
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return {"epoch": epochs, "best": self.best, **parts}
 
-
-def _check_finite(loss: Tensor, epoch: int, step: int) -> None:
-    if not torch.isfinite(loss):
-        raise PosekitError(
-            f"the loss is no longer a number (epoch {epoch}, iteration {step + 1}): lower "
-            "lr, set clip_grad, or use precision=fp32; the last whole epoch is kept"
-        )
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self.task.model, "optimiser": self.optimiser, "scaler": self.scaler}

@@ -1,11 +1,11 @@
 """Runs for the tests of this folder."""
 
-from posekit.config.recipes import bind
+from posekit.config.resolve import Config, resolve
 from posekit.reporting.run_folder import Run
 
 
-def bound(**wishes):
-    return bind("lpm", {"source": "sample", **wishes})
+def config(**given) -> Config:
+    return resolve("lpm", {"source": "sample", **given})
 
 
 def scored(run: Run, mean=81.5) -> Run:

@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from runs import bound, scored
+from runs import config, scored
 
 from posekit.reporting import pages
 from posekit.reporting.record import all_runs
@@ -15,7 +15,7 @@ from posekit.reporting.run_folder import Run
 
 
 def test_the_report_is_self_contained_and_says_sample():
-    run = scored(Run.open(bound()))
+    run = scored(Run.open(config()))
     figure = Figure(figsize=(2, 1))
     image = run.figure("4-predictions", figure, "what it shows <here>")
     assert image.data.startswith(b"\x89PNG")
@@ -28,9 +28,26 @@ def test_the_report_is_self_contained_and_says_sample():
     assert "print(1 &lt; 2)" in html and (run.folder / "figures/4-predictions-sample.png").exists()
 
 
+def test_pages_make_no_network_request(reports):
+    run = scored(Run.open(config()))
+    run.figure("4-predictions", Figure(figsize=(2, 1)), "see https://example.org")
+    run.update(published={"CPM": 90.0}, paper_title="LPM https://arxiv.org/abs/1712.06316")
+    report = pages.write_report(run, {}, "the network", []).read_text()
+    run.end("finished")
+    index = pages.build_index().read_text()
+    for html in (report, index):
+        assert not re.search(
+            r"""(?:src|href|action|data|poster|srcset)\s*=\s*["']?(https?:)?//""", html
+        )
+        assert not re.search(r"@import|url\(|<(?:script|link|iframe|object|embed|base)\b", html)
+    assert len(re.findall('src="data:image/png', report)) == 1
+    links = re.findall('(?:src|href)="([^"]*)"', index)
+    assert links and all((reports / link).exists() for link in links)
+
+
 def test_the_index_shows_every_run_as_what_it_is(reports):
     for status, lr in (("finished", 0.1), ("failed", 0.2), ("interrupted", 0.3)):
-        scored(Run.open(bound(lr=lr))).end(status)
+        scored(Run.open(config(lr=lr))).end(status)
     (reports / "broken").mkdir()
     (reports / "broken" / "metrics.json").write_text("{")
     html = pages.build_index().read_text()
@@ -55,7 +72,7 @@ def test_the_index_shows_every_run_as_what_it_is(reports):
     ids=lambda damage: next(iter(damage)),
 )
 def test_a_damaged_neighbour_is_a_row_that_says_so(reports, damage):
-    scored(Run.open(bound())).end("finished")
+    scored(Run.open(config())).end("finished")
     neighbour = reports / "lpm-PennAction-20260101-000000"
     neighbour.mkdir()
     (neighbour / "metrics.json").write_text(json.dumps({"paper": "lpm", "metrics": {}} | damage))

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from runs import bound, scored
+from runs import config, scored
 
 from posekit.reporting.record import RunRecord, read_record, trained_runs
 from posekit.reporting.run_folder import Run
@@ -16,7 +16,7 @@ CONTRACT = (
 
 
 def test_a_record_is_read_as_it_was_written():
-    run = scored(Run.open(bound()))
+    run = scored(Run.open(config()))
     run.update(metrics={"Head": math.nan, "AP": 0.5}, gmacs=math.nan, notes=["größer"])
     content = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
     assert set(CONTRACT.split()) <= content.keys()
@@ -31,7 +31,7 @@ def test_a_record_is_read_as_it_was_written():
     ids=lambda fields: next(iter(fields)),
 )
 def test_only_fields_of_the_record_are_written(fields):
-    run = Run.open(bound())
+    run = Run.open(config())
     before = (run.folder / "metrics.json").read_bytes()
     with pytest.raises(ValueError, match=next(iter(fields))):
         run.update(**fields)
@@ -49,7 +49,7 @@ def test_trained_runs_are_finished_and_have_weights():
     cases = [("finished", True), ("finished", False), ("failed", True)]
     folders = []
     for number, (status, weights) in enumerate(cases, start=1):
-        run = Run.open(bound(lr=number / 10))
+        run = Run.open(config(lr=number / 10))
         if weights:
             (run.folder / "weights.safetensors").touch()
         run.end(status)

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import torch
 from posekit import data
 from posekit.config.machine import Machine
-from posekit.config.recipes import bind
+from posekit.config.resolve import resolve
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
@@ -49,7 +49,7 @@ def train(folder, frames):
     model.register_buffer("statistic", torch.zeros(()))
     machine = Machine(torch.device("cpu"), torch.float32, 0)
     given = {"source": "sample", "optimiser": "sgd", "lr": 1e-5, "epochs": 2, "eval_every": 1}
-    settings = bind("lpm", given).recipe
+    settings = resolve("lpm", given).settings
     held_out, gradients = batches(24, 5, False), []
     task = PoseMachineTask(model, 4.0, 8.0, "sum")
     experiment = SimpleNamespace(task=task, val=held_out.dataset, machine=machine)

@@ -5,7 +5,7 @@ import torch
 
 from posekit import data
 from posekit.config.machine import choose_machine
-from posekit.config.recipes import bind
+from posekit.config.resolve import resolve
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
@@ -32,20 +32,20 @@ def people():
     return found.rows(range(4 * ITERATIONS))
 
 
-def recipe(**wishes):
-    wishes = {"dataset": "MPII", "source": "sample", "epochs": 2, "rounds": 2, **wishes}
-    wishes |= {"eval_every": 1, "device": "cpu", "optimiser": "adam", "schedule": "onecycle"}
-    return bind("lpn", wishes).recipe
+def settings_of(**given):
+    given = {"dataset": "MPII", "source": "sample", "epochs": 2, "rounds": 2, **given}
+    given |= {"eval_every": 1, "device": "cpu", "optimiser": "adam", "schedule": "onecycle"}
+    return resolve("lpn", given).settings
 
 
-def train(folder, people, wanted, die_in_epoch=None):
+def train(folder, people, settings, die_in_epoch=None):
     """Train a tiny LPN in rounds, perhaps dying inside an epoch."""
     folder.mkdir(exist_ok=True)
     joints, size = people.skeleton, (32, 32)
     shake = [NormalScale(0.2), NormalRotation(20.0), RandomFlip(0.5)]
     framing = Framing(size, 1.25, half_pixel=False, fill=0)
     clips = Clips(people, joints, 1, framing, transforms=shake)
-    torch.manual_seed(wanted.seed)
+    torch.manual_seed(settings.seed)
     model = create_model("lpn_50", len(joints), width=0.125)
     begun = []  # the weights that each epoch of this process started from
 
@@ -60,11 +60,11 @@ def train(folder, people, wanted, die_in_epoch=None):
 
     log = Log(folder / "log.jsonl")
     trainer = Trainer(
-        TopDownTask(model, joints, wanted.sigma),
+        TopDownTask(model, joints, settings.sigma),
         loader(clips, 4, True, 0, False),
         lambda: SCORES[len(log.records)],
-        wanted,
-        choose_machine(wanted),
+        settings,
+        choose_machine("cpu"),
         [log, Watch()],
     )
     best = fit_rounds(trainer, folder / "checkpoints")
@@ -83,7 +83,7 @@ def same(a, b):
 def straight(tmp_path_factory, people):
     """An uninterrupted run: its folder, log, best checkpoints and the start of every epoch."""
     folder = tmp_path_factory.mktemp("straight")
-    return folder, *train(folder, people, recipe())
+    return folder, *train(folder, people, settings_of())
 
 
 def test_a_round_starts_from_the_best_weights_with_a_fresh_optimiser(straight):
@@ -108,7 +108,7 @@ def test_a_round_starts_from_the_best_weights_with_a_fresh_optimiser(straight):
 
 def test_a_round_starts_from_the_best_not_the_last_epoch(tmp_path, people, monkeypatch):
     monkeypatch.setattr(f"{__name__}.SCORES", [30.0, 10.0, 5.0, 6.0])
-    _, best, begun = train(tmp_path / "a", people, recipe())
+    _, best, begun = train(tmp_path / "a", people, settings_of())
     kept = weights(tmp_path / "a" / "checkpoints" / "round-1" / "best.pt")["model"]
     assert same(begun[2], kept) and same(begun[1], kept)
     assert best.best.parent.name == "round-1"  # a round that made nothing better is not kept
@@ -118,8 +118,8 @@ def test_a_round_starts_from_the_best_not_the_last_epoch(tmp_path, people, monke
 def test_resume_in_any_round_ends_with_the_same_numbers(tmp_path, people, straight, epoch):
     folder, whole, best, _ = straight
     with pytest.raises(Killed):
-        train(tmp_path, people, recipe(), die_in_epoch=epoch)
-    resumed, found, begun = train(tmp_path, people, recipe())
+        train(tmp_path, people, settings_of(), die_in_epoch=epoch)
+    resumed, found, begun = train(tmp_path, people, settings_of())
     assert resumed == whole and len(begun) == 5 - epoch
     assert found.best.relative_to(tmp_path) == best.best.relative_to(folder)
     for name in ("round-1/last.pt", "round-2/last.pt", "round-2/best.pt"):
@@ -128,5 +128,5 @@ def test_resume_in_any_round_ends_with_the_same_numbers(tmp_path, people, straig
 
 
 def test_one_round_is_ordinary_training(tmp_path, people):
-    log, best, _ = train(tmp_path / "a", people, recipe(rounds=1))
+    log, best, _ = train(tmp_path / "a", people, settings_of(rounds=1))
     assert "round" not in log[0] and best.best == tmp_path / "a" / "checkpoints" / "best.pt"

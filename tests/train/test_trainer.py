@@ -7,7 +7,7 @@ import torch
 
 from posekit import data
 from posekit.config.machine import choose_machine
-from posekit.config.recipes import bind
+from posekit.config.resolve import resolve
 from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
@@ -24,9 +24,9 @@ from posekit.train.trainer import Trainer
 TIMES = {"seconds", "clips_per_second", "memory_mb"}
 
 
-def recipe(**wishes):
-    wishes = {"source": "sample", "epochs": 3, "eval_every": 1, "device": "cpu", **wishes}
-    return bind("lpm", wishes).recipe
+def settings_of(**given):
+    given = {"source": "sample", "epochs": 3, "eval_every": 1, "device": "cpu", **given}
+    return resolve("lpm", given).settings
 
 
 class Killed(Exception):
@@ -47,36 +47,36 @@ class Die(Hook):
             raise Killed
 
 
-def train(folder, wanted, *hooks, trainer=Trainer):
+def train(folder, settings, *hooks, trainer=Trainer):
     """Train a tiny LPM; returns log, network and checkpoints."""
     people = data.load("PennAction", "train", ensure_sample("PennAction", smoke=True))
     people = people.rows(people.sequence <= 4)
     shake = [RandomScale((0.8, 1.2)), RandomRotation(30.0), RandomFlip(0.5)]
     clips = Clips(people, POSE_MACHINE, 2, Framing((32, 32), 1.25), transforms=shake)
-    torch.manual_seed(wanted.seed)
+    torch.manual_seed(settings.seed)
     model = create_model("lpm", width=0.0625)
-    task = PoseMachineTask(model, 8.0, 8.0, wanted.loss)
+    task = PoseMachineTask(model, 8.0, 8.0, settings.loss)
 
     log, checkpoints = Log(folder / "log.jsonl"), Checkpoints(folder / "checkpoints")
     scores = iter([10.0, 30.0, 20.0][len(log.records) :])
     batches = loader(clips, 4, True, 0, False)
     made = trainer(
-        task, batches, lambda: next(scores), wanted, choose_machine(wanted), [log, *hooks]
+        task, batches, lambda: next(scores), settings, choose_machine("cpu"), [log, *hooks]
     )
     made.fit(checkpoints)
     return [{k: v for k, v in r.items() if k not in TIMES} for r in log.records], model, checkpoints
 
 
 def test_resume_in_mid_epoch_ends_with_the_same_numbers(tmp_path):
-    wanted = recipe(optimiser="adamw")
+    settings = settings_of(optimiser="adamw")
     for name in "ab":
         (tmp_path / name).mkdir()
-    whole, straight, _ = train(tmp_path / "a", wanted)
+    whole, straight, _ = train(tmp_path / "a", settings)
     with pytest.raises(Killed):
-        train(tmp_path / "b", wanted, Die(epoch=3))
+        train(tmp_path / "b", settings, Die(epoch=3))
     with (tmp_path / "b" / "log.jsonl").open("a") as file:
         file.write('{"epoch": 3, "lo')  # a line that the crash cut off
-    resumed, continued, checkpoints = train(tmp_path / "b", wanted)
+    resumed, continued, checkpoints = train(tmp_path / "b", settings)
     assert resumed == whole and [r["epoch"] for r in whole] == [1, 2, 3]
     lines = (tmp_path / "b" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
@@ -89,8 +89,8 @@ def test_resume_in_mid_epoch_ends_with_the_same_numbers(tmp_path):
 def test_seed_decides(tmp_path):
     for name in "abc":
         (tmp_path / name).mkdir()
-    first, second = (train(tmp_path / name, recipe(epochs=1))[0] for name in "ab")
-    other = train(tmp_path / "c", recipe(epochs=1, seed=1))[0]
+    first, second = (train(tmp_path / name, settings_of(epochs=1))[0] for name in "ab")
+    other = train(tmp_path / "c", settings_of(epochs=1, seed=1))[0]
     assert first == second != other
 
 
@@ -117,7 +117,7 @@ def test_hooks_see_every_step_and_a_subclass_changes_one(tmp_path):
         def train_step(self, batch):
             return torch.ones(())
 
-    log, model, _ = train(tmp_path, recipe(epochs=1), Watch(), trainer=Frozen)
+    log, model, _ = train(tmp_path, settings_of(epochs=1), Watch(), trainer=Frozen)
     steps = seen[1][2]
     expected = [("start", 0), ("epoch", 1, steps), *(("step", n, 1.0) for n in range(steps))]
     assert steps > 1 and seen == [*expected, ("record", 1.0)] and log[0]["loss"] == 1
@@ -129,19 +129,19 @@ def test_hooks_see_every_step_and_a_subclass_changes_one(tmp_path):
 
 def test_a_loss_that_explodes_is_named(tmp_path):
     with pytest.raises(PosekitError, match="no longer a number.*lower lr"):
-        train(tmp_path, recipe(optimiser="sgd", lr=1e30, clip_grad=0.0, schedule="step"))
+        train(tmp_path, settings_of(optimiser="sgd", lr=1e30, clip_grad=0.0, schedule="step"))
 
 
 def test_an_unreadable_checkpoint_is_named(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.pt").write_bytes(b"PK\x03\x04 not a checkpoint")
     with pytest.raises(PosekitError, match="last.pt.*resume=never"):
-        train(tmp_path, recipe())
+        train(tmp_path, settings_of())
 
 
 def test_factors_of_the_papers():
     """CPM: biases learn twice as fast, stage 1 five times, and biases do not decay."""
-    wanted = bind("cpm", {"dataset": "LSP", "source": "sample"}).recipe.model_copy(
+    settings = resolve("cpm", {"dataset": "LSP", "source": "sample"}).settings.model_copy(
         update={
             "lr": 1.0,
             "bias_lr_factor": 2.0,
@@ -154,7 +154,7 @@ def test_factors_of_the_papers():
     names = {id(p): name for name, p in model.named_parameters()}
     found = {
         names[id(p)]: (group["lr"], group["weight_decay"])
-        for group in make_optimiser(model, wanted).param_groups
+        for group in make_optimiser(model, settings).param_groups
         for p in group["params"]
     }
     assert found["stage1.conv1.weight"] == (5.0, 0.1) and found["stage1.conv1.bias"] == (10.0, 0.0)
@@ -163,9 +163,9 @@ def test_factors_of_the_papers():
 
 
 def test_schedules():
-    step = recipe(schedule="step", lr_step=10, lr_gamma=0.5)
+    step = settings_of(schedule="step", lr_step=10, lr_gamma=0.5)
     assert [lr_factor(step, i, 100) for i in (0, 9, 10, 25)] == [1, 1, 0.5, 0.25]
-    cycle = recipe(schedule="onecycle")
+    cycle = settings_of(schedule="onecycle")
     factors = [lr_factor(cycle, i, 100) for i in range(100)]
     assert max(factors) == factors[25] == 1 and factors[0] < 0.05 and factors[-1] < 0.01
     assert factors[:26] == sorted(factors[:26]) and factors[25:] == sorted(factors[25:])[::-1]
@@ -173,11 +173,11 @@ def test_schedules():
 
 def test_a_device_that_is_not_there():
     with pytest.raises(PosekitError, match="device 'cuda:7'"):
-        choose_machine(recipe(device="cuda:7"))
+        choose_machine("cuda:7")
 
 
 def test_milestones_fall_after_their_epochs_and_one_sooner_when_faithful():
-    wishes = {"source": "sample", "schedule": "milestones", "lr_milestones": [2, 3], "epochs": 4}
+    given = {"source": "sample", "schedule": "milestones", "lr_milestones": [2, 3], "epochs": 4}
     for reference_mode, expected in ((False, [1, 1, 0.1, 0.01]), (True, [1, 0.1, 0.01, 0.01])):
-        wanted = bind("hrnet", {**wishes, "reference_mode": reference_mode}).recipe
-        assert [lr_factor(wanted, i, 40) for i in (9, 19, 20, 30)] == pytest.approx(expected)
+        settings = resolve("hrnet", {**given, "reference_mode": reference_mode}).settings
+        assert [lr_factor(settings, i, 40) for i in (9, 19, 20, 30)] == pytest.approx(expected)

@@ -208,7 +208,7 @@ def open_networks(demo: Demo) -> str:
         input=demo.label,
         people=demo.boxes.about,
         networks=[e.about for e in demo.estimators],
-        status="interrupted",
+        status="running",
         started=dt.datetime.now().isoformat(timespec="seconds"),
         parameters=settings.model_dump(mode="json"),
     )

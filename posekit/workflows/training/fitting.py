@@ -62,7 +62,7 @@ def train(
             machine=machine,
             hooks=[*(_hooks(experiment) if distributed.is_first() else ()), *hooks],
         ),
-        run.checkpoints,
+        run.folder / "checkpoints",
     )
     if best is not None:
         experiment.task.model.load_state_dict(best.best_weights())

@@ -69,9 +69,8 @@ def _watch_for_failure(run: Run) -> None:
             def after_cell(result: Any) -> None:
                 run = known()
                 error = result.error_in_exec or result.error_before_exec
-                if run and error is not None and run.record.status != "finished":
-                    interrupted = isinstance(error, KeyboardInterrupt)
-                    run.update(status="interrupted" if interrupted else "failed")
+                if run and error is not None:
+                    run.note_error(error)
 
             shell.events.register("post_run_cell", after_cell)
 

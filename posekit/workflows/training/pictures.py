@@ -167,7 +167,7 @@ def clip_gif(experiment: Experiment, longest: int = 24) -> Any:
     sequences, counts = np.unique(people.sequence, return_counts=True)
     sequence = sequences[counts.argmax()]
     rows = np.flatnonzero(people.sequence == sequence)[:longest]
-    sample = "generated sample, " if experiment.run.is_sample else ""
+    sample = "generated sample, " if experiment.run.record.is_sample else ""
     data = figures.skeleton_gif(
         [people.read(row) for row in rows.tolist()],
         experiment.predictions.keypoints[rows],

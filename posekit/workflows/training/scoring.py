@@ -37,7 +37,7 @@ def evaluate(experiment: Experiment) -> "pd.DataFrame":
     never_looks = _as_predictions(mean_pose(experiment.train, experiment.test))
     baseline = official_score(experiment.test, never_looks, experiment.root, soft)
     known = _published(experiment)
-    table = comparison(score, baseline, known, run.label, run.is_sample)
+    table = comparison(score, baseline, known, run.record)
     flips = "with" if settings.flip_test else "without"
     moved = f"{bias:g} px taken off every prediction, " if bias else ""
     protocol = (
@@ -46,7 +46,7 @@ def evaluate(experiment: Experiment) -> "pd.DataFrame":
     )
     run.table(table)
     run.update(
-        protocol=f"{protocol}; generated sample data" if run.is_sample else protocol,
+        protocol=f"{protocol}; generated sample data" if run.record.is_sample else protocol,
         metric=score.metric,
         split=settings.eval_split,
         metrics=score.values,
@@ -77,7 +77,7 @@ def evaluate_leniently(experiment: Experiment) -> "pd.DataFrame":
     score = mobilepose_score(test, experiment.predictions.keypoints)
     baseline = mobilepose_score(test, mean_pose(experiment.train, test))
     known = _published(experiment)
-    table = comparison(score, baseline, known, run.label, run.is_sample)
+    table = comparison(score, baseline, known, run.record)
     experiment.tables[f"{score.metric} (lenient), {run.label}"] = table
     return table
 

@@ -1,0 +1,79 @@
+"""`posekit train`: the record says how the run ended, and a resumed run equals a whole one."""
+
+import json
+
+import numpy as np
+import pytest
+
+from posekit.__main__ import main
+from posekit.train.hooks import Log
+from posekit.workflows import training as lab
+
+WORDS = "train lpm PennAction -p source sample -p epochs 2 -p eval_every 1 -p workers 0".split()
+OF_TIME = {"seconds", "clips_per_second", "memory_mb"}
+
+
+@pytest.fixture
+def reports(tmp_path, monkeypatch):
+    """Chooses the folder of all runs, by name."""
+    monkeypatch.setenv("POSEKIT_SMOKE", "1")
+
+    def choose(name):
+        monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path / name))
+        return tmp_path / name
+
+    return choose
+
+
+def content(reports):
+    """What the only run left that does not depend on the clock, and its folder."""
+    (file,) = reports.glob("*/metrics.json")
+    lines = file.with_name("log.jsonl").read_text().splitlines()
+    log = [{k: v for k, v in json.loads(line).items() if k not in OF_TIME} for line in lines]
+    record = json.loads(file.read_text())
+    assert record.pop("train_seconds") > 0 and record.pop("started")
+    return record, log, file.parent
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(RuntimeError, "failed"), (KeyboardInterrupt, "interrupted")]
+)
+def test_an_error_ends_the_run(reports, monkeypatch, error, status):
+    folder = reports("a")
+
+    def load(exp):
+        raise error
+
+    monkeypatch.setattr(lab, "load", load)
+    with pytest.raises(error):
+        main(WORDS)
+    (file,) = folder.glob("*/metrics.json")
+    assert json.loads(file.read_text())["status"] == status
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(reports, monkeypatch):
+    whole = reports("whole")
+    assert main(WORDS) == 0
+    parts = reports("parts")
+
+    def stop(log, record):
+        if record["epoch"] == 2:
+            raise KeyboardInterrupt
+        write(log, record)
+
+    write = Log.on_epoch
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "on_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            main(WORDS)
+    (file,) = parts.glob("*/metrics.json")
+    stopped = json.loads(file.read_text())
+    assert (stopped["status"], stopped["epochs_done"]) == ("interrupted", 1)
+    assert main(WORDS) == 0
+
+    (record, log, folder), (again, log_again, resumed) = content(whole), content(parts)
+    assert again == record and record["status"] == "finished"
+    assert log_again == log and [line["epoch"] for line in log] == [1, 2]
+    one, two = (np.load(run / "predictions.npz") for run in (folder, resumed))
+    assert all(np.array_equal(one[name], two[name]) for name in one.files)
+    assert (folder / "weights.safetensors").stat().st_size > 0
