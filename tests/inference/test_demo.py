@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 import posekit
-from posekit.config.recipes import bind
+from posekit.config.resolve import resolve
 from posekit.data import load
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
@@ -24,7 +24,7 @@ from posekit.inference.coco_boxes import CocoBoxes
 from posekit.inference.estimator import Estimator, PoseEstimate, number_equal_names
 from posekit.inference.keypoint_files import write_keypoints
 from posekit.inference.media import Frame, Media, VideoWriter, open_media
-from posekit.inference.open_network import Wanted, open_estimator, untrained
+from posekit.inference.open_network import open_estimator
 from posekit.inference.pose_statistics import Jitter
 from posekit.inference.sampling import EvenSample, spread_rows
 from posekit.inference.tracker import Tracker, Tracks
@@ -38,7 +38,6 @@ from posekit.workflows.demo.setup import Demo, DemoSettings
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "demo.ipynb"
 CPU = torch.device("cpu")
-PLAIN = Wanted(None, None, False, CPU)
 SIZE = (120, 160)  # h, w of the test media
 
 
@@ -75,7 +74,7 @@ def reports(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def spots(monkeypatch):
-    monkeypatch.setattr(setup, "open_estimator", lambda name, wanted: spot(name))
+    monkeypatch.setattr(setup, "open_estimator", lambda name, *_, **__: spot(name))
 
 
 @pytest.fixture
@@ -280,7 +279,7 @@ def test_a_rate_that_is_missing_is_called_assumed(video, monkeypatch):
 
 
 def test_a_diverged_network_leaves_whole_files(video, monkeypatch):
-    def broken(name, wanted):
+    def broken(name, *_, **__):
         made = spot(name)
         made.task.model.register_forward_hook(lambda model, images, maps: maps * torch.nan)
         return made
@@ -345,41 +344,41 @@ def test_nothing_given_shows_the_sample_and_says_that_networks_are_untrained():
 
 
 def test_the_latest_finished_run_is_found(reports):
-    bound = bind("lpm", {"dataset": "PennAction", "source": "sample", "image_size": [64, 64]})
+    config = resolve("lpm", {"dataset": "PennAction", "source": "sample", "image_size": [64, 64]})
     folders = {}
     for status in ("finished", "interrupted"):
-        made = run_folder.Run.open(bound)
+        made = run_folder.Run.open(config)
         folders[status] = made.folder.name
-        model = create_model("lpm", width=bound.recipe.width)
-        about = {"skeleton": "pose_machine", "width": str(bound.recipe.width)}
+        model = create_model("lpm", width=config.settings.width)
+        about = {"skeleton": "pose_machine", "width": str(config.settings.width)}
         save_weights(model, made.folder / "weights.safetensors", about)
         made.end(status)
     demo = setup.start({})
     assert folders["finished"] in setup.open_networks(demo) and len(demo.estimators) == 1
     estimator = demo.estimators[0]
     assert estimator.trained and estimator.framing.image_size == (64, 64)
-    assert estimator.task.centre_sigma == bound.recipe.centre_sigma
+    assert estimator.task.centre_sigma == config.settings.centre_sigma
 
 
 def test_weights_of_others_and_of_our_own(tmp_path):
     model = create_model("hourglass_1", 16)
     torch.save({"state_dict": model.state_dict()}, tmp_path / "foreign.pth")
-    opened = open_estimator(f"hourglass_1@{tmp_path / 'foreign.pth'}", PLAIN)
+    opened = open_estimator(f"hourglass_1@{tmp_path / 'foreign.pth'}", CPU)
     assert opened.skeleton.name == "mpii" and opened.trained
     small = create_model("hourglass_1", 17, width=0.125)
     about = {"skeleton": "coco", "width": "0.125", "image_size": "[128, 64]"}
     save_weights(small, tmp_path / "own.safetensors", about)
-    opened = open_estimator(str(tmp_path / "own.safetensors"), PLAIN)
+    opened = open_estimator(str(tmp_path / "own.safetensors"), CPU)
     assert opened.framing.image_size == (128, 64) and opened.skeleton is COCO
     with pytest.raises(PosekitError, match="write NAME@foreign.pth"):
-        open_estimator(str(tmp_path / "foreign.pth"), PLAIN)
+        open_estimator(str(tmp_path / "foreign.pth"), CPU)
     with pytest.raises(PosekitError, match="did you mean hrnet_w32"):
-        open_estimator("hrnet_w33", PLAIN)
+        open_estimator("hrnet_w33", CPU)
 
 
 @torch.inference_mode()
 def test_a_stream_gives_what_the_clip_gives_whoever_joins():
-    estimator = untrained("lpm", PLAIN)
+    estimator = open_estimator("lpm", CPU)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (3, *SIZE, 3), np.uint8)
     boxes = np.array([[10.0, 10, 90, 110], [40, 5, 150, 100]])
@@ -629,19 +628,19 @@ def test_metadata_that_make_no_network_are_refused(tmp_path, stored):
     path, [field] = tmp_path / "own.safetensors", stored
     save_weights(create_model("hourglass_1", 17, width=0.125), path, {"width": "0.125"} | stored)
     with pytest.raises(PosekitError, match=rf"own.safetensors: its metadata .*{field}"):
-        open_estimator(str(path), PLAIN)
+        open_estimator(str(path), CPU)
 
 
 @pytest.mark.parametrize("size", [(0, 0), (-64, 64), (64.0, 64), (8, 64), (64,), 64, ("a", 64)])
 def test_impossible_crops_are_refused(size):
     with pytest.raises(PosekitError, match="image_size="):
-        Wanted(None, size, False, CPU)
+        open_estimator("hourglass_1", CPU, image_size=size)
 
 
 def test_a_home_that_does_not_exist_is_no_place():
     for source in ("~nosuchuser/x", "hrnet_w32@~nosuchuser/x"):
         with pytest.raises(PosekitError, match="no such"):
-            open_estimator(source, PLAIN)
+            open_estimator(source, CPU)
     with pytest.raises(PosekitError, match="there is no such"):
         open_media("~nosuchuser/x")
     with pytest.raises(PosekitError, match="is missing"):

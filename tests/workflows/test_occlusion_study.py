@@ -98,7 +98,7 @@ def test_parameters_cell_declares_the_settings():
     cell = next(c for c in book["cells"] if "parameters" in c["metadata"].get("tags", []))
     lines = "".join(cell["source"]).splitlines()
     names = [line.partition(":")[0] for line in lines if not line.startswith("#")]
-    assert sorted(names) == sorted(StudySettings.knobs())
+    assert sorted(names) == sorted(StudySettings.model_fields)
 
 
 def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
@@ -119,7 +119,8 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
 
 
 def test_networks_are_compared_on_the_joints_that_all_know(study):
-    study.run.record, study.run.update = {"notes": []}, lambda **new: study.run.record.update(new)
+    study.run.record = SimpleNamespace(notes=[])
+    study.run.update = study.run.record.__dict__.update
     for occlusion, points in study.points[1].items():
         study.points[1][occlusion] = points.copy()
         study.points[1][occlusion][:, 13] = np.nan

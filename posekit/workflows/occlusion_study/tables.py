@@ -62,10 +62,9 @@ def intervals(study: Study) -> "pd.DataFrame":
     import pandas as pd
 
     settings, people = study.settings, study.people
-    unit = people.sequence if people.dataset == "PennAction" else people.image
 
     def interval(values: np.ndarray) -> tuple[float, float, float]:
-        return bootstrap(values, unit, settings.resamples, settings.seed)
+        return bootstrap(values, people.group, settings.resamples, settings.seed)
 
     rows, parts = [], study.occlusions()
     chosen = {"any part": parts, **{occlusion.target: [occlusion] for occlusion in parts}}
