@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.images import is_whole
+from ..files.images import decode
 from ..files.words import readable
+from ..files.writing import replacing
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _FOLDER_FPS, _VIDEO_FPS = 10.0, 25.0  # of a folder shown as a video, of a video that gives none
@@ -81,7 +81,7 @@ class Media:
             yield frame
         if not count:
             raise PosekitError(f"{self.path}: no frame can be read: copy or encode the file again")
-        if count < min(self.count or count, limit or self.count or count):
+        if count < min(n for n in (self.count or count, limit) if n):
             self.notes.append(f"the file promises {self.count} frames, {count} could be read")
 
     def numbered(self, numbers: Sequence[int]) -> "Media":
@@ -136,94 +136,67 @@ def numbers_of(files: Sequence[Path]) -> list[int]:
 
 def _read_images(files: Sequence[Path], numbers: Sequence[int]) -> Iterator[Frame]:
     for number, file in zip(numbers, files, strict=True):
-        yield Frame(number, readable(file.name), read_image(file))
-
-
-def read_image(path: Path) -> np.ndarray:
-    """An image (h, w, 3) uint8 RGB, turned upright as the camera says.
-
-    Raises:
-        PosekitError: it cannot be read.
-    """
-    image = None
-    with contextlib.suppress(OSError, cv2.error):
-        data = path.read_bytes()
-        if is_whole(data):
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise PosekitError(f"{path} is not a readable image: replace the file")
-    return image
+        try:
+            yield Frame(number, readable(file.name), decode(file.read_bytes(), str(file), True))
+        except OSError as error:
+            raise PosekitError(f"{file} cannot be read ({error.strerror}): replace it") from error
 
 
 def _open_video(path: Path) -> Media:
-    with _capture(path) as capture:
-        count, fps = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
+    capture, notes = _capture(path), []
+    count, fps = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
     count = int(count) if np.isfinite(count) and 0 < count < 1e9 else None
-    notes = []
     if not (np.isfinite(fps) and fps > 0):
         fps = _VIDEO_FPS
         notes.append(f"the file does not give its frame rate: {fps:g} a second are assumed")
     return Media(path, True, count, fps, partial(_read_video, path), notes=notes)
 
 
-@contextlib.contextmanager
-def _capture(path: Path) -> Iterator[cv2.VideoCapture]:
+def _capture(path: Path) -> cv2.VideoCapture:
+    """An open video file; it is closed when nobody holds it any more."""
     capture = cv2.VideoCapture(os.fsencode(path), cv2.CAP_FFMPEG)  # as text, odd names crash it
-    try:
-        if not capture.isOpened():
-            raise PosekitError(
-                f"{path} is neither an image ({', '.join(IMAGE_SUFFIXES)}) nor a video that OpenCV "
-                "can read: copy the file again, or encode it as mp4"
-            )
-        yield capture
-    finally:
-        capture.release()
+    if not capture.isOpened():
+        raise PosekitError(
+            f"{path} is neither an image ({', '.join(IMAGE_SUFFIXES)}) nor a video that OpenCV can "
+            "read: copy the file again, or encode it as mp4"
+        )
+    return capture
 
 
 def _read_video(path: Path) -> Iterator[Frame]:
-    with _capture(path) as capture:
-        for number in itertools.count(1):
-            there, image = capture.read()
-            if not there:
-                return
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-            yield Frame(number, f"{readable(path.stem)} frame {number}", image)
+    capture = _capture(path)
+    for number in itertools.count(1):
+        there, image = capture.read()
+        if not there:
+            return
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        yield Frame(number, f"{readable(path.stem)} frame {number}", image)
+
+
+@contextlib.contextmanager
+def write_video(path: Path, fps: float) -> Iterator["VideoWriter"]:
+    """Write an MP4 file (MPEG-4 part 2) frame by frame.
+
+    It appears when it is whole, and not at all after an error.
+
+    Args:
+        path: of the file.
+        fps: frames a second; the format takes 0.01 to 600, with few decimals.
+    """
+    with replacing(path) as partial, contextlib.closing(VideoWriter(partial, fps)) as video:
+        yield video
 
 
 class VideoWriter:
-    """An MP4 file (MPEG-4 part 2), written frame by frame; it appears when it is whole.
+    """The open file of `write_video`.
 
-    Use it in a `with` statement: after an error there is no file.
-
-    Args:
-        path: the file.
-        fps: frames a second; the format takes 0.01 to 600, with few decimals.
+    Attributes:
+        fps: frames a second, as the format takes them.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
-        self.path = path
         self.fps = round(min(max(fps, _MIN_FPS), _MAX_FPS), 3 if fps < 60 else 2)
-        self._partial = path.with_name(f".{path.stem}.partial.mp4")
-        self._writer: cv2.VideoWriter | None = None
-
-    def __enter__(self) -> "VideoWriter":
-        """Begin the file."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the file and give it its name, or drop it."""
-        if self._writer is None:
-            return
-        self._writer.release()
-        if error is None:
-            os.replace(self._partial, self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
+        self._path, self._file = path, cv2.VideoWriter()
 
     def add(self, image: np.ndarray) -> None:
         """Append an image (h, w, 3) RGB of the first one's size; odd sides lose a pixel.
@@ -232,9 +205,12 @@ class VideoWriter:
             PosekitError: the file cannot be written.
         """
         h, w = (side - side % 2 for side in image.shape[:2])
-        if self._writer is None:
+        if not self._file.isOpened():
             code = cv2.VideoWriter_fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._partial), code, self.fps, (w, h))
-            if not self._writer.isOpened():
-                raise PosekitError(f"cannot write {self.path}: no room, or OpenCV without mp4v")
-        self._writer.write(cv2.cvtColor(image[:h, :w], cv2.COLOR_RGB2BGR))
+            if not self._file.open(str(self._path), code, self.fps, (w, h)):
+                raise PosekitError(f"cannot write {self._path}: no room, or OpenCV without mp4v")
+        self._file.write(cv2.cvtColor(image[:h, :w], cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        """End the file."""
+        self._file.release()

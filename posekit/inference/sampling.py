@@ -29,10 +29,9 @@ class EvenSample(Generic[Item]):
     def add(self, make: Callable[[], Item]) -> None:
         """Offer the next item; it is only made when it is kept."""
         if self._offered % self.step == 0:
-            if len(self.items) == self.limit:
+            self.items.append(make())
+            if len(self.items) > self.limit:
                 self.items, self.step = self.items[::2], 2 * self.step
-            if self._offered % self.step == 0 and len(self.items) < self.limit:
-                self.items.append(make())
         self._offered += 1
 
     def spread(self, count: int) -> list[Item]:

@@ -12,7 +12,7 @@ from ...files.progress import counted
 from ...files.writing import write_bytes
 from ...inference.estimator import PoseEstimate
 from ...inference.keypoint_files import write_keypoints
-from ...inference.media import Frame, VideoWriter
+from ...inference.media import Frame, write_video
 from ...inference.tracker import Tracks
 from ...inference.video_estimator import VideoEstimator
 from ...reporting import figures
@@ -42,12 +42,16 @@ def process(demo: Demo) -> "pd.DataFrame":
     total = min((n for n in (media.count, settings.max_frames) if n), default=None)
     seconds, frames, poses = np.zeros(len(estimators)), 0, None
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(write_keypoints(demo.folder, f"keypoints-{e.name}", e.skeleton))
-            for e in estimators
-        ]
-        video = stack.enter_context(_video_writer(demo)) if media.is_video else None
-        for frame in counted(media.frames(settings.max_frames), total, "frames"):
+        files = [write_keypoints(demo.folder, f"keypoints-{e.name}", e) for e in estimators]
+        writers = [stack.enter_context(file) for file in files]
+        if media.is_video:
+            video = stack.enter_context(write_video(demo.folder / "poses.mp4", media.fps))
+            if not math.isclose(video.fps, media.fps, rel_tol=0.001):
+                shown = f"poses.mp4 shows {video.fps:g} frames a second, not {media.fps:g}"
+                media.notes.append(shown)
+        for frames, frame in enumerate(
+            counted(media.frames(settings.max_frames), total, "frames"), 1
+        ):
             if poses is None or not media.is_video:
                 poses = VideoEstimator(
                     estimators,
@@ -56,12 +60,12 @@ def process(demo: Demo) -> "pd.DataFrame":
                     threshold=settings.threshold,
                     is_video=media.is_video,
                 )
-            tracks, estimates, spent = poses.process(frame)
-            frames, seconds = frames + 1, seconds + spent
+            tracks, estimates = poses.process(frame)
+            seconds += [estimate.seconds for estimate in estimates]
             for writer, estimate in zip(writers, estimates, strict=True):
                 writer.add(frame, tracks, estimate)
             _collect(demo, frame, tracks, estimates)
-            if video:
+            if media.is_video:
                 video.add(draw_frame(demo, frame, tracks, estimates, _VIDEO_SIDE))
             else:
                 _write_image(demo, frame, draw_frame(demo, frame, tracks, estimates, _IMAGE_SIDE))
@@ -82,14 +86,6 @@ def process(demo: Demo) -> "pd.DataFrame":
     )
     demo.update(frames=frames, people=people, seconds=seconds.round(3).tolist())
     return demo.speed
-
-
-def _video_writer(demo: Demo) -> VideoWriter:
-    fps = demo.media.fps
-    writer = VideoWriter(demo.folder / "poses.mp4", fps)
-    if not math.isclose(writer.fps, fps, rel_tol=0.001):
-        demo.media.notes.append(f"poses.mp4 shows {writer.fps:g} frames a second, not {fps:g}")
-    return writer
 
 
 def _collect(demo: Demo, frame: Frame, tracks: Tracks, estimates: list[PoseEstimate]) -> None:
