@@ -49,9 +49,8 @@ def process(demo: Demo) -> "pd.DataFrame":
             if not math.isclose(video.fps, media.fps, rel_tol=0.001):
                 shown = f"poses.mp4 shows {video.fps:g} frames a second, not {media.fps:g}"
                 media.notes.append(shown)
-        for frames, frame in enumerate(
-            counted(media.frames(settings.max_frames), total, "frames"), 1
-        ):
+        for frame in counted(media.frames(settings.max_frames), total, "frames"):
+            frames += 1
             if poses is None or not media.is_video:
                 poses = VideoEstimator(
                     estimators,
@@ -97,7 +96,7 @@ def _collect(demo: Demo, frame: Frame, tracks: Tracks, estimates: list[PoseEstim
         scores.add(estimate.scores)
         for row, person in enumerate(tracks.ids[: HEATMAPS if single else 1].tolist()):
             name = f"person {person}" if single else f"{frame.number}"
-            kept.add(partial(lambda *item: item, name, estimate.crops[row], estimate.heatmaps[row]))
+            kept.add(partial(tuple, (name, estimate.crops[row], estimate.heatmaps[row])))
     if demo.media.is_video:
         demo.gif.add(lambda: draw(_GIF_SIDE))
         demo.jitter.add(tracks, estimates)
