@@ -13,7 +13,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     After an error it is removed, and a file that was there before stays.
     """
-    partial = path.with_name(f".partial-{path.name}")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
         os.replace(partial, path)

@@ -303,7 +303,7 @@ def test_what_is_wrong_is_said_in_one_message(tmp_path, video, spots):
     assert "did you mean input" in refusal(inputs=str(video))
     assert "threshold='high'" in refusal(threshold="high")
     assert not list(tmp_path.rglob("keypoints-*")), "nothing half-written after an error"
-    assert not list(tmp_path.rglob(".partial*"))
+    assert not list(tmp_path.rglob(".*.partial*"))
     assert "image_size item 0=0: must be" in refusal(image_size=[0, 0])
 
 

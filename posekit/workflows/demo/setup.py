@@ -47,9 +47,7 @@ class DemoSettings(Settings):
     network: str | None = Field(None, description="run folder, .onnx, weights, name or name@file")
     beside: str | None = Field(None, description="a second network, shown beside the first")
     skeleton: str | None = Field(None, description="joints of a file that does not say its own")
-    image_size: tuple[Pixels, Pixels] | None = Field(
-        None, description="crop [h, w], for such a file"
-    )
+    image_size: tuple[Pixels, Pixels] | None = Field(None, description="crop [h, w] of such a file")
     flip_test: bool = Field(False, description="average with the mirror image; not for streams")
     follow: bool = Field(True, description="the crop moves with the pose")
     threshold: float = Field(0.2, description="joints with a smaller score are not drawn")
@@ -156,11 +154,11 @@ def start(namespace: dict[str, Any]) -> Demo:
     settings = DemoSettings(**given)
     if settings.beside and not settings.network:
         raise PosekitError("beside needs a network beside which it is shown: set network as well")
-    device = choose_machine(settings.device, "fp32", workers=0).device
+    device, boxes = choose_machine(settings.device, "fp32", workers=0).device, None
     if sample := settings.input is None:
         media, boxes = _sample_clip(small=smoke() or not (settings.network or _latest_runs()))
     else:
-        media, boxes = open_media(settings.input, settings.sequence), None
+        media = open_media(settings.input, settings.sequence)
     if boxes is None or settings.boxes != "auto":
         boxes = open_box_source(settings.boxes, device)
     if isinstance(boxes, CocoBoxes):

@@ -248,12 +248,10 @@ def _load_people(settings: StudySettings, source: str, root: Path | None) -> Ann
     rows = np.flatnonzero(table.visible.any(1) & (table.reference > 0))
     if not len(rows):
         raise PosekitError(f"{settings.dataset}: nobody in the {split} split can be scored")
-    if not data.dataset(table.dataset).video:
-        return table.rows(rows[spread_rows(len(rows), settings.people)])
-    videos = np.unique(table.sequence[rows])
-    videos = videos[spread_rows(len(videos), -(-settings.people // _FRAMES))]
-    starts = [rows[table.sequence[rows] == video][:_FRAMES] for video in videos]
-    return table.rows(np.concatenate(starts))
+    frames = _FRAMES if data.dataset(table.dataset).video else 1
+    sequences = np.unique(table.sequence[rows])
+    chosen = sequences[spread_rows(len(sequences), -(-settings.people // frames))]
+    return table.rows(np.concatenate([rows[table.sequence[rows] == s][:frames] for s in chosen]))
 
 
 def _clips(people: Annotations, estimator: Estimator) -> Clips:
