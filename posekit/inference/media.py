@@ -173,44 +173,33 @@ def _read_video(path: Path) -> Iterator[Frame]:
         yield Frame(number, f"{readable(path.stem)} frame {number}", image)
 
 
-@contextlib.contextmanager
-def write_video(path: Path, fps: float) -> Iterator["VideoWriter"]:
-    """Write an MP4 file (MPEG-4 part 2) frame by frame.
+def mp4_rate(fps: float) -> float:
+    """The frame rate that an MP4 file can hold, 0.01 to 600 with few decimals."""
+    return round(min(max(fps, _MIN_FPS), _MAX_FPS), 3 if fps < 60 else 2)
 
-    It appears when it is whole, and not at all after an error.
+
+@contextlib.contextmanager
+def write_video(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write an MP4 file (MPEG-4 part 2), which appears when it is whole, not after an error.
 
     Args:
         path: of the file.
-        fps: frames a second; the format takes 0.01 to 600, with few decimals.
+        fps: frames a second, of `mp4_rate`.
+
+    Yields:
+        A function that appends an image (h, w, 3) RGB of the first one's size; odd sides lose a
+        pixel. It raises a PosekitError where the file cannot be written.
     """
-    with replacing(path) as partial, contextlib.closing(VideoWriter(partial, fps)) as video:
-        yield video
+    with replacing(path) as partial:
+        file, code = cv2.VideoWriter(), cv2.VideoWriter_fourcc(*"mp4v")
 
+        def add(image: np.ndarray) -> None:
+            h, w = (side - side % 2 for side in image.shape[:2])
+            if not file.isOpened() and not file.open(str(partial), code, fps, (w, h)):
+                raise PosekitError(f"cannot write {path}: no room, or OpenCV without mp4v")
+            file.write(cv2.cvtColor(image[:h, :w], cv2.COLOR_RGB2BGR))
 
-class VideoWriter:
-    """The open file of `write_video`.
-
-    Attributes:
-        fps: frames a second, as the format takes them.
-    """
-
-    def __init__(self, path: Path, fps: float) -> None:
-        self.fps = round(min(max(fps, _MIN_FPS), _MAX_FPS), 3 if fps < 60 else 2)
-        self._path, self._file = path, cv2.VideoWriter()
-
-    def add(self, image: np.ndarray) -> None:
-        """Append an image (h, w, 3) RGB of the first one's size; odd sides lose a pixel.
-
-        Raises:
-            PosekitError: the file cannot be written.
-        """
-        h, w = (side - side % 2 for side in image.shape[:2])
-        if not self._file.isOpened():
-            code = cv2.VideoWriter_fourcc(*"mp4v")
-            if not self._file.open(str(self._path), code, self.fps, (w, h)):
-                raise PosekitError(f"cannot write {self._path}: no room, or OpenCV without mp4v")
-        self._file.write(cv2.cvtColor(image[:h, :w], cv2.COLOR_RGB2BGR))
-
-    def close(self) -> None:
-        """End the file."""
-        self._file.release()
+        try:
+            yield add
+        finally:
+            file.release()

@@ -1,7 +1,7 @@
 """Several networks over the frames of a video, each with its own recurrent states."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .box_sources import BoxSource, WholeFrame
@@ -10,13 +10,14 @@ from .media import Frame
 from .tracker import Tracker, Tracks, has_enough_joints
 
 
+@dataclass
 class VideoEstimator:
     """Estimates the poses of an image, or of one frame of a video after another.
 
     It keeps the people of the last frame only. Where the whole frame is the box, it searches until
     the first network is confident of somebody.
 
-    Args:
+    Attributes:
         estimators: the networks; boxes follow the poses of the first one.
         boxes: where people are.
         follow: boxes move with the poses.
@@ -24,19 +25,16 @@ class VideoEstimator:
         is_video: the frames are those of one video, so that recurrent networks keep their states.
     """
 
-    def __init__(
-        self,
-        estimators: Sequence[Estimator],
-        boxes: BoxSource,
-        follow: bool,
-        threshold: float,
-        is_video: bool,
-    ) -> None:
-        self.estimators, self.boxes = estimators, boxes
-        self.follow, self.threshold, self.is_video = follow, threshold, is_video
-        self._tracker = Tracker(boxes, follow)
-        self._states: list[dict[int, Any]] = [{} for _ in estimators]  # by track id
-        self._searching = follow and isinstance(boxes, WholeFrame)
+    estimators: Sequence[Estimator]
+    boxes: BoxSource
+    follow: bool
+    threshold: float
+    is_video: bool
+
+    def __post_init__(self) -> None:
+        self._tracker = Tracker(self.boxes, self.follow)
+        self._states: list[dict[int, Any]] = [{} for _ in self.estimators]  # by track id
+        self._searching = self.follow and isinstance(self.boxes, WholeFrame)
 
     def process(self, frame: Frame) -> tuple[Tracks, list[PoseEstimate]]:
         """The people of a frame, and each network's estimate of their poses."""
@@ -66,14 +64,11 @@ class VideoEstimator:
 
     def _estimate(self, frame: Frame, tracks: Tracks) -> list[PoseEstimate]:
         """Each network's estimate."""
-        return [
-            estimator.estimate(
-                frame.image,
-                tracks.boxes,
-                [states.get(i) for i in tracks.ids.tolist()] if self.is_video else None,
-            )
-            for estimator, states in zip(self.estimators, self._states, strict=True)
-        ]
+        estimates = []
+        for estimator, states in zip(self.estimators, self._states, strict=True):
+            known = [states.get(i) for i in tracks.ids.tolist()] if self.is_video else None
+            estimates.append(estimator.estimate(frame.image, tracks.boxes, known))
+        return estimates
 
     def _followed(self, tracks: Tracks, estimate: PoseEstimate, at_once: bool = False) -> Tracks:
         """The people with their boxes moved towards the poses of the first network."""

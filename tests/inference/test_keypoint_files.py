@@ -32,6 +32,13 @@ def test_keypoint_files_are_coco_results(tmp_path):
     assert set(table.image) == {'a "name"'} and table.score.unique() == [0.9]
     points = table[["x", "y"]].to_numpy().reshape(-1, 17, 2)
     assert np.allclose(points, truth.keypoints, atol=0.01)
+    twice = tracks([1, 2], [100.0, 100.0])
+    same = poses(truth.keypoints[[0, 0]], np.array([[0.5], [0.9]]) * np.ones(17))
+    with write_keypoints(tmp_path, "twice", spot()) as writer:
+        writer.add(Frame(7, "twice", None), twice, same)
+    [kept] = json.loads((tmp_path / "twice.json").read_text(encoding="utf-8"))
+    assert kept["score"] == pytest.approx(0.9), "of two who are all but the same the better one"
+    assert set(pd.read_csv(tmp_path / "twice.csv").person) == {1, 2}
     with pytest.raises(RuntimeError), write_keypoints(tmp_path, "points", spot()) as writer:
         writer.add(Frame(1, "half", None), people, found)
         raise RuntimeError

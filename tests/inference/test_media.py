@@ -70,13 +70,13 @@ def test_what_may_not_be_read_is_refused(tmp_path, video, monkeypatch):
 
 def test_an_mp4_appears_whole_or_not_at_all(tmp_path):
     path, image = tmp_path / "a.mp4", np.zeros((33, 41, 3), np.uint8)
-    with pytest.raises(RuntimeError), write_video(path, 10) as video:
-        video.add(image)
+    with pytest.raises(RuntimeError), write_video(path, 10) as add:
+        add(image)
         raise RuntimeError
     assert not path.exists()
-    with write_video(path, 10) as video:
+    with write_video(path, 10) as add:
         for _ in range(3):
-            video.add(image)
+            add(image)
         assert not path.exists()
     assert [f.size for f in open_media(path).frames()] == [(32, 40)] * 3
     assert len(list(tmp_path.glob(".*"))) == 0

@@ -112,10 +112,25 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     for step in (tables.drops, tables.intervals, figures.drop_by_joint, figures.drop_by_size):
         step(study)
     assert "no single joint was occluded" in figures.drop_by_joint(study, joints=True)
+    assert figures.before_and_after(study).data.startswith(b"\x89PNG")
     assert occlude_by_hand(study).data.startswith(b"\x89PNG")
     tables.finish(study)
     report = (study.run.folder / "report.html").read_text(encoding="utf-8")
     assert "NOT TRAINED" in report and "Tilting at windmills" in report
+
+
+def test_a_person_is_occluded_by_hand(monkeypatch, tmp_path):
+    monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
+    monkeypatch.setenv("POSEKIT_SMOKE", "1")
+    given = {"networks": "hrnet_w32", "dataset": "COCO", "source": "sample", "interactive": True}
+    controls, image = occlude_by_hand(setup.start(given)).children
+    shown = [bytes(image.value)]
+    _, _, target, _, _, x, _ = controls.children
+    for control, value in ((target, "right_arm"), (target, "joint nose"), (target, "disc"), (x, 0)):
+        control.value = value
+        shown.append(bytes(image.value))
+    assert all(value.startswith(b"\x89PNG") for value in shown)
+    assert len({*shown[1:]}) == 4
 
 
 def test_networks_are_compared_on_the_joints_that_all_know(study):

@@ -12,7 +12,7 @@ from ...files.progress import counted
 from ...files.writing import write_bytes
 from ...inference.estimator import PoseEstimate
 from ...inference.keypoint_files import write_keypoints
-from ...inference.media import Frame, write_video
+from ...inference.media import Frame, mp4_rate, write_video
 from ...inference.tracker import Tracks
 from ...inference.video_estimator import VideoEstimator
 from ...reporting import figures
@@ -45,9 +45,10 @@ def process(demo: Demo) -> "pd.DataFrame":
         files = [write_keypoints(demo.folder, f"keypoints-{e.name}", e) for e in estimators]
         writers = [stack.enter_context(file) for file in files]
         if media.is_video:
-            video = stack.enter_context(write_video(demo.folder / "poses.mp4", media.fps))
-            if not math.isclose(video.fps, media.fps, rel_tol=0.001):
-                shown = f"poses.mp4 shows {video.fps:g} frames a second, not {media.fps:g}"
+            rate = mp4_rate(media.fps)
+            add_to_video = stack.enter_context(write_video(demo.folder / "poses.mp4", rate))
+            if not math.isclose(rate, media.fps, rel_tol=0.001):
+                shown = f"poses.mp4 shows {rate:g} frames a second, not {media.fps:g}"
                 media.notes.append(shown)
         for frame in counted(media.frames(settings.max_frames), total, "frames"):
             frames += 1
@@ -65,7 +66,7 @@ def process(demo: Demo) -> "pd.DataFrame":
                 writer.add(frame, tracks, estimate)
             _collect(demo, frame, tracks, estimates)
             if media.is_video:
-                video.add(draw_frame(demo, frame, tracks, estimates, _VIDEO_SIDE))
+                add_to_video(draw_frame(demo, frame, tracks, estimates, _VIDEO_SIDE))
             else:
                 _write_image(demo, frame, draw_frame(demo, frame, tracks, estimates, _IMAGE_SIDE))
     for estimator, writer in zip(estimators, writers, strict=True):

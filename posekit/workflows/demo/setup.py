@@ -88,9 +88,9 @@ class Demo:
     speed: "pd.DataFrame | None" = None
     record: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, str] = field(default_factory=dict)
-    poses: EvenSample[tuple[str, np.ndarray]] = field(default_factory=lambda: EvenSample(2 * SHEET))
-    gif: EvenSample[np.ndarray] = field(default_factory=lambda: EvenSample(2))
-    heatmaps: list[EvenSample[tuple[str, np.ndarray, np.ndarray]]] = field(default_factory=list)
+    poses: EvenSample = field(default_factory=lambda: EvenSample(2 * SHEET))
+    gif: EvenSample = field(default_factory=lambda: EvenSample(2))
+    heatmaps: list[EvenSample] = field(default_factory=list)
     scores: list[ScoreStatistics] = field(default_factory=list)
     jitter: Jitter | None = None
 

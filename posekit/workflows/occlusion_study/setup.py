@@ -25,7 +25,7 @@ from ...data import Annotations
 from ...data.clips import Clips
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
-from ...files.places import data_root, smoke
+from ...files.places import smoke
 from ...geometry.body_parts import PARTS
 from ...inference.estimator import Estimator, number_equal_names
 from ...inference.open_network import find_network, open_estimator
@@ -242,9 +242,8 @@ def _load_people(settings: StudySettings, source: str, root: Path | None) -> Ann
     """Annotated people of the split, evenly spread; of videos a few frames each."""
     if source == "sample":
         root = ensure_sample(settings.dataset, smoke=smoke())
-    partial = settings.source == "real" or settings.data_root is not None
-    split, folder = settings.eval_split, root or data_root()
-    table = data.load(settings.dataset, split, folder, source=source, allow_partial=partial)
+    partial, split = settings.source == "real" or settings.data_root, settings.eval_split
+    table = data.load(settings.dataset, split, root, source=source, allow_partial=bool(partial))
     rows = np.flatnonzero(table.visible.any(1) & (table.reference > 0))
     if not len(rows):
         raise PosekitError(f"{settings.dataset}: nobody in the {split} split can be scored")
