@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def browse(experiment: Experiment) -> Any:
+def browse(exp: Experiment) -> Any:
     """Look through the scored frames: prediction over truth.
 
     With the parameter `interactive` a slider; otherwise a strip of four frames.
 
     Args:
-        experiment: after `evaluate`.
+        exp: after `evaluate`.
     """
-    count = len(experiment.test.people)
-    if not experiment.settings.interactive:
+    count = len(exp.test.people)
+    if not exp.settings.interactive:
         rows = spread_rows(count, 4).tolist()
         caption = "Test frames: prediction (lines) over annotation (dotted)."
-        return experiment.run.figure("7-browse", prediction_picture(experiment, rows), caption)
+        return exp.run.figure("7-browse", prediction_picture(exp, rows), caption)
     import ipywidgets
 
     def draw(row: int) -> "Figure":
-        return prediction_picture(experiment, [row])
+        return prediction_picture(exp, [row])
 
     return _live({"row": ipywidgets.IntSlider(0, 0, count - 1, description="frame")}, draw)
 

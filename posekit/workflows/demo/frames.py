@@ -133,7 +133,7 @@ def draw_frame(
                 _put_text(panel, f"{person}: {scores.mean():.2f}", corner, colour, width)
         title = np.zeros((_TITLE_HEIGHT, panel.shape[1], 3), np.uint8)
         kind = "" if estimator.trained else " untrained"
-        kind += " as a stream" * demo.is_stream(estimator)
+        kind += " as a stream" * (estimator.recurrent and demo.media.is_video)
         text = f"{'sample ' * demo.sample}{frame.number}: {estimator.name}{kind}"
         _put_text(title, text, (6, _TITLE_HEIGHT - 7), 255, 1)
         panels.append(np.concatenate([panel, title]))

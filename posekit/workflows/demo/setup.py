@@ -2,12 +2,10 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import torch
 from pydantic import Field
 
@@ -24,7 +22,7 @@ from ...geometry.crops import union_box
 from ...inference.box_sources import BoxSource, GivenBoxes, open_box_source
 from ...inference.coco_boxes import CocoBoxes
 from ...inference.estimator import Estimator, number_equal_names
-from ...inference.media import Frame, Media, open_media
+from ...inference.media import Media, open_media
 from ...inference.open_network import open_estimator
 from ...inference.pose_statistics import Jitter, ScoreStatistics
 from ...inference.sampling import EvenSample
@@ -114,10 +112,6 @@ class Demo:
         ]
         return "\n".join([*lines, *(f"note: {note}" for note in media.notes)])
 
-    def is_stream(self, estimator: Estimator) -> bool:
-        """Whether a network carries its state from frame to frame here."""
-        return estimator.recurrent and self.media.is_video
-
     def update(self, **fields: Any) -> None:
         """Change fields of demo.json."""
         self.record |= fields
@@ -170,15 +164,10 @@ def _sample_clip(small: bool) -> tuple[Media, BoxSource]:
     """A test sequence of the generated Penn Action, or of its miniature, with its annotated box."""
     root = ensure_sample("PennAction", smoke=small)
     people = data.load("PennAction", "test", root, source="sample")
-    rows = np.flatnonzero(people.sequence == people.sequence[0]).tolist()
-
-    def read() -> Iterator[Frame]:
-        for number, row in enumerate(rows, 1):
-            yield Frame(number, f"frame {number}", people.read(row))
-
-    h, w = people.read(rows[0]).shape[:2]
-    box = union_box(people.boxes[rows]).astype(float).clip(0, [w, h, w, h])
-    media = Media(Path(f"{people.sequence[0]:04d}"), True, len(rows), 10.0, read)
+    people = people.rows(people.sequence == people.sequence[0])
+    media = open_media(Path(people.images.root, people.image[0]).parent, sequence=True)
+    h, w = people.read(0).shape[:2]
+    box = union_box(people.boxes).astype(float).clip(0, [w, h, w, h])
     return media, GivenBoxes(box[None])
 
 
@@ -188,31 +177,30 @@ def open_networks(demo: Demo) -> str:
     Raises:
         PosekitError: a network cannot be opened.
     """
-    settings = demo.settings
+    settings, media = demo.settings, demo.media
     sources = [s for s in (settings.network, settings.beside) if s] or _latest_runs()
     asked = settings.skeleton, settings.image_size, settings.flip_test
-    demo.estimators = [
-        open_estimator(source, demo.device, *asked) for source in sources or ["lpm", "cpm"]
-    ]
-    number_equal_names(demo.estimators)
-    threshold, skeletons = settings.threshold, [e.skeleton for e in demo.estimators]
+    estimators = [open_estimator(one, demo.device, *asked) for one in sources or ["lpm", "cpm"]]
+    number_equal_names(estimators)
+    threshold, skeletons = settings.threshold, [e.skeleton for e in estimators]
+    demo.estimators = estimators
     demo.scores = [ScoreStatistics(skeleton, threshold) for skeleton in skeletons]
     demo.jitter = Jitter(skeletons, threshold)
-    demo.heatmaps = [EvenSample(2 * HEATMAPS) for _ in demo.estimators]
+    demo.heatmaps = [EvenSample(2 * HEATMAPS) for _ in estimators]
     demo.gif = EvenSample(settings.gif_frames)
-    stem = "".join(c if c.isalnum() else "-" for c in demo.media.path.stem)[:40].strip("-")
+    stem = "".join(c if c.isalnum() else "-" for c in media.path.stem)[:40].strip("-")
     demo.folder = new_folder(f"demo-{stem or 'images'}" + "-sample" * demo.sample)
     demo.update(
         input=demo.label,
         people=demo.boxes.about,
-        networks=[e.about for e in demo.estimators],
+        networks=[e.about for e in estimators],
         status="interrupted",
         started=dt.datetime.now().isoformat(timespec="seconds"),
         parameters=settings.model_dump(mode="json"),
     )
     kinds = {True: "a stream, frame after frame", False: "each frame by itself"}
-    lines = [f"{e.about}; {kinds[demo.is_stream(e)]}" for e in demo.estimators]
-    if not all(estimator.trained for estimator in demo.estimators):
+    lines = [f"{e.about}; {kinds[e.recurrent and media.is_video]}" for e in estimators]
+    if not all(estimator.trained for estimator in estimators):
         lines.append("NOT TRAINED: the poses below are random and mean nothing")
     return "\n".join(lines)
 
