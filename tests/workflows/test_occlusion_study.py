@@ -42,7 +42,7 @@ def study():
     people = SimpleNamespace(skeleton=LSP, dataset="LSP", group=np.array(["a", "a", "b"]))
     run = SimpleNamespace(label="LSP", table=lambda frame: None)
     named = [SimpleNamespace(name=name) for name in ("one", "two")]
-    made = Study(chosen, run, None, named, people, [])
+    made = Study(SimpleNamespace(settings=chosen), run, None, named, people, [])
     clean = np.full((3, 14), 80.0)
     clean[1, 3] = np.nan
     occluded = np.array([True, True, False])

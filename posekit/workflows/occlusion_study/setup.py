@@ -102,7 +102,7 @@ class Study:
     """What every later step needs from the earlier ones.
 
     Attributes:
-        settings: the checked parameters.
+        config: the checked parameters.
         run: the run folder.
         machine: device and precision.
         estimators: the networks.
@@ -114,7 +114,7 @@ class Study:
         tables: heading -> table, for the report.
     """
 
-    settings: StudySettings
+    config: Config
     run: Run
     machine: Machine
     estimators: list[Estimator]
@@ -124,6 +124,11 @@ class Study:
     occluded: dict[Occlusion, np.ndarray] = field(default_factory=dict)
     predictions: list[dict[Occlusion, np.ndarray]] = field(default_factory=list)
     tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> StudySettings:
+        """The values of the parameters."""
+        return self.config.settings
 
     @property
     def names(self) -> list[str]:
@@ -191,7 +196,8 @@ def start(namespace: dict[str, Any]) -> Study:
     if smoke():
         resolved["people"] = min(settings.people, _SMOKE_PEOPLE)
     settings = settings.model_copy(update=resolved)
-    run = open_run(Config("occlusion", "occlusion study", settings, origins, source, root, smoke()))
+    config = Config("occlusion", "occlusion study", settings, origins, source, root, smoke())
+    run = open_run(config)
     people = _load_people(settings, source, root)
     notes = [estimator.about for estimator in estimators]
     if not all(estimator.trained for estimator in estimators):
@@ -205,7 +211,7 @@ def start(namespace: dict[str, Any]) -> Study:
         paper_title=_PAPER,
     )
     clips = [_clips(people, estimator) for estimator in estimators]
-    return Study(settings, run, machine, estimators, people, clips)
+    return Study(config, run, machine, estimators, people, clips)
 
 
 def _newest_runs(dataset: str | None) -> list[str]:
