@@ -66,7 +66,7 @@ def test_the_browser_shows_pictures_at_their_own_size(monkeypatch):
 
     monkeypatch.setattr(notebook, "prediction_picture", lambda *_: Figure(figsize=(2, 1)))
     experiment = SimpleNamespace(
-        test=SimpleNamespace(people=np.zeros(3)), recipe=SimpleNamespace(interactive=True)
+        test=SimpleNamespace(people=np.zeros(3)), settings=SimpleNamespace(interactive=True)
     )
     box = notebook.browse(experiment)
     assert box.layout.align_items == "flex-start"

@@ -8,9 +8,18 @@ import numpy as np
 from ..errors import PosekitError
 
 
-def decode(data: bytes | np.ndarray, where: str) -> np.ndarray:
-    """Decode an encoded image to (h, w, 3) uint8 RGB, or name what is broken."""
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+def decode(data: bytes | np.ndarray, where: str, upright: bool = False) -> np.ndarray:
+    """Decode an encoded image to (h, w, 3) uint8 RGB, or name what is broken.
+
+    Args:
+        data: the bytes of the file.
+        where: its name in the error.
+        upright: turn it as the camera says; annotations are of the pixels as they are stored.
+
+    Raises:
+        PosekitError: it is no image, or not a whole one.
+    """
+    flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     image = None
     if is_whole(bytes(data)):
         with contextlib.suppress(cv2.error):  # dimensions beyond OpenCV's limit

@@ -3,6 +3,7 @@
 Boxes are (P, 4) x1 y1 x2 y2 in pixels of the frame.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Protocol
@@ -11,8 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import PosekitError
-from ..files.words import short
-from ..weights import read_weights
+from ..weights import load_weights
 from .coco_boxes import CocoBoxes
 from .media import Frame
 
@@ -24,7 +24,6 @@ DETECTORS = (
     "fasterrcnn_mobilenet_v3_large_320_fpn",
     "ssdlite320_mobilenet_v3_large",
 )
-_DETECT_EVERY = 10  # frames of a video, where the boxes follow the poses in between
 _MIN_SCORE, _PERSON = 0.5, 1  # of a detection; COCO's label
 
 
@@ -80,10 +79,9 @@ class GivenBoxes:
             PosekitError: a box is empty or reaches out of the frame.
         """
         h, w = frame.size
-        for box in self.boxes.tolist():
-            x1, y1, x2, y2 = box
+        for x1, y1, x2, y2 in self.boxes.tolist():
             if not (0 <= x1 < x2 <= w and 0 <= y1 < y2 <= h):
-                text = " ".join(f"{side:g}" for side in box)
+                text = f"{x1:g} {y1:g} {x2:g} {y2:g}"
                 raise PosekitError(
                     f"boxes: {text} does not lie inside {frame.name}, which is {w} x {h} pixels; "
                     "write x1 y1 x2 y2, the left upper and the right lower corner"
@@ -98,7 +96,7 @@ class Detector:
         PosekitError: there is no file of weights, or it cannot be read.
     """
 
-    every = _DETECT_EVERY
+    every = 10
 
     def __init__(self, device: torch.device) -> None:
         found = local_detector()
@@ -112,16 +110,15 @@ class Detector:
 
         name, path = found
         self.about = f"people detected by {name}"
-        self._device = device
+        self._model = get_model(name, weights=None, weights_backbone=None).eval()
         try:
-            self._model = get_model(name, weights=None, weights_backbone=None)
-            self._model.load_state_dict(read_weights(path).tensors)
-        except (PosekitError, RuntimeError) as error:
-            reason = short(" ".join(str(error).removeprefix(f"{path}: ").split()), 300)
+            load_weights(self._model, path)
+        except PosekitError as error:
             raise PosekitError(
-                f"{path} holds no weights of {name} ({reason}): get it again"
+                f"{path} holds no weights of {name}, get it again: {error}"
             ) from error
-        self._model.eval().to(device)
+        self._device = device
+        self._model.to(device)
 
     @torch.inference_mode()
     def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
@@ -135,9 +132,8 @@ class Detector:
 def local_detector() -> tuple[str, Path] | None:
     """Name and file of the best detector whose weights are here; None if there is none."""
     for name in DETECTORS:
-        for pattern in (f"{name}_coco-*.pth", f"{name}-*.pth"):
-            if files := sorted(_download_folder().glob(pattern)):
-                return name, files[-1]
+        if files := sorted(_download_folder().glob(f"{name}*.pth")):
+            return name, files[-1]
     return None
 
 
@@ -163,13 +159,10 @@ def open_box_source(text: str, device: torch.device) -> BoxSource:
         return WholeFrame()
     if name.endswith(".json"):
         return CocoBoxes(Path(os.path.expanduser(text.strip())))
-    try:
-        numbers = np.array([float(n) for n in name.strip("[]()").replace(",", " ").split()])
-        if not len(numbers):
-            raise ValueError("no number")
-        return GivenBoxes(numbers.reshape(-1, 4))
-    except ValueError as error:
-        raise PosekitError(
-            f"boxes={text!r}: write auto, detector, whole, four numbers x1 y1 x2 y2 for every "
-            "person, or the name of a COCO json file"
-        ) from error
+    with contextlib.suppress(ValueError):
+        if len(numbers := np.array(name.strip("[]()").replace(",", " ").split(), float)):
+            return GivenBoxes(numbers.reshape(-1, 4))
+    raise PosekitError(
+        f"boxes={text!r}: write auto, detector, whole, four numbers x1 y1 x2 y2 for every person, "
+        "or the name of a COCO json file"
+    )

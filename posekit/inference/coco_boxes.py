@@ -43,9 +43,8 @@ class CocoBoxes:
         for record, number in zip(images, id_column(path, images, "id", "image"), strict=True):
             name = PureWindowsPath(str(record.get("file_name"))).name
             self._ids.setdefault(name, []).append(int(number))
-        self.about = (
-            f"{counted.sum()} {'annotated' if annotated else 'detected'} boxes of {path.name}"
-        )
+        kind = "annotated" if annotated else "detected"
+        self.about = f"{counted.sum()} {kind} boxes of {path.name}"
 
     def number_images(self, media: Media) -> Media:
         """The media with its images numbered by their image_id.
@@ -55,13 +54,14 @@ class CocoBoxes:
         Raises:
             PosekitError: the file does not say which image is which.
         """
-        files, ids = media.files, [self._ids.get(file.name, []) for file in media.files]
-        listed, known = [*itertools.chain(*ids)], np.unique(self._image).tolist()
-        if not listed and (not files or numbers_of(files)):
-            return media
-        if not listed and len(files) == len(known) == 1:
-            return media.numbered(known)
+        files, known = media.files, np.unique(self._image).tolist()
+        ids = [self._ids.get(file.name, []) for file in files]
+        listed = [*itertools.chain(*ids)]
         if not listed:
+            if not files or numbers_of(files):
+                return media
+            if len(files) == len(known) == 1:
+                return media.numbered(known)
             raise PosekitError(
                 f"{self.path} does not say which of its images is {files[0].name}: name images by "
                 "their image_id, such as 7.png, or list them in the file under `images`, beside "

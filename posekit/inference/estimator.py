@@ -1,5 +1,6 @@
 """A network that estimates poses: an image and boxes in, keypoints out, frame after frame."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ class PoseEstimate(NamedTuple):
         heatmaps: (P, K, H, W).
         crops: (P, h, w, 3) uint8 RGB, the network's inputs.
         states: of a recurrent network, the state that each person's next frame starts from.
+        seconds: that the network took.
     """
 
     keypoints: np.ndarray
@@ -34,6 +36,7 @@ class PoseEstimate(NamedTuple):
     heatmaps: np.ndarray
     crops: np.ndarray
     states: list[Any]
+    seconds: float = 0.0
 
 
 @dataclass
@@ -77,57 +80,40 @@ class Estimator:
             states: of a recurrent network, what `PoseEstimate.states` held for each person, None
                 for new ones; None instead of a list for images that are not of a video.
         """
+        started, (h, w) = time.perf_counter(), self.framing.image_size
         matrices = self.framing.matrix(*self.framing.place(boxes))
-        h, w = self.framing.image_size
         cuts = [self.framing.cut(image, matrix) for matrix in matrices]
         crops = np.array(cuts, np.uint8).reshape(-1, h, w, 3)
         if not len(boxes):
             k = len(self.skeleton)
             nobody = np.empty((0, k, 2)), np.empty((0, k)), np.empty((0, k, h, w))
             return PoseEstimate(*nobody, crops, [])
-        parts, next_states = [], []
         images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).contiguous()
-        for first in range(0, len(images), _BATCH):
-            rows = slice(first, first + _BATCH)
-            if states is not None and self.recurrent:
-                heatmaps, after = self._step(images[rows], states[rows])
-                next_states += after
-            else:
-                heatmaps = average_heatmaps(self.task, images[rows, None], self.flip_test)
-            parts.append(heatmaps.float())
-        heatmaps = torch.cat(parts)
+        if states is not None and self.recurrent:
+            heatmaps, states = self._step(images, states)
+        else:
+            parts, states = images[:, None].split(_BATCH), []
+            heatmaps = torch.cat([average_heatmaps(self.task, p, self.flip_test) for p in parts])
         keypoints, scores = self.task.decode(heatmaps, self.framing.image_size)
         return PoseEstimate(
             keypoints=transform(invert(matrices), keypoints[:, 0].cpu().double().numpy()),
             scores=scores[:, 0].cpu().numpy(),
             heatmaps=heatmaps[:, 0].cpu().numpy(),
             crops=crops,
-            states=next_states,
+            states=states,
+            seconds=time.perf_counter() - started,
         )
 
     def _step(self, images: Tensor, states: list[Any]) -> tuple[Tensor, list[Any]]:
         """One frame (P, 3, h, w) of a video: heatmaps (P, 1, K, H, W) and everybody's new state."""
-        model, frames = self.task.model, normalised(images, self.task.model)
+        model = self.task.model
+        frames = normalised(images, model)
         centre = centre_map(self.framing.image_size, self.task.centre_sigma, frames)
-        heatmaps, after = [None] * len(images), [None] * len(images)
-        for known in (False, True):  # the first frame of a person has its own first stage
-            rows = [i for i, state in enumerate(states) if (state is not None) == known]
-            if not rows:
-                continue
-            state = _joined([states[i] for i in rows]) if known else None
-            found, state = model.step(frames[rows], centre.expand(len(rows), -1, -1, -1), state)
-            for i, maps, own in zip(rows, found, _split(state), strict=True):
-                heatmaps[i], after[i] = maps, own
-        stacked = torch.stack(heatmaps)[:, None]
-        return (stacked[:, :, :-1] if model.description.background else stacked), after
-
-
-def _joined(states: list[Any]) -> Any:
-    return type(states[0])(*(torch.cat(parts) for parts in zip(*states, strict=True)))
-
-
-def _split(state: Any) -> list[Any]:
-    return [type(state)(*parts) for parts in zip(*(t.split(1) for t in state), strict=True)]
+        people = zip(frames.split(1), states, strict=True)
+        steps = [model.step(frame, centre, state) for frame, state in people]
+        heatmaps = torch.stack([maps for maps, _ in steps]).float()
+        heatmaps = heatmaps[:, :, :-1] if model.description.background else heatmaps
+        return heatmaps, [state for _, state in steps]
 
 
 def number_equal_names(estimators: Sequence[Estimator]) -> None:

@@ -35,10 +35,11 @@ def average_heatmaps(
     total: Tensor | int = 0
     for scale in scales:
         scaled = _zoom(images, scale)
-        for mirrored in (False, True) if flip_test else (False,):
-            maps = task.heatmaps(scaled.flip(-1) if mirrored else scaled).float()
-            total = total + _zoom(task.flip_back(maps) if mirrored else maps, 1 / scale)
-    return total / (len(scales) * (2 if flip_test else 1))
+        maps = task.heatmaps(scaled).float()
+        if flip_test:
+            maps = (maps + task.flip_back(task.heatmaps(scaled.flip(-1)).float())) / 2
+        total = total + _zoom(maps, 1 / scale)
+    return total / len(scales)
 
 
 def _zoom(images: Tensor, scale: float) -> Tensor:

@@ -1,6 +1,7 @@
 """Files of keypoints, written frame by frame."""
 
 import contextlib
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,11 @@ from typing import IO
 
 import numpy as np
 
+from ..data.coco.scoring import coco_results
+from ..data.predictions import Predictions
 from ..files.writing import whole_file
-from ..geometry.skeletons import COCO, Skeleton, convert
-from ..metrics import oks
-from ..metrics.coco_ap import results_from_arrays
-from .estimator import PoseEstimate
+from ..geometry.skeletons import COCO, convert
+from .estimator import Estimator, PoseEstimate
 from .media import Frame
 from .tracker import Tracks
 
@@ -20,9 +21,9 @@ from .tracker import Tracks
 class KeypointWriter:
     """Keypoints of frame after frame, as COCO results (json) and as one line a joint (csv).
 
-    The json holds COCO's 17 joints in its order, also of networks with others: joints they lack are
-    zero, and so are those that are not finite, which json cannot hold. The csv holds the network's
-    own joints.
+    The json holds what an evaluation on COCO scores, people rescored and without duplicates, in
+    COCO's 17 joints, also of networks with others: joints they lack are zero, and so are those that
+    are not finite, which json cannot hold. The csv holds everybody in the network's own joints.
 
     Attributes:
         not_finite: how many joints were not finite.
@@ -30,51 +31,45 @@ class KeypointWriter:
     Args:
         results: file of the json.
         table: file of the csv.
-        skeleton: the network's joints.
+        estimator: the network.
     """
 
-    def __init__(self, results: IO[str], table: IO[str], skeleton: Skeleton) -> None:
-        self._results, self._table, self._skeleton = results, table, skeleton
-        self._between, self.not_finite = "[", 0
-        table.write("frame,image,person,joint,x,y,score\n")
+    def __init__(self, results: IO[str], table: IO[str], estimator: Estimator) -> None:
+        self._estimator, self._results = estimator, results
+        self._table = csv.writer(table, lineterminator="\n")
+        self._before, self.not_finite = "\n", 0
+        self._table.writerow(("frame", "image", "person", "joint", "x", "y", "score"))
 
     def add(self, frame: Frame, tracks: Tracks, estimate: PoseEstimate) -> None:
         """Append the people of a frame; its number is the image_id of the json."""
-        if not len(tracks.ids):
-            return
-        scores = estimate.scores
-        finite = np.isfinite(estimate.keypoints).all(-1) & np.isfinite(scores)
+        skeleton, framing = self._estimator.skeleton, self._estimator.framing
+        keypoints, scores = estimate.keypoints, estimate.scores
+        finite = np.isfinite(keypoints).all(-1) & np.isfinite(scores)
         self.not_finite += int((~finite).sum())
-        points, known = convert(estimate.keypoints, finite, self._skeleton, COCO)
-        pairs, _ = convert(np.stack([scores, scores], -1), finite, self._skeleton, COCO)
-        coco_scores = np.where(known, pairs[..., 0], 0)
-        records = results_from_arrays(
-            image_ids=np.full(len(tracks.ids), frame.number),
-            keypoints=np.where(known[..., None], points, 0),
-            keypoint_scores=coco_scores,
-            scores=oks.rescore(coco_scores, tracks.scores),
+        points, known = convert(keypoints, finite, skeleton, COCO)
+        pairs, _ = convert(np.stack([scores, scores], -1), finite, skeleton, COCO)
+        found = Predictions(
+            keypoints=np.where(known[..., None], points, np.nan),
+            scores=np.where(known, pairs[..., 0], 0),
+            areas=framing.areas(framing.place(tracks.boxes)[1]),
         )
-        for record in records:
-            self._results.write(f"{self._between}\n{json.dumps(record, allow_nan=False)}")
-            self._between = ","
-        image = f'"{frame.name.replace(chr(34), chr(34) * 2)}"'
-        for person, points, values in zip(tracks.ids, estimate.keypoints, scores, strict=True):
-            for joint, (x, y), score in zip(self._skeleton.joints, points, values, strict=True):
-                row = f"{frame.number},{image},{person},{joint},{x:.2f},{y:.2f},{score:.4f}\n"
-                self._table.write(row)
-
-    def end(self) -> None:
-        """Close the json's list."""
-        self._results.write("[]\n" if self._between == "[" else "\n]\n")
+        for result in coco_results(np.full(len(scores), frame.number), tracks.scores, found):
+            result["keypoints"] = np.nan_to_num(result["keypoints"]).tolist()
+            self._results.write(self._before + json.dumps(result, allow_nan=False))
+            self._before = ",\n"
+        for person, joints, heights in zip(tracks.ids, keypoints, scores, strict=True):
+            for joint, (x, y), score in zip(skeleton.joints, joints, heights, strict=True):
+                numbers = f"{x:.2f}", f"{y:.2f}", f"{score:.4f}"
+                self._table.writerow((frame.number, frame.name, person, joint, *numbers))
 
 
 @contextlib.contextmanager
-def write_keypoints(folder: Path, name: str, skeleton: Skeleton) -> Iterator[KeypointWriter]:
+def write_keypoints(folder: Path, name: str, estimator: Estimator) -> Iterator[KeypointWriter]:
     """Write FOLDER/NAME.json and .csv; they appear when they are whole, not after an error."""
     with (
         whole_file(folder / f"{name}.json") as results,
         whole_file(folder / f"{name}.csv") as table,
     ):
-        writer = KeypointWriter(results, table, skeleton)
-        yield writer
-        writer.end()
+        results.write("[")
+        yield KeypointWriter(results, table, estimator)
+        results.write("\n]\n")

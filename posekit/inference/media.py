@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.images import is_whole
+from ..files.images import decode
 from ..files.words import readable
 from ..files.writing import replacing
 
@@ -82,7 +81,7 @@ class Media:
             yield frame
         if not count:
             raise PosekitError(f"{self.path}: no frame can be read: copy or encode the file again")
-        if count < min(self.count or count, limit or self.count or count):
+        if count < min(n for n in (self.count or count, limit) if n):
             self.notes.append(f"the file promises {self.count} frames, {count} could be read")
 
     def numbered(self, numbers: Sequence[int]) -> "Media":
@@ -137,102 +136,70 @@ def numbers_of(files: Sequence[Path]) -> list[int]:
 
 def _read_images(files: Sequence[Path], numbers: Sequence[int]) -> Iterator[Frame]:
     for number, file in zip(numbers, files, strict=True):
-        yield Frame(number, readable(file.name), read_image(file))
-
-
-def read_image(path: Path) -> np.ndarray:
-    """An image (h, w, 3) uint8 RGB, turned upright as the camera says.
-
-    Raises:
-        PosekitError: it cannot be read.
-    """
-    image = None
-    with contextlib.suppress(OSError, cv2.error):
-        data = path.read_bytes()
-        if is_whole(data):
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise PosekitError(f"{path} is not a readable image: replace the file")
-    return image
+        try:
+            yield Frame(number, readable(file.name), decode(file.read_bytes(), str(file), True))
+        except OSError as error:
+            raise PosekitError(f"{file} cannot be read ({error.strerror}): replace it") from error
 
 
 def _open_video(path: Path) -> Media:
-    with _capture(path) as capture:
-        count, fps = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
+    capture, notes = _capture(path), []
+    count, fps = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
     count = int(count) if np.isfinite(count) and 0 < count < 1e9 else None
-    notes = []
     if not (np.isfinite(fps) and fps > 0):
         fps = _VIDEO_FPS
         notes.append(f"the file does not give its frame rate: {fps:g} a second are assumed")
     return Media(path, True, count, fps, partial(_read_video, path), notes=notes)
 
 
-@contextlib.contextmanager
-def _capture(path: Path) -> Iterator[cv2.VideoCapture]:
+def _capture(path: Path) -> cv2.VideoCapture:
+    """An open video file; it is closed when nobody holds it any more."""
     capture = cv2.VideoCapture(os.fsencode(path), cv2.CAP_FFMPEG)  # as text, odd names crash it
-    try:
-        if not capture.isOpened():
-            raise PosekitError(
-                f"{path} is neither an image ({', '.join(IMAGE_SUFFIXES)}) nor a video that OpenCV "
-                "can read: copy the file again, or encode it as mp4"
-            )
-        yield capture
-    finally:
-        capture.release()
+    if not capture.isOpened():
+        raise PosekitError(
+            f"{path} is neither an image ({', '.join(IMAGE_SUFFIXES)}) nor a video that OpenCV can "
+            "read: copy the file again, or encode it as mp4"
+        )
+    return capture
 
 
 def _read_video(path: Path) -> Iterator[Frame]:
-    with _capture(path) as capture:
-        for number in itertools.count(1):
-            there, image = capture.read()
-            if not there:
-                return
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-            yield Frame(number, f"{readable(path.stem)} frame {number}", image)
+    capture = _capture(path)
+    for number in itertools.count(1):
+        there, image = capture.read()
+        if not there:
+            return
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        yield Frame(number, f"{readable(path.stem)} frame {number}", image)
 
 
-class VideoWriter:
-    """An MP4 file (MPEG-4 part 2), written frame by frame; it appears when it is whole.
+def mp4_rate(fps: float) -> float:
+    """The frame rate that an MP4 file can hold, 0.01 to 600 with few decimals."""
+    return round(min(max(fps, _MIN_FPS), _MAX_FPS), 3 if fps < 60 else 2)
 
-    Use it in a `with` statement: after an error there is no file.
+
+@contextlib.contextmanager
+def write_video(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write an MP4 file (MPEG-4 part 2), which appears when it is whole, not after an error.
 
     Args:
-        path: the file.
-        fps: frames a second; the format takes 0.01 to 600, with few decimals.
+        path: of the file.
+        fps: frames a second, of `mp4_rate`.
+
+    Yields:
+        A function that appends an image (h, w, 3) RGB of the first one's size; odd sides lose a
+        pixel. It raises a PosekitError where the file cannot be written.
     """
+    with replacing(path) as partial:
+        file, code = cv2.VideoWriter(), cv2.VideoWriter_fourcc(*"mp4v")
 
-    def __init__(self, path: Path, fps: float) -> None:
-        self.path = path
-        self.fps = round(min(max(fps, _MIN_FPS), _MAX_FPS), 3 if fps < 60 else 2)
-        self._file = contextlib.ExitStack()
-        self._writer: cv2.VideoWriter | None = None
+        def add(image: np.ndarray) -> None:
+            h, w = (side - side % 2 for side in image.shape[:2])
+            if not file.isOpened() and not file.open(str(partial), code, fps, (w, h)):
+                raise PosekitError(f"cannot write {path}: no room, or OpenCV without mp4v")
+            file.write(cv2.cvtColor(image[:h, :w], cv2.COLOR_RGB2BGR))
 
-    def __enter__(self) -> "VideoWriter":
-        """Begin the file."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the file and give it its name, or drop it."""
-        if self._writer is not None:
-            self._writer.release()
-        self._file.__exit__(kind, error, traceback)
-
-    def add(self, image: np.ndarray) -> None:
-        """Append an image (h, w, 3) RGB of the first one's size; odd sides lose a pixel.
-
-        Raises:
-            PosekitError: the file cannot be written.
-        """
-        h, w = (side - side % 2 for side in image.shape[:2])
-        if self._writer is None:
-            draft = self._file.enter_context(replacing(self.path))
-            code = cv2.VideoWriter_fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(draft), code, self.fps, (w, h))
-            if not self._writer.isOpened():
-                raise PosekitError(f"cannot write {self.path}: no room, or OpenCV without mp4v")
-        self._writer.write(cv2.cvtColor(image[:h, :w], cv2.COLOR_RGB2BGR))
+        try:
+            yield add
+        finally:
+            file.release()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class ScoreStatistics:
     @property
     def mean(self) -> np.ndarray:
         """Mean score (K,) of each joint, NaN without people."""
-        return self._sum / self.count if self.count else np.full(len(self.skeleton), np.nan)
+        return self._sum / (self.count or np.nan)
 
     def table(self) -> "pd.DataFrame":
         """One row a joint: mean score, smallest score, share of people it was drawn in."""
@@ -50,14 +50,6 @@ class ScoreStatistics:
                 f"at least {self.threshold:g}, %": share.round(1),
             }
         )
-
-
-class _Poses(NamedTuple):
-    """Poses of one frame by N networks: keypoints (N, P, K, 2), confident (P, K) in all of them."""
-
-    tracks: Tracks
-    keypoints: np.ndarray
-    confident: np.ndarray
 
 
 class Jitter:
@@ -78,7 +70,7 @@ class Jitter:
         self._skeletons = skeletons
         self._common = skeletons[0] if len({s.name for s in skeletons}) == 1 else COCO
         self._pixels, self._shares = np.zeros(len(skeletons)), np.zeros(len(skeletons))
-        self._window: list[_Poses] = []
+        self._window: list[tuple[Tracks, np.ndarray]] = []  # three frames, see `add`
 
     def add(self, tracks: Tracks, estimates: Sequence[PoseEstimate]) -> None:
         """Take the next frame with the estimate of each network; three are held at a time."""
@@ -87,23 +79,20 @@ class Jitter:
             for estimate, skeleton in zip(estimates, self._skeletons, strict=True)
         ]
         keypoints, confident = (np.stack(parts) for parts in zip(*converted, strict=True))
-        poses = _Poses(tracks, keypoints, confident.all(0))
-        self._window = [*self._window[-2:], poses]
+        counted = np.where(confident.all(0)[..., None], keypoints, np.nan)  # (N, P, K, 2)
+        self._window = [*self._window[-2:], (tracks, counted)]
         if len(self._window) < 3:
             return
-        ids = reduce(np.intersect1d, [poses.tracks.ids for poses in self._window])
-        rows = [np.searchsorted(poses.tracks.ids, ids) for poses in self._window]
+        ids = reduce(np.intersect1d, [tracks.ids for tracks, _ in self._window])
+        rows = [np.isin(tracks.ids, ids) for tracks, _ in self._window]
         before, now, after = (
-            poses.keypoints[:, own] for poses, own in zip(self._window, rows, strict=True)
+            points[:, own] for own, (_, points) in zip(rows, self._window, strict=True)
         )
-        counted = np.logical_and.reduce(
-            [poses.confident[own] for poses, own in zip(self._window, rows, strict=True)]
-        )
-        size = self._window[1].tracks.sizes[rows[1], None]
-        length = np.where(counted, np.linalg.norm(after - 2 * now + before, axis=-1), 0)
-        self._pixels += length.sum((-2, -1))
-        self._shares += (length / size).sum((-2, -1))
-        self.joints += int(counted.sum())
+        size = self._window[1][0].sizes[rows[1], None]
+        length = np.linalg.norm(after - 2 * now + before, axis=-1)
+        self._pixels += np.nansum(length, (-2, -1))
+        self._shares += np.nansum(length / size, (-2, -1))
+        self.joints += int(np.isfinite(length[0]).sum())
 
     def table(self, names: Sequence[str]) -> "pd.DataFrame":
         """One row a network: pixels / frame^2, and percent of the person's size / frame^2."""

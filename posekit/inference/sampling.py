@@ -1,11 +1,9 @@
 """Few of many, evenly spread."""
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any
 
 import numpy as np
-
-Item = TypeVar("Item")
 
 
 def spread_rows(total: int, count: int) -> np.ndarray:
@@ -13,7 +11,7 @@ def spread_rows(total: int, count: int) -> np.ndarray:
     return np.linspace(0, total - 1, min(count, total)).round().astype(int)
 
 
-class EvenSample(Generic[Item]):
+class EvenSample:
     """At most so many of any number of items, evenly spread over them.
 
     Every `step`-th item is kept; when there are too many, every second one is dropped and the
@@ -23,18 +21,17 @@ class EvenSample(Generic[Item]):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.step = 1
-        self.items: list[Item] = []
+        self.items: list[Any] = []
         self._offered = 0
 
-    def add(self, make: Callable[[], Item]) -> None:
+    def add(self, make: Callable[[], Any]) -> None:
         """Offer the next item; it is only made when it is kept."""
         if self._offered % self.step == 0:
-            if len(self.items) == self.limit:
+            self.items.append(make())
+            if len(self.items) > self.limit:
                 self.items, self.step = self.items[::2], 2 * self.step
-            if self._offered % self.step == 0 and len(self.items) < self.limit:
-                self.items.append(make())
         self._offered += 1
 
-    def spread(self, count: int) -> list[Item]:
+    def spread(self, count: int) -> list[Any]:
         """At most so many of the kept ones, evenly spread."""
         return [self.items[i] for i in spread_rows(len(self.items), count).tolist()]

@@ -1,4 +1,4 @@
-"""People from frame to frame: which box is whose, and boxes that follow the poses."""
+"""People from frame to frame: which boxes are of one person, and boxes that follow the poses."""
 
 from dataclasses import dataclass, replace
 
@@ -10,10 +10,8 @@ from .media import Frame
 
 _MIN_IOU = 0.3  # of a person's boxes in two frames in a row
 _MARGIN = 1.2  # of a box around the joints, which lie inside the body
-_MOVE, _SHRINK = (
-    0.8,
-    0.1,
-)  # share of the way to its new position and size that a box goes in a frame
+# Share of the way to its new position and size that a box goes in a frame.
+_MOVE, _SHRINK = 0.8, 0.1
 _MIN_JOINTS = 5  # confident joints that locate a person
 _MIN_SIDE = 8.0  # of a box, pixels: all joints may be found at one point
 
@@ -47,8 +45,7 @@ class Tracker:
     """
 
     def __init__(self, source: BoxSource, follow: bool) -> None:
-        self.source = source
-        self.follow = follow
+        self.source, self.follow = source, follow
         self.tracks = Tracks(np.empty((0, 4)), np.empty(0), np.empty(0, int))
         self._detected = self.tracks.boxes
         self._frames = self._last_id = 0

@@ -1,11 +1,8 @@
 """Several networks over the frames of a video, each with its own recurrent states."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from .box_sources import BoxSource, WholeFrame
 from .estimator import Estimator, PoseEstimate
@@ -13,13 +10,14 @@ from .media import Frame
 from .tracker import Tracker, Tracks, has_enough_joints
 
 
+@dataclass
 class VideoEstimator:
     """Estimates the poses of an image, or of one frame of a video after another.
 
     It keeps the people of the last frame only. Where the whole frame is the box, it searches until
     the first network is confident of somebody.
 
-    Args:
+    Attributes:
         estimators: the networks; boxes follow the poses of the first one.
         boxes: where people are.
         follow: boxes move with the poses.
@@ -27,67 +25,52 @@ class VideoEstimator:
         is_video: the frames are those of one video, so that recurrent networks keep their states.
     """
 
-    def __init__(
-        self,
-        estimators: Sequence[Estimator],
-        boxes: BoxSource,
-        follow: bool,
-        threshold: float,
-        is_video: bool,
-    ) -> None:
-        self.estimators, self.boxes = estimators, boxes
-        self.follow, self.threshold, self.is_video = follow, threshold, is_video
-        self._tracker = Tracker(boxes, follow)
-        self._states: list[dict[int, Any]] = [{} for _ in estimators]  # by track id
-        self._searching = follow and isinstance(boxes, WholeFrame)
+    estimators: Sequence[Estimator]
+    boxes: BoxSource
+    follow: bool
+    threshold: float
+    is_video: bool
 
-    def process(self, frame: Frame) -> tuple[Tracks, list[PoseEstimate], np.ndarray]:
-        """The people of a frame, each network's estimate, and the seconds (N,) that it took."""
+    def __post_init__(self) -> None:
+        self._tracker = Tracker(self.boxes, self.follow)
+        self._states: list[dict[int, Any]] = [{} for _ in self.estimators]  # by track id
+        self._searching = self.follow and isinstance(self.boxes, WholeFrame)
+
+    def process(self, frame: Frame) -> tuple[Tracks, list[PoseEstimate]]:
+        """The people of a frame, and each network's estimate of their poses."""
         tracks = self._tracker.update(frame)
         if self._searching:
-            tracks, estimates, seconds = self._search(frame, tracks)
+            tracks, estimates = self._search(frame, tracks)
         else:
-            estimates, seconds = self._estimate(frame, tracks)
-        for states, estimate in zip(self._states, estimates, strict=True):
-            states.clear()
-            states.update(zip(tracks.ids.tolist(), estimate.states, strict=False))
-        self._tracker.tracks = self._followed(tracks, estimates) if self.follow else tracks
-        return tracks, estimates, seconds
+            estimates = self._estimate(frame, tracks)
+        ids = tracks.ids.tolist()
+        self._states = [dict(zip(ids, estimate.states, strict=False)) for estimate in estimates]
+        self._tracker.tracks = self._followed(tracks, estimates[0]) if self.follow else tracks
+        return tracks, estimates
 
-    def _search(
-        self, frame: Frame, tracks: Tracks
-    ) -> tuple[Tracks, list[PoseEstimate], np.ndarray]:
+    def _search(self, frame: Frame, tracks: Tracks) -> tuple[Tracks, list[PoseEstimate]]:
         """Try windows of the frame, and then a closer box in the best one."""
-        for states in self._states:
-            states.clear()  # they belong to another window
+        self._states = [{} for _ in self.estimators]  # the others belong to another window
         windows = self.boxes.windows(frame)
         scores = self.estimators[0].estimate(frame.image, windows).scores
         tracks = replace(tracks, boxes=windows[[scores.mean(-1).argmax()]])
-        estimates, seconds = self._estimate(frame, tracks)
-        closer = self._followed(tracks, estimates, at_once=True)
-        again, more = self._estimate(frame, closer)
+        estimates = self._estimate(frame, tracks)
+        closer = self._followed(tracks, estimates[0], at_once=True)
+        again = self._estimate(frame, closer)
         if again[0].scores.mean() > estimates[0].scores.mean():
             tracks, estimates = closer, again
-        self._searching = not has_enough_joints(self._confident(estimates)).any()
-        return tracks, estimates, seconds + more
+        self._searching = not has_enough_joints(estimates[0].scores >= self.threshold).any()
+        return tracks, estimates
 
-    def _estimate(self, frame: Frame, tracks: Tracks) -> tuple[list[PoseEstimate], np.ndarray]:
-        """Each network's estimate, and the seconds (N,) that it took."""
-        estimates, seconds = [], []
+    def _estimate(self, frame: Frame, tracks: Tracks) -> list[PoseEstimate]:
+        """Each network's estimate."""
+        estimates = []
         for estimator, states in zip(self.estimators, self._states, strict=True):
-            started = time.perf_counter()
             known = [states.get(i) for i in tracks.ids.tolist()] if self.is_video else None
             estimates.append(estimator.estimate(frame.image, tracks.boxes, known))
-            seconds.append(time.perf_counter() - started)
-        return estimates, np.array(seconds)
+        return estimates
 
-    def _followed(
-        self, tracks: Tracks, estimates: list[PoseEstimate], at_once: bool = False
-    ) -> Tracks:
+    def _followed(self, tracks: Tracks, estimate: PoseEstimate, at_once: bool = False) -> Tracks:
         """The people with their boxes moved towards the poses of the first network."""
-        confident = self._confident(estimates)
-        return self._tracker.follow_poses(tracks, estimates[0].keypoints, confident, at_once)
-
-    def _confident(self, estimates: list[PoseEstimate]) -> np.ndarray:
-        """Joints (P, K) of which the first network is confident."""
-        return estimates[0].scores >= self.threshold
+        confident = estimate.scores >= self.threshold
+        return self._tracker.follow_poses(tracks, estimate.keypoints, confident, at_once)

@@ -42,7 +42,7 @@ def study():
     people = SimpleNamespace(skeleton=LSP, dataset="LSP", group=np.array(["a", "a", "b"]))
     run = SimpleNamespace(label="LSP", table=lambda frame: None)
     named = [SimpleNamespace(name=name) for name in ("one", "two")]
-    made = Study(chosen, run, None, named, people, [])
+    made = Study(SimpleNamespace(settings=chosen), run, None, named, people, [])
     clean = np.full((3, 14), 80.0)
     clean[1, 3] = np.nan
     occluded = np.array([True, True, False])
@@ -98,7 +98,7 @@ def test_parameters_cell_declares_the_settings():
     cell = next(c for c in book["cells"] if "parameters" in c["metadata"].get("tags", []))
     lines = "".join(cell["source"]).splitlines()
     names = [line.partition(":")[0] for line in lines if not line.startswith("#")]
-    assert sorted(names) == sorted(StudySettings.knobs())
+    assert sorted(names) == sorted(StudySettings.model_fields)
 
 
 def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
@@ -112,14 +112,30 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     for step in (tables.drops, tables.intervals, figures.drop_by_joint, figures.drop_by_size):
         step(study)
     assert "no single joint was occluded" in figures.drop_by_joint(study, joints=True)
+    assert figures.before_and_after(study).data.startswith(b"\x89PNG")
     assert occlude_by_hand(study).data.startswith(b"\x89PNG")
     tables.finish(study)
     report = (study.run.folder / "report.html").read_text(encoding="utf-8")
     assert "NOT TRAINED" in report and "Tilting at windmills" in report
 
 
+def test_a_person_is_occluded_by_hand(monkeypatch, tmp_path):
+    monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
+    monkeypatch.setenv("POSEKIT_SMOKE", "1")
+    given = {"networks": "hrnet_w32", "dataset": "COCO", "source": "sample", "interactive": True}
+    controls, image = occlude_by_hand(setup.start(given)).children
+    shown = [bytes(image.value)]
+    _, _, target, _, _, x, _ = controls.children
+    for control, value in ((target, "right_arm"), (target, "joint nose"), (target, "disc"), (x, 0)):
+        control.value = value
+        shown.append(bytes(image.value))
+    assert all(value.startswith(b"\x89PNG") for value in shown)
+    assert len({*shown[1:]}) == 4
+
+
 def test_networks_are_compared_on_the_joints_that_all_know(study):
-    study.run.record, study.run.update = {"notes": []}, lambda **new: study.run.record.update(new)
+    study.run.record = SimpleNamespace(notes=[])
+    study.run.update = study.run.record.__dict__.update
     for occlusion, points in study.points[1].items():
         study.points[1][occlusion] = points.copy()
         study.points[1][occlusion][:, 13] = np.nan

@@ -33,7 +33,7 @@ class CocoScorer(Scorer):
 
         The mean OKS tells apart networks whose AP is 0.
         """
-        results = coco_results(people, found)
+        results = coco_results(people.image_id, people.score, found)
         left = f"by OKS {'soft ' if found.soft_nms else ''}NMS at {OKS_NMS}"
         return self._score_results(people, found, results, root, left)
 
@@ -80,16 +80,25 @@ class CocoScorer(Scorer):
 
     def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
         """Write the results as they are scored: rescored and without duplicates."""
-        write_text(folder / RESULTS, json.dumps(coco_results(people, found)))
+        results = coco_results(people.image_id, people.score, found)
+        write_text(folder / RESULTS, json.dumps(results))
 
 
-def coco_results(people: Annotations, found: Predictions) -> list[dict[str, Any]]:
-    """Poses in COCO's results format, rescored and without duplicates."""
+def coco_results(
+    image_id: np.ndarray, box_scores: np.ndarray, found: Predictions
+) -> list[dict[str, Any]]:
+    """Poses in COCO's results format, rescored and without duplicates.
+
+    Args:
+        image_id: (N,) the image of each pose.
+        box_scores: (N,) the detector's confidence in each box; 1 for annotated boxes.
+        found: N poses in COCO's joints, with the areas of their crops.
+    """
     heights = np.nan_to_num(found.scores, posinf=0, neginf=0)  # of a network that has diverged
-    scores = oks.rescore(heights, people.score, IN_VISIBILITY)
+    scores = oks.rescore(heights, box_scores, IN_VISIBILITY)
     suppress = oks.soft_oks_nms if found.soft_nms else oks.oks_nms
-    kept = suppress(people.image_id, found.keypoints, scores, found.areas, OKS_NMS)
-    columns = (people.image_id, found.keypoints, heights, scores)
+    kept = suppress(image_id, found.keypoints, scores, found.areas, OKS_NMS)
+    columns = (image_id, found.keypoints, heights, scores)
     return results_from_arrays(*(column[kept] for column in columns))
 
 

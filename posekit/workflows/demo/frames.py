@@ -12,7 +12,7 @@ from ...files.progress import counted
 from ...files.writing import write_bytes
 from ...inference.estimator import PoseEstimate
 from ...inference.keypoint_files import write_keypoints
-from ...inference.media import Frame, VideoWriter
+from ...inference.media import Frame, mp4_rate, write_video
 from ...inference.tracker import Tracks
 from ...inference.video_estimator import VideoEstimator
 from ...reporting import figures
@@ -42,12 +42,16 @@ def process(demo: Demo) -> "pd.DataFrame":
     total = min((n for n in (media.count, settings.max_frames) if n), default=None)
     seconds, frames, poses = np.zeros(len(estimators)), 0, None
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(write_keypoints(demo.folder, f"keypoints-{e.name}", e.skeleton))
-            for e in estimators
-        ]
-        video = stack.enter_context(_video_writer(demo)) if media.is_video else None
+        files = [write_keypoints(demo.folder, f"keypoints-{e.name}", e) for e in estimators]
+        writers = [stack.enter_context(file) for file in files]
+        if media.is_video:
+            rate = mp4_rate(media.fps)
+            add_to_video = stack.enter_context(write_video(demo.folder / "poses.mp4", rate))
+            if not math.isclose(rate, media.fps, rel_tol=0.001):
+                shown = f"poses.mp4 shows {rate:g} frames a second, not {media.fps:g}"
+                media.notes.append(shown)
         for frame in counted(media.frames(settings.max_frames), total, "frames"):
+            frames += 1
             if poses is None or not media.is_video:
                 poses = VideoEstimator(
                     estimators,
@@ -56,13 +60,13 @@ def process(demo: Demo) -> "pd.DataFrame":
                     threshold=settings.threshold,
                     is_video=media.is_video,
                 )
-            tracks, estimates, spent = poses.process(frame)
-            frames, seconds = frames + 1, seconds + spent
+            tracks, estimates = poses.process(frame)
+            seconds += [estimate.seconds for estimate in estimates]
             for writer, estimate in zip(writers, estimates, strict=True):
                 writer.add(frame, tracks, estimate)
             _collect(demo, frame, tracks, estimates)
-            if video:
-                video.add(draw_frame(demo, frame, tracks, estimates, _VIDEO_SIDE))
+            if media.is_video:
+                add_to_video(draw_frame(demo, frame, tracks, estimates, _VIDEO_SIDE))
             else:
                 _write_image(demo, frame, draw_frame(demo, frame, tracks, estimates, _IMAGE_SIDE))
     for estimator, writer in zip(estimators, writers, strict=True):
@@ -84,14 +88,6 @@ def process(demo: Demo) -> "pd.DataFrame":
     return demo.speed
 
 
-def _video_writer(demo: Demo) -> VideoWriter:
-    fps = demo.media.fps
-    writer = VideoWriter(demo.folder / "poses.mp4", fps)
-    if not math.isclose(writer.fps, fps, rel_tol=0.001):
-        demo.media.notes.append(f"poses.mp4 shows {writer.fps:g} frames a second, not {fps:g}")
-    return writer
-
-
 def _collect(demo: Demo, frame: Frame, tracks: Tracks, estimates: list[PoseEstimate]) -> None:
     """Keep a bounded number of small images and sums."""
     draw = partial(draw_frame, demo, frame, tracks, estimates)
@@ -101,7 +97,7 @@ def _collect(demo: Demo, frame: Frame, tracks: Tracks, estimates: list[PoseEstim
         scores.add(estimate.scores)
         for row, person in enumerate(tracks.ids[: HEATMAPS if single else 1].tolist()):
             name = f"person {person}" if single else f"{frame.number}"
-            kept.add(partial(lambda *item: item, name, estimate.crops[row], estimate.heatmaps[row]))
+            kept.add(partial(tuple, (name, estimate.crops[row], estimate.heatmaps[row])))
     if demo.media.is_video:
         demo.gif.add(lambda: draw(_GIF_SIDE))
         demo.jitter.add(tracks, estimates)
@@ -137,7 +133,7 @@ def draw_frame(
                 _put_text(panel, f"{person}: {scores.mean():.2f}", corner, colour, width)
         title = np.zeros((_TITLE_HEIGHT, panel.shape[1], 3), np.uint8)
         kind = "" if estimator.trained else " untrained"
-        kind += " as a stream" * demo.is_stream(estimator)
+        kind += " as a stream" * (estimator.recurrent and demo.media.is_video)
         text = f"{'sample ' * demo.sample}{frame.number}: {estimator.name}{kind}"
         _put_text(title, text, (6, _TITLE_HEIGHT - 7), 255, 1)
         panels.append(np.concatenate([panel, title]))

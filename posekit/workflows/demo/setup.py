@@ -2,12 +2,10 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import torch
 from pydantic import Field
 
@@ -24,7 +22,7 @@ from ...geometry.crops import union_box
 from ...inference.box_sources import BoxSource, GivenBoxes, open_box_source
 from ...inference.coco_boxes import CocoBoxes
 from ...inference.estimator import Estimator, number_equal_names
-from ...inference.media import Frame, Media, open_media
+from ...inference.media import Media, open_media
 from ...inference.open_network import open_estimator
 from ...inference.pose_statistics import Jitter, ScoreStatistics
 from ...inference.sampling import EvenSample
@@ -47,9 +45,7 @@ class DemoSettings(Settings):
     network: str | None = Field(None, description="run folder, .onnx, weights, name or name@file")
     beside: str | None = Field(None, description="a second network, shown beside the first")
     skeleton: str | None = Field(None, description="joints of a file that does not say its own")
-    image_size: tuple[Pixels, Pixels] | None = Field(
-        None, description="crop [h, w], for such a file"
-    )
+    image_size: tuple[Pixels, Pixels] | None = Field(None, description="crop [h, w] of such a file")
     flip_test: bool = Field(False, description="average with the mirror image; not for streams")
     follow: bool = Field(True, description="the crop moves with the pose")
     threshold: float = Field(0.2, description="joints with a smaller score are not drawn")
@@ -90,9 +86,9 @@ class Demo:
     speed: "pd.DataFrame | None" = None
     record: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, str] = field(default_factory=dict)
-    poses: EvenSample[tuple[str, np.ndarray]] = field(default_factory=lambda: EvenSample(2 * SHEET))
-    gif: EvenSample[np.ndarray] = field(default_factory=lambda: EvenSample(2))
-    heatmaps: list[EvenSample[tuple[str, np.ndarray, np.ndarray]]] = field(default_factory=list)
+    poses: EvenSample = field(default_factory=lambda: EvenSample(2 * SHEET))
+    gif: EvenSample = field(default_factory=lambda: EvenSample(2))
+    heatmaps: list[EvenSample] = field(default_factory=list)
     scores: list[ScoreStatistics] = field(default_factory=list)
     jitter: Jitter | None = None
 
@@ -115,10 +111,6 @@ class Demo:
             f"joints below {settings.threshold:g} are not drawn",
         ]
         return "\n".join([*lines, *(f"note: {note}" for note in media.notes)])
-
-    def is_stream(self, estimator: Estimator) -> bool:
-        """Whether a network carries its state from frame to frame here."""
-        return estimator.recurrent and self.media.is_video
 
     def update(self, **fields: Any) -> None:
         """Change fields of demo.json."""
@@ -156,11 +148,11 @@ def start(namespace: dict[str, Any]) -> Demo:
     settings = DemoSettings(**given)
     if settings.beside and not settings.network:
         raise PosekitError("beside needs a network beside which it is shown: set network as well")
-    device = choose_machine(settings.device, "fp32", workers=0).device
+    device, boxes = choose_machine(settings.device, "fp32", workers=0).device, None
     if sample := settings.input is None:
         media, boxes = _sample_clip(small=smoke() or not (settings.network or _latest_runs()))
     else:
-        media, boxes = open_media(settings.input, settings.sequence), None
+        media = open_media(settings.input, settings.sequence)
     if boxes is None or settings.boxes != "auto":
         boxes = open_box_source(settings.boxes, device)
     if isinstance(boxes, CocoBoxes):
@@ -172,15 +164,10 @@ def _sample_clip(small: bool) -> tuple[Media, BoxSource]:
     """A test sequence of the generated Penn Action, or of its miniature, with its annotated box."""
     root = ensure_sample("PennAction", smoke=small)
     people = data.load("PennAction", "test", root, source="sample")
-    rows = np.flatnonzero(people.sequence == people.sequence[0]).tolist()
-
-    def read() -> Iterator[Frame]:
-        for number, row in enumerate(rows, 1):
-            yield Frame(number, f"frame {number}", people.read(row))
-
-    h, w = people.read(rows[0]).shape[:2]
-    box = union_box(people.boxes[rows]).astype(float).clip(0, [w, h, w, h])
-    media = Media(Path(f"{people.sequence[0]:04d}"), True, len(rows), 10.0, read)
+    people = people.rows(people.sequence == people.sequence[0])
+    media = open_media(Path(people.images.root, people.image[0]).parent, sequence=True)
+    h, w = people.read(0).shape[:2]
+    box = union_box(people.boxes).astype(float).clip(0, [w, h, w, h])
     return media, GivenBoxes(box[None])
 
 
@@ -190,31 +177,30 @@ def open_networks(demo: Demo) -> str:
     Raises:
         PosekitError: a network cannot be opened.
     """
-    settings = demo.settings
+    settings, media = demo.settings, demo.media
     sources = [s for s in (settings.network, settings.beside) if s] or _latest_runs()
     asked = settings.skeleton, settings.image_size, settings.flip_test
-    demo.estimators = [
-        open_estimator(source, demo.device, *asked) for source in sources or ["lpm", "cpm"]
-    ]
-    number_equal_names(demo.estimators)
-    threshold, skeletons = settings.threshold, [e.skeleton for e in demo.estimators]
+    estimators = [open_estimator(one, demo.device, *asked) for one in sources or ["lpm", "cpm"]]
+    number_equal_names(estimators)
+    threshold, skeletons = settings.threshold, [e.skeleton for e in estimators]
+    demo.estimators = estimators
     demo.scores = [ScoreStatistics(skeleton, threshold) for skeleton in skeletons]
     demo.jitter = Jitter(skeletons, threshold)
-    demo.heatmaps = [EvenSample(2 * HEATMAPS) for _ in demo.estimators]
+    demo.heatmaps = [EvenSample(2 * HEATMAPS) for _ in estimators]
     demo.gif = EvenSample(settings.gif_frames)
-    stem = "".join(c if c.isalnum() else "-" for c in demo.media.path.stem)[:40].strip("-")
+    stem = "".join(c if c.isalnum() else "-" for c in media.path.stem)[:40].strip("-")
     demo.folder = new_folder(f"demo-{stem or 'images'}" + "-sample" * demo.sample)
     demo.update(
         input=demo.label,
         people=demo.boxes.about,
-        networks=[e.about for e in demo.estimators],
+        networks=[e.about for e in estimators],
         status="running",
         started=dt.datetime.now().isoformat(timespec="seconds"),
         parameters=settings.model_dump(mode="json"),
     )
     kinds = {True: "a stream, frame after frame", False: "each frame by itself"}
-    lines = [f"{e.about}; {kinds[demo.is_stream(e)]}" for e in demo.estimators]
-    if not all(estimator.trained for estimator in demo.estimators):
+    lines = [f"{e.about}; {kinds[e.recurrent and media.is_video]}" for e in estimators]
+    if not all(estimator.trained for estimator in estimators):
         lines.append("NOT TRAINED: the poses below are random and mean nothing")
     return "\n".join(lines)
 

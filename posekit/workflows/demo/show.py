@@ -1,7 +1,6 @@
 """What the demo notebook shows: frames with skeletons, heat maps, tables, the page of results."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,12 +63,9 @@ def scores(demo: Demo) -> "pd.DataFrame":
     """The scores of each joint, of every network."""
     import pandas as pd
 
-    tables = [
-        statistics.table().assign(network=estimator.name)
-        for estimator, statistics in zip(demo.estimators, demo.scores, strict=True)
-    ]
-    table = pd.concat(tables, ignore_index=True)
-    return table[["network", *table.columns.drop("network")]]
+    pairs = zip(demo.estimators, demo.scores, strict=True)
+    tables = {estimator.name: statistics.table() for estimator, statistics in pairs}
+    return pd.concat(tables, names=["network", None]).reset_index("network").reset_index(drop=True)
 
 
 def jitter(demo: Demo) -> "pd.DataFrame | str":
@@ -80,32 +76,23 @@ def jitter(demo: Demo) -> "pd.DataFrame | str":
 
 
 def finish(demo: Demo) -> str:
-    """Write the page with everything on it; where the results are, as text."""
-    path = write_page(demo)
-    demo.update(status="finished", files=result_files(demo))
-    lines = [f"note: {note}" for note in demo.media.notes]
-    files = f"files   {', '.join(result_files(demo))}"
-    return "\n".join([*lines, f"results {demo.folder}", files, f"report  {path}"])
-
-
-def write_page(demo: Demo) -> Path:
-    """Write report.html, one page without outside resources, from what was kept."""
-    return pages.write_page(
+    """Write report.html, one page without outside resources; where the results are, as text."""
+    files = sorted(
+        path.name + "/" * path.is_dir()
+        for path in demo.folder.iterdir()
+        if not path.name.startswith(".") and path.name not in ("figures", "report.html")
+    )
+    path = pages.write_page(
         demo.folder / "report.html",
         "demo.html",
         title=f"Poses on {demo.label}",
         demo=demo,
         trained=all(estimator.trained for estimator in demo.estimators),
         tables={"Networks": demo.speed, "Jitter": jitter(demo), "Scores": scores(demo)},
-        files=result_files(demo),
+        files=files,
         parameters=json.dumps(demo.record["parameters"], indent=1),
     )
-
-
-def result_files(demo: Demo) -> list[str]:
-    """Names of the results in the folder; of many pictures only their folder."""
-    return sorted(
-        path.name + "/" * path.is_dir()
-        for path in demo.folder.iterdir()
-        if not path.name.startswith(".") and path.name not in ("figures", "report.html")
-    )
+    demo.update(status="finished", files=files)
+    lines = [f"note: {note}" for note in demo.media.notes]
+    lines += [f"results {demo.folder}", f"files   {', '.join(files)}", f"report  {path}"]
+    return "\n".join(lines)

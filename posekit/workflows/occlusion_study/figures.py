@@ -7,12 +7,10 @@ import torch
 from matplotlib.figure import Figure
 
 from ...data.occlusion.regions import disc, occlude_region
-from ...geometry.body_parts import PARTS
 from ...reporting import figures
-from ...reporting.run_folder import png
 from ..training.pictures import crop_of
 from .measure import heatmaps_of, occlude
-from .setup import UNOCCLUDED, Occlusion, Study, nan_mean
+from .setup import DISC, UNOCCLUDED, Occlusion, Study, nan_mean
 
 if TYPE_CHECKING:
     from IPython.display import Image
@@ -20,27 +18,28 @@ if TYPE_CHECKING:
 _EFFECT_NAMES = {"mean": "mean colour", "black": "black", "blur": "blurred"}
 
 
-def before_and_after(study: Study, columns: int = 7) -> "Image | str":
+def before_and_after(study: Study) -> "Image | str":
     """People with nothing, and with one part each occluded, with predictions over the truth."""
-    clips, pairs = study.clips[0], []
-    for occlusion in study.occlusions()[:columns]:
-        if study.occluded[occlusion].any():
-            drop = np.nan_to_num(study.drop(0, occlusion), nan=-np.inf)
-            pairs.append((int(drop.argmax()), occlusion))
-    if not pairs:
+    clips = study.clips[0]
+    worst = {
+        one: int(np.nan_to_num(study.drop(0, one), nan=-np.inf).argmax())
+        for one in study.occlusions()
+        if study.occluded[one].any()
+    }
+    if not worst:
         return "nobody has a part that could be occluded"
-    cells = [(row, UNOCCLUDED) for row, _ in pairs] + pairs
-    labels = ["nothing occluded"] * len(pairs)
-    labels += [f"{o.target}: {-study.drop(0, o)[row]:+.0f}" for row, o in pairs]
+    cells = [(UNOCCLUDED, row) for row in worst.values()] + list(worst.items())
+    rows = [row for _, row in cells]
+    changes = [f"{one.target}: {-study.drop(0, one)[row]:+.0f}" for one, row in worst.items()]
     figure = figures.skeleton_grid(
-        [_crop(study, 0, row, occlusion) for row, occlusion in cells],
-        [study.predictions[0][occlusion][row] for row, occlusion in cells],
-        [clips.visible[row] for row, _ in cells],
+        [_crop(study, 0, row, one) for one, row in cells],
+        [study.predictions[0][one][row] for one, row in cells],
+        clips.visible[rows],
         clips.skeleton,
         f"{study.names[0]}, nothing and one part occluded: {study.run.label}",
-        columns=len(pairs),
-        labels=[label.replace("_", " ") for label in labels],
-        others=[clips.to_crop(clips.keypoints)[row] for row, _ in cells],
+        columns=len(worst),
+        labels=["nothing"] * len(worst) + [change.replace("_", " ") for change in changes],
+        others=clips.to_crop(clips.keypoints)[rows],
     )
     caption = (
         "Above as they are, below with the named part occluded and the change in points: the worst "
@@ -51,13 +50,14 @@ def before_and_after(study: Study, columns: int = 7) -> "Image | str":
 
 def _crop(study: Study, network: int, row: int, occlusion: Occlusion) -> np.ndarray:
     """The crop (h, w, 3) of a person as a network sees it."""
-    clips, people = study.clips[network], study.people
-    crop = crop_of(clips, row)
-    if occlusion is UNOCCLUDED:
-        return crop
-    joints = clips.to_crop(people.keypoints)[row][None]
-    visible = people.visible[row][None]
-    return occlude(crop[None], joints, visible, occlusion, people.skeleton)[0][0]
+    clips = study.clips[network]
+    crop = crop_of(clips, row).copy()
+    if occlusion.target != DISC:
+        return occlude(clips, np.array([row]), crop[None], occlusion)[0][0]
+    h, w = crop.shape[:2]
+    centre, radius = np.array(occlusion.position) * [w - 1, h - 1], occlusion.size * w / 10
+    occlude_region(crop, disc(centre, max(1.0, radius), (h, w)), occlusion.effect)
+    return crop
 
 
 def drop_by_joint(study: Study, joints: bool = False) -> "Image | str":
@@ -65,7 +65,7 @@ def drop_by_joint(study: Study, joints: bool = False) -> "Image | str":
     if joints and not study.settings.joints:
         return "no single joint was occluded: set joints to True to see this"
     what = "joint" if joints else "part"
-    occlusions = study.occlusions(joints)
+    occlusions = study.occlusions(joints=joints)
     rows = [o.target.removeprefix("joint ").replace("_", " ") for o in occlusions]
     columns = [j.replace("_", " ") for j in study.people.skeleton.joints]
     drops = [mean_drop_by_joint(study, n, occlusions) for n in range(len(study.names))]
@@ -77,13 +77,12 @@ def drop_by_joint(study: Study, joints: bool = False) -> "Image | str":
         shown = ax.imshow(values, vmin=-top, vmax=top, cmap="RdBu_r", aspect="auto")
         ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize=7)
         ax.set_yticks(range(len(rows)), rows, fontsize=8)
-        ax.set_title(name, fontsize=9)
-        ax.set_ylabel(f"occluded {what}")
+        ax.set(title=name, ylabel=f"occluded {what}")
         if not joints:
             for r, c in zip(*np.nonzero(~np.isnan(values)), strict=True):
                 colour = "white" if abs(values[r, c]) > 0.6 * top else "black"
-                number = f"{round(values[r, c]) + 0}"
-                ax.text(c, r, number, ha="center", va="center", fontsize=6, color=colour)
+                style = {"ha": "center", "va": "center", "fontsize": 6, "color": colour}
+                ax.text(c, r, f"{round(values[r, c]) + 0}", **style)
     figure.colorbar(shown, ax=figure.axes, label=f"lost {study.metric}", fraction=0.03)
     effect = _EFFECT_NAMES[study.settings.effects[0]]
     figure.suptitle(f"Drop by joint when a {what} is occluded ({effect}): {study.run.label}")
@@ -104,12 +103,11 @@ def drop_by_size(study: Study) -> "Image":
     for ax, effect in zip(axes, settings.effects, strict=True):
         for number, name in enumerate(study.names):
             drops = [
-                [nan_mean(study.drop(number, Occlusion(part, effect, size))) for part in PARTS]
+                [nan_mean(study.drop(number, one)) for one in study.occlusions(effect, size)]
                 for size in sizes
             ]
-            ax.plot(sizes, nan_mean(np.array(drops), 1), "o-", label=name)
-        ax.set_title(_EFFECT_NAMES[effect], fontsize=10)
-        ax.set_xlabel("sides of the occluded area, relative")
+            ax.plot(sizes, nan_mean(drops, 1), "o-", label=name)
+        ax.set(title=_EFFECT_NAMES[effect], xlabel="sides of the occluded area, relative")
         ax.grid(alpha=0.3)
     axes[0].set_ylabel(f"lost {study.metric}")
     axes[-1].legend(fontsize=8)
@@ -119,47 +117,31 @@ def drop_by_size(study: Study) -> "Image":
 
 
 @torch.inference_mode()
-def preview(
-    study: Study,
-    network: int = 0,
-    row: int = 0,
-    target: str = "nothing",
-    effect: str = "mean",
-    size: float = 1.0,
-    position: tuple[float, float] = (0.5, 0.5),
-) -> bytes:
-    """One occluded person as PNG: prediction over truth, and the highest of all heat maps.
+def preview(study: Study, occlusions: list[Occlusion], network: int = 0, row: int = 0) -> Figure:
+    """One person under some occlusions: prediction over truth, and the highest of all heat maps.
 
     Args:
         study: after `setup.start`.
+        occlusions: also those with the target `DISC`.
         network: its number.
         row: number of the person.
-        target: a part, "joint NAME", "disc" for a disc anywhere, or "nothing".
-        effect: blur, black or mean.
-        size: factor on the part's sides; of a disc, its radius as a tenth of the crop's width.
-        position: of a disc, as shares of width and height.
     """
     estimator, clips = study.estimators[network], study.clips[network]
-    if target == "disc":
-        crop = crop_of(clips, row).copy()
-        h, w = crop.shape[:2]
-        region = disc(np.array(position) * [w - 1, h - 1], size * w / 10, (h, w))
-        if region is not None:
-            occlude_region(crop, region, effect)
-    else:
-        occlusion = UNOCCLUDED if target == "nothing" else Occlusion(target, effect, size)
-        crop = _crop(study, network, row, occlusion)
-    heatmaps = heatmaps_of(estimator, crop[None, None])[0]
-    joints = estimator.task.decode(heatmaps[None], clips.image_size)[0][0, 0].cpu().numpy()
-    highest = heatmaps[0].float().cpu().numpy().max(0)
-    figure = figures.skeleton_grid(
-        [crop, figures.overlay(crop, highest, max(1e-6, float(highest.max())))],
-        [joints, joints],
-        [clips.visible[row]] * 2,
+    crops = np.stack([_crop(study, network, row, one) for one in occlusions])
+    heatmaps = heatmaps_of(estimator, crops[:, None])
+    joints = estimator.task.decode(heatmaps, clips.image_size)[0][:, 0].cpu().numpy()
+    images, labels = [], []
+    for crop, highest, one in zip(crops, heatmaps[:, 0].amax(1), occlusions, strict=True):
+        highest = highest.float().cpu().numpy()
+        images += [crop, figures.overlay(crop, highest, max(1e-6, float(highest.max())))]
+        labels += [one.target.replace("_", " "), "heat maps"]
+    return figures.skeleton_grid(
+        images,
+        joints.repeat(2, 0),
+        [clips.visible[row]] * len(images),
         clips.skeleton,
-        f"{estimator.name}: {target}"
-        + ("" if target == "nothing" else f", {_EFFECT_NAMES[effect]}"),
-        columns=2,
-        others=[clips.to_crop(clips.keypoints)[row]] * 2,
+        f"{estimator.name}: {study.run.label}",
+        columns=len(images),
+        labels=labels,
+        others=[clips.to_crop(clips.keypoints)[row]] * len(images),
     )
-    return png(figure)

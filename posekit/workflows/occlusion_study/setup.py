@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field
 
 from ... import data
-from ...config.knobs import Count, Pixels, Positive, Precision, Source
+from ...config.knobs import Count, Dataset, Pixels, Positive, Precision, Source
 from ...config.machine import Machine, choose_machine
 from ...config.resolve import Config, resolve_source
 from ...config.settings import Settings, check
@@ -24,12 +25,11 @@ from ...data import Annotations
 from ...data.clips import Clips
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
-from ...files.places import data_root, project_root, smoke
+from ...files.places import smoke
 from ...geometry.body_parts import PARTS
 from ...inference.estimator import Estimator, number_equal_names
-from ...inference.open_network import open_estimator
+from ...inference.open_network import find_network, open_estimator
 from ...inference.sampling import spread_rows
-from ...inference.stored_settings import run_settings
 from ...reporting.record import read_record, trained_runs
 from ...reporting.run_folder import Run
 from ..training.opening import open_run
@@ -50,7 +50,9 @@ class StudySettings(Settings):
     networks: tuple[str, ...] = Field(
         (), description="run folders, weights, .onnx, NAME@FILE; none for the newest runs"
     )
-    dataset: str | None = Field(None, description="LSP, MPII, PennAction, COCO; None as trained on")
+    dataset: Dataset | None = Field(
+        None, description="LSP, MPII, PennAction, COCO; None as trained on"
+    )
     source: Source = Field("auto", description="auto, real or sample")
     data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
     eval_split: Literal["test", "train"] = Field("test", description="split of the people")
@@ -78,16 +80,20 @@ class Occlusion:
     """What is occluded, and how.
 
     Attributes:
-        target: name of a part, or of a joint as "joint left_elbow".
+        target: name of a part, a joint as "joint left_elbow", or `DISC`.
         effect: blur, black or mean; "none" for nothing.
-        size: factor on the occluded area's sides.
+        size: factor on the occluded area's sides; of a disc, its radius in tenths of the crop's
+            width.
+        position: of a disc, as shares of the crop's width and height.
     """
 
     target: str
     effect: str
     size: float
+    position: tuple[float, float] = (0.5, 0.5)
 
 
+DISC = "disc"
 UNOCCLUDED = Occlusion("nothing", "none", 1.0)
 
 
@@ -96,7 +102,7 @@ class Study:
     """What every later step needs from the earlier ones.
 
     Attributes:
-        settings: the checked parameters.
+        config: the checked parameters.
         run: the run folder.
         machine: device and precision.
         estimators: the networks.
@@ -108,7 +114,7 @@ class Study:
         tables: heading -> table, for the report.
     """
 
-    settings: StudySettings
+    config: Config
     run: Run
     machine: Machine
     estimators: list[Estimator]
@@ -118,6 +124,11 @@ class Study:
     occluded: dict[Occlusion, np.ndarray] = field(default_factory=dict)
     predictions: list[dict[Occlusion, np.ndarray]] = field(default_factory=list)
     tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> StudySettings:
+        """The values of the parameters."""
+        return self.config.settings
 
     @property
     def names(self) -> list[str]:
@@ -134,27 +145,25 @@ class Study:
         lines = [f"{len(self.people)} people of {self.run.label}, {self.metric} (0 to 100)"]
         return "\n".join([*lines, *(f"note: {note}" for note in self.run.record.notes)])
 
-    def occlusions(self, joints: bool = False, effect: str | None = None) -> list[Occlusion]:
-        """The occlusions of usual size, of parts or of joints, by one effect."""
-        effect, size = effect or self.settings.effects[0], self.settings.sizes[0]
+    def occlusions(
+        self, effect: str | None = None, size: float | None = None, joints: bool = False
+    ) -> list[Occlusion]:
+        """The occlusions of all parts, or of all joints, by one effect in one size."""
+        usual = self.settings.effects[0], self.settings.sizes[0]
         names = [f"joint {j}" for j in self.people.skeleton.joints] if joints else PARTS
-        return [Occlusion(name, effect, size) for name in names]
+        return [Occlusion(name, effect or usual[0], size or usual[1]) for name in names]
 
     def lost(self, network: int, occlusion: Occlusion) -> np.ndarray:
         """(N, K) points that each joint loses; NaN for people without what is occluded."""
         difference = self.points[network][UNOCCLUDED] - self.points[network][occlusion]
         return np.where(self.occluded[occlusion][:, None], difference, np.nan)
 
-    def drop(self, network: int, occlusion: Occlusion) -> np.ndarray:
-        """(N,) points that each person loses; NaN for people without what is occluded."""
-        return nan_mean(self.lost(network, occlusion), 1)
-
-    def mean_drop(self, network: int, occlusions: list[Occlusion]) -> np.ndarray:
-        """(N,) points that each person loses on average over several occlusions."""
-        return nan_mean(np.stack([self.drop(network, one) for one in occlusions]), 0)
+    def drop(self, network: int, *occlusions: Occlusion) -> np.ndarray:
+        """(N,) points that each person loses on average; NaN without what is occluded."""
+        return nan_mean([nan_mean(self.lost(network, one), 1) for one in occlusions])
 
 
-def nan_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+def nan_mean(values: ArrayLike, axis: int = 0) -> np.ndarray:
     """Mean along an axis over what is no NaN; NaN, without a warning, where nothing is left."""
     known = ~np.isnan(values)
     mean = np.where(known, values, 0).sum(axis) / known.sum(axis).clip(1)
@@ -174,10 +183,10 @@ def start(namespace: dict[str, Any]) -> Study:
     settings = StudySettings(**given)
     sources = list(settings.networks) or _newest_runs(settings.dataset)
     first = read_record(Path(os.path.expanduser(sources[0]))) if sources else None
-    dataset = data.dataset_name(settings.dataset or (first and first.dataset) or "COCO")
+    dataset = settings.dataset or (first and first.dataset) or "COCO"
     source = settings.source
     if first and source == "auto" and settings.data_root is None:
-        source = first.source or "auto"
+        source = first.source
     source, root = resolve_source(dataset, source, settings.data_root)
     machine = choose_machine(settings.device, settings.precision, workers=0)
     estimators = _open_networks(settings, sources, dataset, machine)
@@ -187,7 +196,8 @@ def start(namespace: dict[str, Any]) -> Study:
     if smoke():
         resolved["people"] = min(settings.people, _SMOKE_PEOPLE)
     settings = settings.model_copy(update=resolved)
-    run = open_run(Config("occlusion", "occlusion study", settings, origins, source, root, smoke()))
+    config = Config("occlusion", "occlusion study", settings, origins, source, root, smoke())
+    run = open_run(config)
     people = _load_people(settings, source, root)
     notes = [estimator.about for estimator in estimators]
     if not all(estimator.trained for estimator in estimators):
@@ -201,7 +211,7 @@ def start(namespace: dict[str, Any]) -> Study:
         paper_title=_PAPER,
     )
     clips = [_clips(people, estimator) for estimator in estimators]
-    return Study(settings, run, machine, estimators, people, clips)
+    return Study(config, run, machine, estimators, people, clips)
 
 
 def _newest_runs(dataset: str | None) -> list[str]:
@@ -209,30 +219,26 @@ def _newest_runs(dataset: str | None) -> list[str]:
     found, kind = {}, None
     for folder, record in trained_runs():
         here = record.dataset, record.source
-        if dataset and record.dataset != data.dataset_name(dataset):
+        if dataset not in (None, record.dataset) or here != (kind or here):
             continue
-        kind = kind or here
-        if here == kind and len(found) < _NETWORKS:
-            found.setdefault((record.model, _training_occlusion(folder)), str(folder))
+        with contextlib.suppress(PosekitError):  # of a run that is damaged or of an older version
+            found.setdefault(find_network(str(folder)).name, str(folder))
+            kind = here
+        if len(found) == _NETWORKS:
+            break
     return list(found.values())
-
-
-def _training_occlusion(folder: Path) -> str:
-    """What occluded the training crops of a run; none in runs older than the parameter."""
-    with contextlib.suppress(PosekitError):
-        return run_settings(folder).occlusion_title
-    return ""
 
 
 def _open_networks(
     settings: StudySettings, sources: list[str], dataset: str, machine: Machine
 ) -> list[Estimator]:
     """The networks, or an untrained one of the data set's joints where there is none."""
-    joints = settings.skeleton if sources else data.dataset(dataset).skeleton.name
-    still = (project_root() / "params" / "hrnet" / f"{dataset}.yaml").is_file()
+    spec, joints = data.dataset(dataset), settings.skeleton
+    if not sources:
+        sources, joints = ["lpm" if spec.video else "hrnet_w32"], spec.skeleton.name
     estimators = [
         open_estimator(name, machine.device, joints, settings.image_size, settings.flip_test)
-        for name in sources or ["hrnet_w32" if still else "lpm"]
+        for name in sources
     ]
     number_equal_names(estimators)
     return estimators
@@ -242,22 +248,19 @@ def _load_people(settings: StudySettings, source: str, root: Path | None) -> Ann
     """Annotated people of the split, evenly spread; of videos a few frames each."""
     if source == "sample":
         root = ensure_sample(settings.dataset, smoke=smoke())
-    partial = settings.source == "real" or settings.data_root is not None
-    split, folder = settings.eval_split, root or data_root()
-    table = data.load(settings.dataset, split, folder, source=source, allow_partial=partial)
+    partial, split = settings.source == "real" or settings.data_root, settings.eval_split
+    table = data.load(settings.dataset, split, root, source=source, allow_partial=bool(partial))
     rows = np.flatnonzero(table.visible.any(1) & (table.reference > 0))
     if not len(rows):
         raise PosekitError(f"{settings.dataset}: nobody in the {split} split can be scored")
-    if not data.dataset(table.dataset).video:
-        return table.rows(rows[spread_rows(len(rows), settings.people)])
-    videos = np.unique(table.sequence[rows])
-    videos = videos[spread_rows(len(videos), -(-settings.people // _FRAMES))]
-    starts = [rows[table.sequence[rows] == video][:_FRAMES] for video in videos]
-    return table.rows(np.concatenate(starts))
+    frames = _FRAMES if data.dataset(table.dataset).video else 1
+    sequences = np.unique(table.sequence[rows])
+    chosen = sequences[spread_rows(len(sequences), -(-settings.people // frames))]
+    return table.rows(np.concatenate([rows[table.sequence[rows] == s][:frames] for s in chosen]))
 
 
 def _clips(people: Annotations, estimator: Estimator) -> Clips:
-    about, framing = estimator.task.model.description, estimator.framing
-    if not about.centre_map:
-        framing = replace(framing, drop=data.dataset(people.dataset).crop_drop)
-    return Clips(people, estimator.skeleton, _FRAMES if about.kind == "clip" else 1, framing)
+    about = estimator.task.model.description
+    drop = 0.0 if about.centre_map else data.dataset(people.dataset).crop_drop
+    framing, frames = replace(estimator.framing, drop=drop), _FRAMES if about.kind == "clip" else 1
+    return Clips(people, estimator.skeleton, frames, framing)

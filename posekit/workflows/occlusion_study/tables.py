@@ -62,15 +62,14 @@ def intervals(study: Study) -> "pd.DataFrame":
     import pandas as pd
 
     settings, people = study.settings, study.people
-    unit = people.sequence if people.dataset == "PennAction" else people.image
 
     def interval(values: np.ndarray) -> tuple[float, float, float]:
-        return bootstrap(values, unit, settings.resamples, settings.seed)
+        return bootstrap(values, people.group, settings.resamples, settings.seed)
 
     rows, parts = [], study.occlusions()
-    chosen = {"any part": parts, **{occlusion.target: [occlusion] for occlusion in parts}}
+    chosen = {"any part": parts} | {occlusion.target: [occlusion] for occlusion in parts}
     for name, occlusions in chosen.items():
-        each = [study.mean_drop(n, occlusions) for n in range(len(study.names))]
+        each = [study.drop(n, *occlusions) for n in range(len(study.names))]
         for number, network in enumerate(study.names):
             row = {"occluded": name, "network": network}
             row |= dict(zip(("drop", "low", "high"), interval(each[number]), strict=True))
@@ -79,9 +78,7 @@ def intervals(study: Study) -> "pd.DataFrame":
                 row |= dict(zip(("minus the first", "from", "to"), paired, strict=True))
                 row["differs"] = "yes" if paired[1] > 0 or paired[2] < 0 else "not shown"
             rows.append(row)
-    table = pd.DataFrame(rows).round(2)
-    if "differs" in table:
-        table["differs"] = table["differs"].fillna("")
+    table = pd.DataFrame(rows).round(2).fillna({"differs": ""})
     heading = f"95 % intervals of the drop ({settings.effects[0]}), {study.run.label}"
     study.tables[heading] = table
     return table
@@ -102,16 +99,11 @@ def finish(study: Study) -> str:
         Where things are and the result in one line.
     """
     run, occlusions = study.run, study.occlusions()
-    drop = {}
-    for number, name in enumerate(study.names):
-        mean = float(nan_mean(study.mean_drop(number, occlusions)))
-        drop[name] = None if np.isnan(mean) else mean
+    drops = [float(nan_mean(study.drop(n, *occlusions))) for n in range(len(study.names))]
+    named = dict(zip(study.names, drops, strict=True))
     run.update(
         metric=f"lost {study.metric} with one part occluded ({study.settings.effects[0]})",
-        metrics={
-            "Mean": drop[study.names[0]],
-            **{f"drop {name}": value for name, value in drop.items()},
-        },
+        metrics={"Mean": drops[0]} | {f"drop {name}": drop for name, drop in named.items()},
         baseline={"mean_pose": 0.0},  # it does not see the image, so it loses nothing
         protocol=(
             f"{study.metric}, mean over {', '.join(PARTS)}; annotated boxes, "
@@ -124,5 +116,5 @@ def finish(study: Study) -> str:
     path = write_report(run, study.tables | {heading: published()}, study.text(), notebook_cells())
     run.end("finished")
     index = build_index()
-    numbers = ", ".join(f"{name} {shown(value) or 'nobody'}" for name, value in drop.items())
+    numbers = ", ".join(f"{name} {shown(value) or 'nobody'}" for name, value in named.items())
     return f"{run.record.metric}: {numbers}\nreport {path}\nindex  {index}"
