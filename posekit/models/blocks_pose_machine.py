@@ -16,13 +16,7 @@ STRIDE = 8  # image pixels per heat-map cell, after three poolings
 
 
 def scaled(channels: int, width: float) -> int:
-    """Number of hidden channels at a width multiplier, never below 8.
-
-    Raises:
-        PosekitError: if the width is not a positive number.
-    """
-    if not isinstance(width, int | float) or not 0 < width <= 8:
-        raise PosekitError(f"create_model: width={width!r} must be a number above 0 and up to 8.")
+    """Number of hidden channels at a width multiplier, never below 8."""
     return max(8, round(width * channels))
 
 
@@ -46,12 +40,7 @@ def init_weights(model: nn.Module, init: str, width: float) -> None:
             to learn far sooner from scratch.
         width: the network's multiplier. A narrower net has fewer inputs per unit, so "paper"
             grows with 1/sqrt(width): activations keep the papers' size instead of vanishing.
-
-    Raises:
-        PosekitError: for another value of `init`.
     """
-    if init not in ("paper", "he"):
-        raise PosekitError(f"create_model: weight_init={init!r} must be 'paper' or 'he'.")
     for module in model.modules():
         if not isinstance(module, nn.Conv2d):
             continue

@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..errors import PosekitError
 from .blocks_top_down import conv, conv_bn, init_normal
 from .registry import Description, Width, register
 from .simplebaseline import BLOCKS, ResNetFrame
@@ -117,8 +116,6 @@ class LPN(ResNetFrame):
         ] = "gc",
     ) -> None:
         super().__init__()
-        if attention not in ATTENTIONS:
-            raise PosekitError(f"create_model: attention={attention!r} must be 'gc', 'se' or None.")
         # The published weights for MPII, and they alone, were trained on RGB images.
         colour = "RGB" if num_keypoints == 16 else "BGR"
         self.description = _description(depth, colour)

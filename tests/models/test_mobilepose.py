@@ -74,5 +74,5 @@ def test_image_statistics_are_those_of_the_checkpoint():
     # The repository feeds nearly constant images: the whole pixel range spans 1/59 of a unit.
     darkest, brightest = ((value - raw.mean[0]) / raw.std[0] for value in (0, 255))
     assert (darkest, brightest) == pytest.approx((-2.0185, -2.0017), abs=1e-4)
-    with pytest.raises(PosekitError, match="corrected, LSP, MPII, PennAction"):
+    with pytest.raises(PosekitError, match="'corrected', 'LSP', 'MPII' or 'PennAction'"):
         create_model("lpm_mobilepose", width=0.1, means="COCO")
