@@ -4,13 +4,13 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import PosekitError
+from ..files.outside import imported
 from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton
 from ..metrics.mobilepose import mobilepose_pck
@@ -178,6 +178,7 @@ class DataSet:
 
 
 DATASETS: dict[str, DataSet] = {}
+_ADDRESSES: dict[str, str] = {}  # name -> my_module:SPEC, of those from outside
 
 
 def register(spec: DataSet) -> DataSet:
@@ -213,15 +214,10 @@ def dataset(name: str) -> DataSet:
         PosekitError: there is no such data set.
     """
     name = str(name)
-    module, colon, attribute = name.partition(":")
-    if colon:
-        try:
-            return register(getattr(import_module(module), attribute))
-        except (ImportError, AttributeError, ValueError, TypeError) as error:
-            raise PosekitError(
-                f"dataset {name}: {error}; write the name of an importable module and of the "
-                "DataSet in it"
-            ) from error
+    if ":" in name:
+        spec = register(imported("data set", name))
+        _ADDRESSES[spec.name] = name
+        return spec
     for spec in DATASETS.values():
         if _plain(spec.name) == _plain(name):
             return spec
@@ -232,6 +228,11 @@ def dataset(name: str) -> DataSet:
 def dataset_name(name: str) -> str:
     """The canonical name of a data set, however it is written."""
     return dataset(name).name
+
+
+def address(name: str) -> str:
+    """The name that another process finds a data set by: `my_module:SPEC` of one from outside."""
+    return _ADDRESSES.get(dataset_name(name), dataset_name(name))
 
 
 def _plain(name: str) -> str:
