@@ -1,29 +1,30 @@
 """What people add from outside the package, by the lines of the README's How to extend."""
 
-import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 
 import posekit
 from posekit import models
-from posekit.data import DATASETS, dataset, scoring
-from posekit.data.dataset import Sample
-from posekit.data.transforms import by_kind
+from posekit.config.resolve import resolve
+from posekit.data import DATASETS, Annotations, dataset, load, scoring, transforms
 from posekit.errors import PosekitError
 from posekit.geometry import skeletons
 from posekit.inference.open_network import open_estimator
 from posekit.models import registry
+from posekit.models.families.pose_machine import PoseMachineTask
 from posekit.reporting.record import read_record
+from posekit.weights import save_weights
 from posekit.workflows import conversion, evaluation
 from posekit.workflows import training as lab
+from posekit.workflows.efficiency import contenders
 
 README = Path(__file__).parents[1] / "README.md"
 CPU = torch.device("cpu")
@@ -31,17 +32,18 @@ CPU = torch.device("cpu")
 
 def blocks() -> dict[str, str]:
     """The README's headings below How to extend, each with its block of Python."""
-    section = README.read_text(encoding="utf-8").split("\n## How to extend\n")[1].split("\n## ")[0]
-    parts = section.split("\n### ")[1:]
-    found = {part.partition("\n")[0]: re.search(r"```python\n(.*?)```", part, re.S) for part in parts}
-    return {heading: match[1] for heading, match in found.items()}
+    text = README.read_text(encoding="utf-8")
+    section = text.split("\n## How to extend\n")[1].split("\n## ")[0]
+    found = re.findall(r"^### (.+?)$.*?^```python\n(.*?)^```", section, re.S | re.M)
+    assert len(found) == section.count("\n### ") == section.count("```python")
+    return dict(found)
 
 
 def draw(folder: Path, split: str, count: int, rng: np.random.Generator) -> None:
     """Write images of five dots, and their places as text."""
-    lines = []
+    lines, star = [], np.array([[0, -12], [-9, 0], [9, 0], [-6, 12], [6, 12]])
     for number in range(count):
-        points = rng.uniform(8, 56, 2) + rng.uniform(-8, 8, (5, 2)) + np.c_[[0, -9, 9, -6, 6], [-12, 0, 0, 12, 12]]
+        points = rng.uniform(20, 52, 2) + rng.uniform(-6, 6, (5, 2)) + star
         image = np.full((72, 72, 3), 40, np.uint8)
         for x, y in points:
             cv2.circle(image, (round(x), round(y)), 2, (250, 200, 90), -1)
@@ -50,20 +52,22 @@ def draw(folder: Path, split: str, count: int, rng: np.random.Generator) -> None
     (folder / f"{split}.txt").write_text("\n".join(lines))
 
 
-@pytest.fixture
-def outside(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory):
     """A folder with toy_pose.py, which holds the README's blocks, and toy/, the data."""
-    (tmp_path / "toy_pose.py").write_text("\n\n".join(blocks().values()))
-    (tmp_path / "toy").mkdir()
+    folder = tmp_path_factory.mktemp("outside")
+    (folder / "toy_pose.py").write_text("\n\n".join(blocks().values()))
+    (folder / "toy").mkdir()
     rng = np.random.default_rng(0)
-    draw(tmp_path / "toy", "train", 8, rng)
-    draw(tmp_path / "toy", "test", 4, rng)
-    monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path / "reports"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    draw(folder / "toy", "train", 8, rng)
+    draw(folder / "toy", "test", 4, rng)
     tables = (registry._builders, DATASETS, skeletons.SKELETONS)
     before = [dict(table) for table in tables]
-    yield tmp_path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POSEKIT_REPORTS", str(folder / "reports"))
+        patch.chdir(folder)
+        patch.syspath_prepend(str(folder))
+        yield folder
     sys.modules.pop("toy_pose", None)
     for table, content in zip(tables, before, strict=True):
         table.clear()
@@ -86,7 +90,7 @@ def parameters(outside: Path, **changes) -> dict:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trained(outside):
     """Everything of the toy module in one run."""
     import toy_pose
@@ -105,6 +109,10 @@ def trained(outside):
     lab.heatmaps(exp)
     exp.summary = lab.finish(exp)
     return exp
+
+
+def people_of_test(outside: Path) -> Annotations:
+    return load("toy_pose:SPEC", "test", outside)
 
 
 def test_all_of_it_trains_together_under_its_own_name(trained):
@@ -127,7 +135,8 @@ def test_it_is_evaluated_from_its_folder_and_by_name(trained, outside):
     evaluation.build(exp)
     evaluation.evaluate(exp)
     assert exp.run.record.metrics == read_record(folder).metrics
-    assert posekit.score("toy_pose:SPEC", folder, root=outside).mean == pytest.approx(exp.run.record.headline)
+    score = posekit.score("toy_pose:SPEC", folder, root=outside)
+    assert score.mean == pytest.approx(exp.run.record.headline)
 
     named = {"model": "toy_pose:ToyNet", "weights": str(folder / "weights.safetensors")}
     exp = evaluation.start({**named, **given})
@@ -173,9 +182,171 @@ def test_another_process_finds_what_a_run_folder_names(trained, outside):
     assert done.stdout.split() == ["ToyNet", "star"], done.stderr
 
 
-def test_the_metadata_of_weights_name_no_module(trained):
-    """Reading a weight file of somebody else imports nothing."""
-    with safe_open(trained.run.folder / "weights.safetensors", "pt") as file:
-        noted = file.metadata()
-    assert (noted["model"], noted["dataset"], noted["hidden"]) == ("ToyNet", "Toy", "8")
-    assert "toy_pose" not in json.dumps(noted)
+def test_reading_a_weight_file_imports_nothing(trained, outside):
+    (outside / "hostile.py").write_text("raise SystemExit('imported')")
+    file = outside / "theirs.safetensors"
+    model = trained.task.model
+    noted = {"skeleton": "star", "hidden": "8", "dataset": "hostile:SPEC"}
+    save_weights(model, file, noted | {"model": "hostile:Net"})
+    with pytest.raises(PosekitError, match="does not say which network it holds"):
+        open_estimator(str(file), CPU)
+    assert open_estimator(f"toy_pose:ToyNet@{file}", CPU).skeleton.name == "star"
+
+
+def test_a_network_alone(outside):
+    model = posekit.create_model("toy_pose:ToyNet", num_keypoints=3, hidden=4)
+    about = model.description
+    assert (about.name, about.stem, about.recipe) == ("ToyNet", "toynet", "simplebaseline")
+    assert model(torch.zeros(2, 3, 32, 64)).shape == (2, 3, 8, 16)
+    assert "toy_pose:ToyNet" not in posekit.list_models()
+    with pytest.raises(PosekitError, match="no option of toy_pose:ToyNet is called 'hiden'"):
+        posekit.create_model("toy_pose:ToyNet", hiden=4)
+    with pytest.raises(PosekitError, match="create_model: hidden='8' must be"):
+        posekit.create_model("toy_pose:ToyNet", hidden="8")
+
+
+def test_a_network_of_a_notebook_cell(outside):
+    """Registered under a name, and again when the cell runs a second time."""
+    for _ in range(2):
+
+        @models.register(models.Description(name="cell_net", paper="Mine", colour="BGR"))
+        class CellNet(torch.nn.Module):
+            def __init__(self, num_keypoints: int, grey: bool = False) -> None:
+                super().__init__()
+                self.conv = torch.nn.Conv2d(3, num_keypoints, 3, 4, 1)
+
+            def forward(self, images):
+                return self.conv(images)
+
+    given = {"network": "cell_net", "source": "sample", "grey": True, "width": None}
+    config = resolve("hrnet", given)
+    assert (config.paper, config.network) == ("cell_net", "cell_net")
+    assert config.settings.grey and "width" not in type(config.settings).model_fields
+    exp = lab.start("simplebaseline", parameters(outside, network="cell_net", hidden=None))
+    lab.load(exp)
+    lab.build(exp)
+    assert exp.run.folder.name.startswith("cell_net-Toy-")
+    exp.run.end("interrupted")
+    table = contenders(exp.settings)
+    assert len(table) == 4 and next(iter(table)).startswith("cell_net, 256x192")
+
+
+def test_names_of_papers_are_not_taken(outside):
+    class HRNet(torch.nn.Conv2d):
+        def __init__(self, num_keypoints: int) -> None:
+            super().__init__(3, num_keypoints, 3, 4, 1)
+
+    models.register(models.Description(name="HRNet", paper="Another"))(HRNet)
+    assert models.describe("HRNet").stem == "hrnet_test_extending"
+    with pytest.raises(PosekitError, match="network lpm: posekit has a network of this name"):
+        models.register(models.Description(name="lpm", paper="Another"))(HRNet)
+    with pytest.raises(PosekitError, match="family 'bottom_up' is none of pose_machine, top_down"):
+        models.register(models.Description(name="x", paper="", family="bottom_up"))(HRNet)
+
+
+def test_a_data_set_alone(outside):
+    spec = dataset("toy_pose:SPEC")
+    assert dataset("toy") is spec and posekit.skeleton("star") is spec.skeleton
+    table = people_of_test(outside)
+    assert len(table) == 4 and table.read(0).shape == (72, 72, 3)
+    exact = posekit.score("Toy", table.keypoints, root=outside)
+    assert exact.mean == 100 and exact.protocol.startswith("100 exp(")
+    with pytest.raises(PosekitError, match=r"Toy: predictions of shape \(4, 4, 2\)"):
+        posekit.score("Toy", table.keypoints[:, 1:], root=outside)
+    with pytest.raises(PosekitError, match="no Toy data.*Get toy.zip from https://example.org/toy"):
+        resolve("simplebaseline", parameters(outside, data_root=None))
+    with pytest.raises(PosekitError, match=r"Toy: boxes is \(4, 2\), it has to be \(4, 4\)"):
+        replace(table, boxes=table.boxes[:, :2])
+
+
+def test_a_metric_alone(outside):
+    import toy_pose
+
+    people = people_of_test(outside)
+    people.visible[0, 0] = False
+    moved = people.keypoints + np.stack([0 * people.reference, people.reference], -1)[:, None]
+    moved[0, 0] = 1e6  # of a joint that nobody has annotated
+    poses = scoring.Poses(moved, np.ones(people.visible.shape))
+    score = toy_pose.Closeness().score(people, poses)
+    assert score.mean == pytest.approx(100 / np.e) == score.per_joint["Head"]
+    assert score.metric == "closeness" and score.table().shape == (1, 4)
+
+
+def test_an_augmentation_alone(outside):
+    import toy_pose
+
+    crops = np.zeros((2, 8, 8, 3), np.uint8)
+    sample = transforms.Sample(crops, np.zeros((2, 5, 2)), np.ones((2, 5), bool))
+    foggy = toy_pose.Fog(0.5).apply(sample, np.random.default_rng(0))
+    assert 0 < foggy.crops.max() < 128 and not crops.any()
+    assert transforms.by_kind([toy_pose.Fog(0.5)])[1]
+    with pytest.raises(PosekitError, match="is not a transform: give it a method place"):
+        transforms.by_kind([toy_pose.Closeness()])
+
+
+def test_a_loss_alone(outside):
+    import toy_pose
+
+    maps, target = torch.zeros(1, 2, 4, 4), torch.ones(1, 2, 4, 4)
+    target[:, 1] = 100
+    assert toy_pose.soft_l1(maps, target, torch.tensor([[1.0, 0.0]])).item() == 0.25
+    task = PoseMachineTask(posekit.create_model("lpm", width=0.0625), 8.0, 8.0)
+    task.criterion = toy_pose.soft_l1
+    batch = {
+        "images": torch.zeros(1, 2, 3, 64, 64, dtype=torch.uint8),
+        "keypoints": torch.zeros(1, 2, 14, 2),
+        "visible": torch.ones(1, 2, 14, dtype=torch.bool),
+    }
+    assert task.loss(torch.zeros(1, 3, 15, 8, 8), batch) > 0
+
+
+WRONG = """
+from torch import nn
+import torch
+
+
+class Flat(nn.Conv2d):
+    def __init__(self, num_keypoints):
+        super().__init__(3, num_keypoints, 8, 8)
+
+    def forward(self, images):
+        return super().forward(images).flatten(1)
+
+
+class One(nn.Conv2d):
+    def __init__(self, num_keypoints):
+        super().__init__(3, 1, 8, 8)
+
+
+class NoCount(nn.Conv2d):
+    def __init__(self, joints):
+        super().__init__(3, joints, 8, 8)
+
+
+def function(num_keypoints):
+    return nn.Conv2d(3, num_keypoints, 8, 8)
+"""
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("nowhere:Net", "ModuleNotFoundError: No module named 'nowhere'; write my_module:Name"),
+        ("broken:Net", "network broken:Net: SyntaxError: "),
+        ("wrong:Net", "module 'wrong' has no attribute 'Net'"),
+        ("wrong:torch", "neither a torch.nn.Module nor registered with posekit.models.register"),
+        ("wrong:function", "neither a torch.nn.Module nor registered"),
+        ("wrong:NoCount", "network NoCount: it has to take num_keypoints"),
+        ("wrong:Flat", "returns (1, 320) for (1, 3, 64, 64): expected are 5 maps, (B, 5, H, W)"),
+        ("wrong:One", "network One returns (1, 1, 8, 8) for (1, 3, 64, 64): expected are 5 maps"),
+        ("ToyNe", "choose one of"),
+        (":", "network :: "),
+    ],
+)
+def test_wrong_networks_are_refused_before_a_run_begins(outside, network, message):
+    (outside / "broken.py").write_text("class")
+    (outside / "wrong.py").write_text(WRONG)
+    before = list((outside / "reports").glob("*"))
+    with pytest.raises(PosekitError) as caught:
+        lab.start("simplebaseline", parameters(outside, network=network, hidden=None))
+    assert message in str(caught.value) and list((outside / "reports").glob("*")) == before
