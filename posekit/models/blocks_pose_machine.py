@@ -51,6 +51,16 @@ def init_weights(model: nn.Module, init: str, width: float) -> None:
             nn.init.normal_(module.weight, std=0.01 / min(width, 1.0) ** 0.5)
 
 
+def check_size(images: Tensor, stride: int) -> None:
+    """Refuse images (..., h, w) whose height or width is no multiple of `stride`."""
+    height, width = images.shape[-2:]
+    if height % stride or width % stride:
+        raise PosekitError(
+            f"input size {height}x{width}: height and width must be multiples of {stride}; "
+            "resize or pad the input."
+        )
+
+
 def check_inputs(images: Tensor, centre: Tensor, frames: bool) -> None:
     """Refuse inputs that the network cannot divide into cells.
 
@@ -65,12 +75,7 @@ def check_inputs(images: Tensor, centre: Tensor, frames: bool) -> None:
     names = "frames (B, T, 3, h, w)" if frames else "images (B, 3, h, w)"
     if images.ndim != 4 + frames or images.shape[-3] != 3 or 0 in images.shape:
         raise PosekitError(f"expected {names}, got shape {tuple(images.shape)}.")
-    height, width = images.shape[-2:]
-    if height % STRIDE or width % STRIDE:
-        raise PosekitError(
-            f"input size {height}x{width}: height and width must be multiples of {STRIDE}; "
-            "resize or pad the input."
-        )
-    expected = (len(images), 1, height, width)
+    check_size(images, STRIDE)
+    expected = (len(images), 1, *images.shape[-2:])
     if centre.shape != expected:
         raise PosekitError(f"centre map has shape {tuple(centre.shape)}, expected {expected}.")

@@ -148,13 +148,13 @@ class LPM(nn.Module):
         """
         gates = self.gates_x(stack(features, belief, centre)) + self.gate_bias[:, None, None]
         if state is None:
-            h, C = remember(gates, None)
+            h, C = lstm_step(gates, None)
         else:
-            h, C = remember(gates + self.gates_h(state.hidden), state.cell)
+            h, C = lstm_step(gates + self.gates_h(state.hidden), state.cell)
         return State(self.head(h), h, C)
 
 
-def remember(gates: Tensor, C: Tensor | None) -> tuple[Tensor, Tensor]:
+def lstm_step(gates: Tensor, C: Tensor | None) -> tuple[Tensor, Tensor]:
     """Apply the gates of the convolutional LSTM, named as in the paper.
 
     Args:

@@ -208,9 +208,7 @@ class LSDNet(HighResolutionFrame):
             return Exchange(widths, branch, down=_grouped_down, activation=F.relu6)
 
         base = scaled(base, width)
-        widths = [base << i for i in range(4)]
-        self.add_stages(channels, widths, MODULES, exchange)
-        self.Refine = Refinement(widths)
+        self.Refine = Refinement(self.add_stages(channels, base, MODULES, exchange))
         self.final_layer = nn.Conv2d(base, num_keypoints, 1)
         init_normal(self)
 

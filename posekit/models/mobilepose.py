@@ -101,7 +101,7 @@ class CaffeNames(nn.Module):
             self._add(stage, **{f"{gate}_h": conv(channels, channels, 3)})
             self._add(stage, **{gate: nn.BatchNorm2d(channels)})
 
-    def _remember(
+    def _lstm_step(
         self, stage: int, x: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor]:
         """One LSTM step: new hidden state and cell, (B, C, H, W) each."""
@@ -187,7 +187,7 @@ class LPMMobilePose(CaffeNames):
             x = stack(evidence, beliefs[-1], centre)
             if cell is None:
                 hidden = cell = 0 * x  # zeros_like would fix the batch of an exported graph
-            hidden, cell = self._remember(6, x, hidden, cell)
+            hidden, cell = self._lstm_step(6, x, hidden, cell)
             beliefs.append(self._head(6, "Mres", hidden).relu())
         return torch.stack(beliefs, dim=1)
 
@@ -241,7 +241,7 @@ class LPMMobilePoseUnshared(CaffeNames):
                 cell = g * i
                 hidden = o * cell.tanh()
             else:
-                hidden, cell = self._remember(stage, x, hidden, cell)
+                hidden, cell = self._lstm_step(stage, x, hidden, cell)
             head = "Mconv" if stage == 2 else "Mres"
             beliefs.append(self._head(stage, head, hidden).relu())
         return torch.stack(beliefs, dim=1)

@@ -20,6 +20,7 @@ from ..files.words import near
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
+_Count = Annotated[int, Field(ge=1, description="joints, K")]
 Width = Annotated[float, Field(gt=0, le=8, description="multiplier on channels")]
 
 
@@ -171,7 +172,7 @@ def create_model(name: str, num_keypoints: int | None = None, **options: object)
     description, builder = _find(name)
     known = options_of(name)
     keypoints = description.num_keypoints if num_keypoints is None else num_keypoints
-    _check("num_keypoints", keypoints, Annotated[int, Field(ge=1)])
+    _check("num_keypoints", keypoints, _Count)
     for option, value in options.items():
         if option not in known:
             raise PosekitError(_unknown(f"option of {name}", option, [*known, "num_keypoints"]))
@@ -189,9 +190,9 @@ def _check(option: str, value: object, kind: object) -> None:
     try:
         TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
-        wrong = (problem["msg"].removeprefix("Input should be ") for problem in error.errors())
-        reason = " or ".join(wrong)
-        raise PosekitError(f"create_model: {option}={value!r} must be {reason}") from None
+        reason = error.errors()[0]["msg"].removeprefix("Input should be ")
+        meaning = "".join(f" ({field.description})" for field in getattr(kind, "__metadata__", ()))
+        raise PosekitError(f"create_model: {option}={value!r} must be {reason}{meaning}") from None
 
 
 def _find(name: str) -> tuple[Description, Builder]:
