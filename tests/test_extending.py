@@ -14,7 +14,8 @@ import torch
 import posekit
 from posekit import models
 from posekit.config.resolve import resolve
-from posekit.data import DATASETS, Annotations, dataset, load, scoring, transforms
+from posekit.data import DATASETS, Annotations, dataset, load, transforms
+from posekit.data.predictions import Predictions
 from posekit.errors import PosekitError
 from posekit.geometry import skeletons
 from posekit.inference.open_network import open_estimator
@@ -266,7 +267,7 @@ def test_a_metric_alone(outside):
     people.visible[0, 0] = False
     moved = people.keypoints + np.stack([0 * people.reference, people.reference], -1)[:, None]
     moved[0, 0] = 1e6  # of a joint that nobody has annotated
-    poses = scoring.Poses(moved, np.ones(people.visible.shape))
+    poses = Predictions(moved, np.ones(people.visible.shape))
     score = toy_pose.Closeness().score(people, poses)
     assert score.mean == pytest.approx(100 / np.e) == score.per_joint["Head"]
     assert score.metric == "closeness" and score.table().shape == (1, 4)
