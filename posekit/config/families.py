@@ -24,6 +24,7 @@ from ..data.transforms import (
 from ..geometry.decoding import DECODERS
 from ..geometry.skeletons import Skeleton
 from ..models import Description, describe, options_of
+from ..models.families.losses import joints_mse, ohkm
 from ..models.families.pose_machine import PoseMachineTask
 from ..models.families.task import Task
 from ..models.families.top_down import TopDownTask
@@ -131,7 +132,7 @@ class TopDownTraining(TrainingKnobs, TopDownTesting):
             model,
             joints,
             self.sigma,
-            loss=self.loss,
+            criterion={"mse": joints_mse, "ohkm": ohkm}[self.loss],
             decoder=self.decoder,
             shift=self.shift_heatmap,
             reference_mode=self.reference_mode,

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from ..data import dataset_name
+from ..errors import PosekitError
 from ..geometry.skeletons import Skeleton
 from ..models import Description, create_model, describe, options_of
 from .settings import Settings
@@ -67,11 +68,21 @@ class NetworkKnobs(Settings):
         """Run the network on shapes alone, before anything is read.
 
         Raises:
-            PosekitError: the network refuses the size of the crops or one of its options.
+            PosekitError: the network refuses the size of the crops or one of its options, or does
+                not return one map a joint.
         """
         model = self.shapes_only(joints)
+        about = model.description
+        inputs = self.one_clip(about)
         with torch.no_grad():
-            model(*self.one_clip(model.description))
+            maps = model(*inputs)
+        expected = about.num_keypoints + about.background
+        found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+        if not isinstance(maps, Tensor) or found[-3:-2] != (expected,):
+            raise PosekitError(
+                f"network {about.name} returns {found} for {tuple(inputs[0].shape)}: expected are "
+                f"{expected} maps, (B, {expected}, H, W)"
+            )
 
     def one_clip(self, about: Description) -> list[Tensor]:
         """Inputs of the right shape for one clip: frames or an image, perhaps a centre map."""

@@ -165,7 +165,8 @@ def resolve_source(
     source = (source or "auto").strip().lower()
     root, spec = data_root(given_root), dataset(name)
     # A test must not start a full run because the developer has the data.
-    wants_real = source == "real" or (source == "auto" and given_root is not None)
+    no_other = given_root is not None or spec.sample is None
+    wants_real = source == "real" or (source == "auto" and no_other)
     if source == "sample" or (source == "auto" and smoke() and not wants_real):
         return "sample", None
     if dataset(name).find(root):
@@ -175,7 +176,7 @@ def resolve_source(
     raise PosekitError(
         f"no {spec.name} data: {root / spec.folder} does not exist. Get {spec.download} from "
         f"{spec.page} and put them there (data/README.md shows the layout), name another folder "
-        "with data_root or POSEKIT_DATA, or set source to sample."
+        "with data_root or POSEKIT_DATA" + (", or set source to sample." if spec.sample else ".")
     )
 
 

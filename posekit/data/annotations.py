@@ -100,7 +100,7 @@ class Annotations:
     file_split: str | None = None
 
     def __post_init__(self) -> None:
-        count, number = len(self.keypoints), self.sequence
+        count, joints, number = len(self.keypoints), len(self.skeleton), self.sequence
         if number is None:
             number = np.arange(1, count + 1, dtype=np.int32)
         usual = {
@@ -116,6 +116,15 @@ class Annotations:
         for name, value in usual.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+        shapes = {
+            "keypoints": (count, joints, 2),
+            "visible": (count, joints),
+            "boxes": (count, 4),
+            **dict.fromkeys(("reference", "sequence", "image"), (count,)),
+        }
+        for name, shape in shapes.items():
+            if (found := getattr(self, name).shape) != shape:
+                raise PosekitError(f"{self.dataset}: {name} is {found}, it has to be {shape}")
 
     def __len__(self) -> int:
         return len(self.keypoints)

@@ -4,19 +4,19 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import PosekitError
+from ..files.outside import imported
 from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton
 from ..metrics.mobilepose import mobilepose_pck
 from ..metrics.score import Protocol, Score
 from .annotations import Annotations, Folder
-from .predictions import Predictions
+from .predictions import Predictions, numbers
 
 SPLITS = ("train", "test")
 _LABELS = ("*.mat", "*.json", "*.csv", "annotations/*", "labels/*")
@@ -27,12 +27,20 @@ class EmptySplit(PosekitError):
 
 
 class Scorer:
-    """The official protocol of a data set; `PckScorer` fits most."""
+    """The official protocol of a data set; `PckScorer` fits most.
+
+    A metric that is a mean over joints is a subclass with `name`, `sentence` and `points`.
+    """
 
     name: str  # of the metric of `points`
-    validation_name: str  # of the metric of `validation`
+    sentence: str  # that defines the numbers
     protocol: Protocol | None = None  # of the PCK family
     splits = ("test",)  # that `score_given` knows
+
+    @property
+    def validation_name(self) -> str:
+        """The name of the metric of `validation`."""
+        return self.name
 
     def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         """The official score of predictions for rows of the data set.
@@ -42,11 +50,14 @@ class Scorer:
             found: of these rows, in the joints of the data set.
             root: the data root, for protocols that read files of the data set.
         """
-        raise NotImplementedError
+        points = np.where(people.visible, self.points(people, found.keypoints), np.nan)
+        groups = people.skeleton.groups.items()
+        columns = {name: _mean(points[:, people.skeleton.index(*ours)]) for name, ours in groups}
+        return Score(_mean(points), columns, self.name, self.sentence, len(people))
 
     def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
         """A score for choosing the best epoch, percent, of keypoints (N, K, 2) of rows."""
-        raise NotImplementedError
+        return self.score(people, Predictions(keypoints, np.ones(keypoints.shape[:2]))).mean
 
     def points(self, people: Annotations, keypoints: np.ndarray) -> np.ndarray:
         """Points (N, K), 0 to 100, of every joint of keypoints (N, K, 2); NaN where none count."""
@@ -61,11 +72,17 @@ class Scorer:
             split: one of `splits`; None where the caller names none.
             root: the data root.
         """
-        raise NotImplementedError
+        people = spec.annotations(spec.need(root), split or "test")
+        keypoints = numbers(f"{spec.name} predictions", given)
+        if keypoints.shape != people.keypoints.shape:
+            raise PosekitError(
+                f"{spec.name}: predictions of shape {keypoints.shape}, but the ground truth has "
+                f"{people.keypoints.shape} (people, joints of {people.skeleton.name}, x y)"
+            )
+        return self.score(people, Predictions(keypoints, np.ones(keypoints.shape[:2])))
 
     def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
-        """Write the data set's official prediction file into a folder."""
-        raise NotImplementedError
+        """Write the data set's official prediction file into a folder, where it has one."""
 
     def score_run(self, people: Annotations, found: Predictions, folder: Path, root: Path) -> Score:
         """The score of a run folder whose saved predictions are `found`."""
@@ -178,6 +195,7 @@ class DataSet:
 
 
 DATASETS: dict[str, DataSet] = {}
+_ADDRESSES: dict[str, str] = {}  # name -> my_module:SPEC, of those from outside
 
 
 def register(spec: DataSet) -> DataSet:
@@ -213,15 +231,10 @@ def dataset(name: str) -> DataSet:
         PosekitError: there is no such data set.
     """
     name = str(name)
-    module, colon, attribute = name.partition(":")
-    if colon:
-        try:
-            return register(getattr(import_module(module), attribute))
-        except (ImportError, AttributeError, ValueError, TypeError) as error:
-            raise PosekitError(
-                f"dataset {name}: {error}; write the name of an importable module and of the "
-                "DataSet in it"
-            ) from error
+    if ":" in name:
+        spec = register(imported("data set", name))
+        _ADDRESSES[spec.name] = name
+        return spec
     for spec in DATASETS.values():
         if _plain(spec.name) == _plain(name):
             return spec
@@ -232,6 +245,17 @@ def dataset(name: str) -> DataSet:
 def dataset_name(name: str) -> str:
     """The canonical name of a data set, however it is written."""
     return dataset(name).name
+
+
+def address(name: str) -> str:
+    """The name that another process finds a data set by: `my_module:SPEC` of one from outside."""
+    return _ADDRESSES.get(dataset_name(name), dataset_name(name))
+
+
+def _mean(points: np.ndarray) -> float:
+    """The mean of what counts; NaN where nothing does."""
+    counted = points[~np.isnan(points)]
+    return float(counted.mean()) if counted.size else float("nan")
 
 
 def _plain(name: str) -> str:

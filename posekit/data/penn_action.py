@@ -26,8 +26,9 @@ from ..metrics.score import Protocol, Score
 from .annotations import Annotations, Folder
 from .dataset import SPLITS, DataSet, Sample
 from .frame_store import STORES, FrameStore
+from .predictions import numbers
 from .sample.penn_action import write_penn_action
-from .scoring import PckScorer, numbers
+from .scoring import PckScorer
 
 _FIELDS = ("x", "y", "visibility", "bbox", "train")
 _COLUMNS = ("sequence", "frame", "train", "keypoints", "visible", "boxes")

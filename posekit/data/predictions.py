@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,21 @@ def write_predictions(
         "file_split": np.array(people.file_split),
     }
     save_arrays(path, {name: getattr(people, name) for name in KEYS} | columns)
+
+
+def numbers(what: str, values: Any) -> np.ndarray:
+    """Predictions as an array of real numbers.
+
+    Raises:
+        PosekitError: they are something else.
+    """
+    try:
+        found = np.asarray(values)
+    except (TypeError, ValueError):  # lists of several lengths
+        found = np.empty(0, object)
+    if found.dtype.kind not in "iuf":
+        raise PosekitError(f"{what}: not an array of numbers, x and y in pixels of every joint")
+    return found.astype(float)
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

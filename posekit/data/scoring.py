@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import PosekitError
 from ..metrics.pck import hits, pck_score
 from ..metrics.score import Protocol, Score
 from .annotations import Annotations
 from .dataset import DataSet, Scorer
-from .predictions import Predictions, save_arrays
+from .predictions import Predictions, numbers, save_arrays
 
 
 class Truth(NamedTuple):
@@ -48,10 +47,6 @@ class PckScorer(Scorer):
     def name(self) -> str:
         return self.protocol.name
 
-    @property
-    def validation_name(self) -> str:
-        return self.protocol.name
-
     def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         known = people.reference > 0  # False for NaN: training annotations may lack a reference
         columns = (found.keypoints, people.keypoints, people.visible, people.reference)
@@ -60,9 +55,6 @@ class PckScorer(Scorer):
             return result
         lost = f"{(~known).sum()} people without a reference length left out"
         return replace(result, protocol=f"{result.protocol}; {lost}")
-
-    def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
-        return self.score(people, Predictions(keypoints, np.ones(keypoints.shape[:2]))).mean
 
     def points(self, people: Annotations, keypoints: np.ndarray) -> np.ndarray:
         right = hits(keypoints, people.keypoints, people.reference, self.protocol.threshold)
@@ -84,18 +76,3 @@ class PckScorer(Scorer):
     def official(self, people: Annotations, keypoints: np.ndarray) -> Mapping[str, np.ndarray]:
         """The arrays of the prediction file, of keypoints in the files' own coordinates."""
         return {"predictions": keypoints, "image_id": people.image_id}
-
-
-def numbers(what: str, values: Any) -> np.ndarray:
-    """Predictions as an array of real numbers.
-
-    Raises:
-        PosekitError: they are something else.
-    """
-    try:
-        found = np.asarray(values)
-    except (TypeError, ValueError):  # lists of several lengths
-        found = np.empty(0, object)
-    if found.dtype.kind not in "iuf":
-        raise PosekitError(f"{what}: not an array of numbers, x and y in pixels of every joint")
-    return found.astype(float)

@@ -135,6 +135,7 @@ COCO = Skeleton(
 SKELETONS = {s.name: s for s in (COCO, MPII, LSP, PENN_ACTION, POSE_MACHINE)}
 
 _SAME_JOINT = {"head": "head_top", "upper_neck": "neck"}
+_ABOUT_NECK = ("head_top", "right_shoulder", "left_shoulder")
 
 
 def skeleton(name: str) -> Skeleton:
@@ -170,8 +171,8 @@ def convert(
         if joint in known:
             out[..., k, :] = keypoints[..., known[joint], :]
             out_visible[..., k] = visible[..., known[joint]]
-        elif joint == "neck" and "head_top" in known:
-            three = [known[j] for j in ("head_top", "right_shoulder", "left_shoulder")]
+        elif joint == "neck" and known.keys() >= set(_ABOUT_NECK):
+            three = [known[j] for j in _ABOUT_NECK]
             weights = np.array([[0.5, 0.2], [0.25, 0.4], [0.25, 0.4]])
             out[..., k, :] = (keypoints[..., three, :] * weights).sum(-2)
             out_visible[..., k] = visible[..., three].all(-1)

@@ -220,16 +220,17 @@ def _of_run(folder: Path) -> Found:
             f"{weights}: its metadata lack skeleton, the joints that it was trained on: copy the "
             "run folder again"
         )
+    about = describe(trained.network)
     sample = " (generated sample)" * (trained.source == "sample")
     title = trained.occlusion_title
-    story = f"{trained.network} of run {folder.name}, trained on {trained.dataset}{sample}"
+    story = f"{about.name} of run {folder.name}, trained on {trained.dataset}{sample}"
     if title:
         story += f", crops occluded by {title}"
     return Found(
-        name=f"{trained.network} ({title})" if title else trained.network,
+        name=f"{about.name} ({title})" if title else about.name,
         story=story,
         trained=True,
-        about=describe(trained.network),
+        about=about,
         joints=skeleton(noted),
         settings=tested(trained),
         origin="the run",

@@ -96,11 +96,11 @@ def file_settings(
     noted |= changes or {}
     trained_on = noted.pop("dataset", None)
     try:
-        if dataset is None and isinstance(trained_on, str):
+        if dataset is None and isinstance(trained_on, str) and ":" not in trained_on:
             dataset = data_set(trained_on).name
         known = settings_of(network, training=False).model_fields
         noted = {k: v for k, v in noted.items() if k in known}
-        width = usual_settings(network, dataset, noted).width
+        width = usual_settings(network, dataset, noted).options().get("width")
         seen = match_network(tensors_of(path), [network], width=width).options
         return usual_settings(network, dataset, seen | noted)
     except ValidationError as error:

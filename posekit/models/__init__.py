@@ -1,17 +1,8 @@
 """Networks, one file per paper, built by name."""
 
-from . import (
-    cpm,
-    hourglass,
-    hrnet,
-    ldcrn,
-    lp_net,
-    lpm,
-    lpn,
-    lsdnet,
-    mobilepose,
-    simplebaseline,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from .complexity import Cost, cost
 from .registry import Description, create_model, describe, list_models, options_of, register
 
@@ -19,19 +10,12 @@ __all__ = [
     "Cost",
     "Description",
     "cost",
-    "cpm",
     "create_model",
     "describe",
-    "hourglass",
-    "hrnet",
-    "ldcrn",
     "list_models",
-    "lp_net",
-    "lpm",
-    "lpn",
-    "lsdnet",
-    "mobilepose",
     "options_of",
     "register",
-    "simplebaseline",
 ]
+
+for _module in iter_modules(__path__):
+    import_module(f".{_module.name}", __name__)  # a file of a network registers it

@@ -16,13 +16,7 @@ STRIDE = 8  # image pixels per heat-map cell, after three poolings
 
 
 def scaled(channels: int, width: float) -> int:
-    """Number of hidden channels at a width multiplier, never below 8.
-
-    Raises:
-        PosekitError: if the width is not a positive number.
-    """
-    if not isinstance(width, int | float) or not 0 < width <= 8:
-        raise PosekitError(f"create_model: width={width!r} must be a number above 0 and up to 8.")
+    """Number of hidden channels at a width multiplier, never below 8."""
     return max(8, round(width * channels))
 
 
@@ -46,12 +40,7 @@ def init_weights(model: nn.Module, init: str, width: float) -> None:
             to learn far sooner from scratch.
         width: the network's multiplier. A narrower net has fewer inputs per unit, so "paper"
             grows with 1/sqrt(width): activations keep the papers' size instead of vanishing.
-
-    Raises:
-        PosekitError: for another value of `init`.
     """
-    if init not in ("paper", "he"):
-        raise PosekitError(f"create_model: weight_init={init!r} must be 'paper' or 'he'.")
     for module in model.modules():
         if not isinstance(module, nn.Conv2d):
             continue
@@ -60,6 +49,16 @@ def init_weights(model: nn.Module, init: str, width: float) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         else:
             nn.init.normal_(module.weight, std=0.01 / min(width, 1.0) ** 0.5)
+
+
+def check_size(images: Tensor, stride: int) -> None:
+    """Refuse images (..., h, w) whose height or width is no multiple of `stride`."""
+    height, width = images.shape[-2:]
+    if height % stride or width % stride:
+        raise PosekitError(
+            f"input size {height}x{width}: height and width must be multiples of {stride}; "
+            "resize or pad the input."
+        )
 
 
 def check_inputs(images: Tensor, centre: Tensor, frames: bool) -> None:
@@ -76,12 +75,7 @@ def check_inputs(images: Tensor, centre: Tensor, frames: bool) -> None:
     names = "frames (B, T, 3, h, w)" if frames else "images (B, 3, h, w)"
     if images.ndim != 4 + frames or images.shape[-3] != 3 or 0 in images.shape:
         raise PosekitError(f"expected {names}, got shape {tuple(images.shape)}.")
-    height, width = images.shape[-2:]
-    if height % STRIDE or width % STRIDE:
-        raise PosekitError(
-            f"input size {height}x{width}: height and width must be multiples of {STRIDE}; "
-            "resize or pad the input."
-        )
-    expected = (len(images), 1, height, width)
+    check_size(images, STRIDE)
+    expected = (len(images), 1, *images.shape[-2:])
     if centre.shape != expected:
         raise PosekitError(f"centre map has shape {tuple(centre.shape)}, expected {expected}.")

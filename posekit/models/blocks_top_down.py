@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import PosekitError
-from .blocks_pose_machine import scaled as _scaled
+from .blocks_pose_machine import check_size
 
 
 def scaled(channels: int, width: float) -> int:
     """Channels at a width multiplier: the nearest multiple of 8, so that groups divide them."""
-    return max(8, 8 * round(_scaled(channels, width) / 8)) if width != 1 else channels
+    return 8 * max(1, round(round(width * channels) / 8))
 
 
 def check_images(images: Tensor, stride: int) -> None:
@@ -23,12 +23,7 @@ def check_images(images: Tensor, stride: int) -> None:
     """
     if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
         raise PosekitError(f"expected images (B, 3, h, w), got shape {tuple(images.shape)}.")
-    height, width = images.shape[-2:]
-    if height % stride or width % stride:
-        raise PosekitError(
-            f"input size {height}x{width}: height and width must be multiples of {stride}; "
-            "resize or pad the input."
-        )
+    check_size(images, stride)
 
 
 def conv(
@@ -81,16 +76,22 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 with the stride, 1x1 to four times the channels, and the identity."""
+    """1x1, 3x3 with the stride, 1x1 to four times the channels, and the identity.
+
+    Attributes:
+        expansion: channels that it returns, over those that it is given.
+        depthwise: whether the 3x3 convolution filters each channel alone.
+    """
 
     expansion = 4
+    depthwise = False
 
     def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
         super().__init__()
         out_channels = self.expansion * channels
         self.conv1 = conv(in_channels, channels, 1)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = conv(channels, channels, 3, stride)
+        self.conv2 = conv(channels, channels, 3, stride, channels if self.depthwise else 1)
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv3 = conv(channels, out_channels, 1)
         self.bn3 = nn.BatchNorm2d(out_channels)
@@ -100,8 +101,12 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x)).relu_()
         y = self.bn2(self.conv2(y)).relu_()
-        y = self.bn3(self.conv3(y))
+        y = self.attend(self.bn3(self.conv3(y)))
         return (y + (x if self.downsample is None else self.downsample(x))).relu_()
+
+    def attend(self, y: Tensor) -> Tensor:
+        """What lightweight networks do before the identity is added; here nothing."""
+        return y
 
 
 def upsample(x: Tensor) -> Tensor:

@@ -45,11 +45,11 @@ def cost(model: nn.Module, *inputs: Tensor) -> Cost:
     """
     tensors = [*model.parameters(), *model.buffers()]
     shapes = {id(tensor): _shape_of(tensor) for tensor in tensors}
-    ghost = copy.deepcopy(model, shapes).eval()  # known ids are taken from the table, not copied
-    products = _count_legacy(ghost)
+    shaped = copy.deepcopy(model, shapes).eval()  # takes known ids from the table
+    products = _count_legacy(shaped)
     given = [value.to("meta") for value in inputs]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, _Alive(ghost, given) as alive:
-        output = ghost(*given)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, _Alive(shaped, given) as alive:
+        output = shaped(*given)
     params = sum(p.numel() for p in model.parameters() if p.requires_grad)
     gmacs = counter.get_total_flops() / 2 / 1e9
     return Cost(params, gmacs, tuple(output.shape), sum(products) / 2**30, alive.most)
@@ -101,5 +101,5 @@ class _Alive(TorchDispatchMode):
 
 
 def _shape_of(tensor: Tensor) -> Tensor:
-    ghost = tensor.detach().to("meta")
-    return nn.Parameter(ghost, False) if isinstance(tensor, nn.Parameter) else ghost
+    shape = tensor.detach().to("meta")
+    return nn.Parameter(shape, False) if isinstance(tensor, nn.Parameter) else shape

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks_pose_machine import STRIDE, WeightInit, check_inputs, conv, init_weights, scaled, stack
-from .registry import Description, Width, register
+from .registry import Width, pose_machine, register
 
 LATER_STAGES = range(2, 7)
 
@@ -124,17 +124,28 @@ class Refinement(nn.Module):
         return self.head(stack(self.features(evidence).relu(), beliefs, centre))
 
 
+@register(
+    pose_machine(
+        name="cpm",
+        paper="CPM, Wei et al., CVPR 2016, arXiv 1602.00134",
+        half_pixel=True,
+        mean=(128.0,) * 3,
+        std=(256.0,) * 3,
+    )
+)
 class CPM(nn.Module):
-    """The six-stage convolutional pose machine."""
+    """The six-stage convolutional pose machine; 31.2 M parameters at width 1."""
 
-    def __init__(self, num_keypoints: int, width: float = 1.0, init: str = "paper") -> None:
+    def __init__(
+        self, num_keypoints: int, width: Width = 1.0, weight_init: WeightInit = "paper"
+    ) -> None:
         super().__init__()
         beliefs = num_keypoints + 1
         self.stage1 = Stage1(beliefs, width)
         self.trunk = Trunk(width)  # shared by all stages after the first
         for stage in LATER_STAGES:
             self.add_module(f"stage{stage}", Refinement(self.trunk.channels, beliefs, width))
-        init_weights(self, init, width)
+        init_weights(self, weight_init, width)
 
     def forward(self, images: Tensor, centre: Tensor) -> Tensor:
         """Predict the beliefs of all stages.
@@ -157,23 +168,3 @@ class CPM(nn.Module):
             refine = self.get_submodule(f"stage{stage}")
             beliefs.append(refine(evidence, beliefs[-1], centre))
         return torch.stack(beliefs, dim=1)
-
-
-@register(
-    Description(
-        name="cpm",
-        paper="CPM, Wei et al., CVPR 2016, arXiv 1602.00134",
-        family="pose_machine",
-        skeleton="pose_machine",
-        num_keypoints=14,
-        mean=(128.0,) * 3,
-        std=(256.0,) * 3,
-        kind="image",
-        centre_map=True,
-        half_pixel=True,
-        background=True,
-    )
-)
-def cpm(num_keypoints: int, width: Width = 1.0, weight_init: WeightInit = "paper") -> CPM:
-    """Convolutional pose machine; 31.2 M parameters at width 1."""
-    return CPM(num_keypoints, width, weight_init)

@@ -49,25 +49,29 @@ class HighResolutionFrame(nn.Module):
     def add_stages(
         self,
         in_channels: int,
-        channels: Sequence[int],
+        base: int,
         modules: Sequence[int],
         exchange: Callable[[int, int, Sequence[int]], nn.Module],
-    ) -> None:
+    ) -> list[int]:
         """Stages 2, 3 and 4 and the transitions before them.
 
         Args:
             in_channels: of the features that enter stage 2.
-            channels: of the four branches.
+            base: channels of the finest branch; each coarser one has twice as many.
             modules: number of exchange modules in each stage.
             exchange: builds module m of stage s, `exchange(s, m, channels)`.
+
+        Returns:
+            The channels of the four branches.
         """
-        before = [in_channels]
+        before, channels = [in_channels], [base << i for i in range(4)]
         for stage, count in zip((2, 3, 4), modules, strict=True):
             after = channels[:stage]
             self.add_module(f"transition{stage - 1}", _transition(before, after))
             parts = [exchange(stage, module, after) for module in range(count)]
             self.add_module(f"stage{stage}", nn.Sequential(*parts))
             before = after
+        return channels
 
     def stem(self, images: Tensor) -> Tensor:
         """(B, C, h/4, w/4) features of images (B, 3, h, w), h and w multiples of 32."""
@@ -176,7 +180,7 @@ class HRNet(HighResolutionFrame):
             channels = Bottleneck.expansion * planes
         self.layer1 = nn.Sequential(*blocks)
         base = scaled(base, width)
-        self.add_stages(channels, [base << i for i in range(4)], MODULES, _exchange)
+        self.add_stages(channels, base, MODULES, _exchange)
         self.final_layer = nn.Conv2d(base, num_keypoints, 1)
         init_normal(self)
 

@@ -97,8 +97,7 @@ class LDCRN(HighResolutionFrame):
         def exchange(stage: int, module: int, widths: Sequence[int]) -> nn.Module:
             return Exchange(widths, branch)
 
-        widths = [base << i for i in range(4)]
-        self.add_stages(channels, widths, MODULES, exchange)
+        widths = self.add_stages(channels, base, MODULES, exchange)
         for i, c in enumerate(widths, start=1):
             self.add_module(f"fconv{i}", nn.Conv2d(c, base, 1))
         self.final_layer = nn.Conv2d(base, num_keypoints, 1)

@@ -9,6 +9,7 @@ places, so the weights of one are not those of the other:
 - weights start at PyTorch's defaults.
 """
 
+from collections import OrderedDict
 from functools import partial
 from typing import Annotated
 
@@ -47,17 +48,6 @@ def _squeeze(channels: int) -> nn.Sequential:
     )
 
 
-class Depthwise(nn.Module):
-    """A 3x3 convolution of each channel alone."""
-
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__()
-        self.depthwise_conv = conv(channels, channels, 3, stride, groups=channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.depthwise_conv(x)
-
-
 class LightBottleneck(nn.Module):
     """1x1, depthwise 3x3, 1x1, all of one width, context, and the identity."""
 
@@ -65,7 +55,8 @@ class LightBottleneck(nn.Module):
         super().__init__()
         self.conv1 = conv(in_channels, channels, 1)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = Depthwise(channels, stride)
+        depthwise = conv(channels, channels, 3, stride, groups=channels)
+        self.conv2 = nn.Sequential(OrderedDict(depthwise_conv=depthwise))
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv3 = conv(channels, channels, 1)
         self.bn3 = nn.BatchNorm2d(channels)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ..errors import PosekitError
 from .blocks_pose_machine import STRIDE, WeightInit, check_inputs, conv, init_weights, stack
 from .cpm import Features, Head, Stage1, pool_centre
-from .registry import Description, Width, register
+from .registry import Width, pose_machine, register
 
 GATE_BIAS = (1.4, 0.2, 0.0, 1.0)  # input, output, candidate, forget
 
@@ -44,10 +44,22 @@ class State(NamedTuple):
     cell: Tensor
 
 
+@register(
+    pose_machine(
+        name="lpm",
+        paper="LPM, Luo et al., CVPR 2018, arXiv 1712.06316",
+        kind="clip",
+        half_pixel=True,
+        mean=(128.0,) * 3,
+        std=(256.0,) * 3,
+    )
+)
 class LPM(nn.Module):
-    """The LSTM pose machine, for clips of any length and for streams."""
+    """The LSTM pose machine, for clips of any length and streams; 12.1 M parameters at width 1."""
 
-    def __init__(self, num_keypoints: int, width: float = 1.0, init: str = "paper") -> None:
+    def __init__(
+        self, num_keypoints: int, width: Width = 1.0, weight_init: WeightInit = "paper"
+    ) -> None:
         super().__init__()
         beliefs = num_keypoints + 1
         self.stage1 = Stage1(beliefs, width)
@@ -57,7 +69,7 @@ class LPM(nn.Module):
         self.gates_h = conv(channels, 4 * channels, 3)
         self.gate_bias = nn.Parameter(torch.tensor(GATE_BIAS).repeat_interleave(channels))
         self.head = Head(channels, beliefs, width)
-        init_weights(self, init, width)
+        init_weights(self, weight_init, width)
 
     def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
         """Predict every frame of a clip.
@@ -136,13 +148,13 @@ class LPM(nn.Module):
         """
         gates = self.gates_x(stack(features, belief, centre)) + self.gate_bias[:, None, None]
         if state is None:
-            h, C = remember(gates, None)
+            h, C = lstm_step(gates, None)
         else:
-            h, C = remember(gates + self.gates_h(state.hidden), state.cell)
+            h, C = lstm_step(gates + self.gates_h(state.hidden), state.cell)
         return State(self.head(h), h, C)
 
 
-def remember(gates: Tensor, C: Tensor | None) -> tuple[Tensor, Tensor]:
+def lstm_step(gates: Tensor, C: Tensor | None) -> tuple[Tensor, Tensor]:
     """Apply the gates of the convolutional LSTM, named as in the paper.
 
     Args:
@@ -160,23 +172,3 @@ def remember(gates: Tensor, C: Tensor | None) -> tuple[Tensor, Tensor]:
     C = i * g if C is None else f * C + i * g
     h = o * C.tanh()
     return h, C
-
-
-@register(
-    Description(
-        name="lpm",
-        paper="LPM, Luo et al., CVPR 2018, arXiv 1712.06316",
-        family="pose_machine",
-        skeleton="pose_machine",
-        num_keypoints=14,
-        mean=(128.0,) * 3,
-        std=(256.0,) * 3,
-        kind="clip",
-        centre_map=True,
-        half_pixel=True,
-        background=True,
-    )
-)
-def lpm(num_keypoints: int, width: Width = 1.0, weight_init: WeightInit = "paper") -> LPM:
-    """LSTM pose machine; 12.1 M parameters at width 1."""
-    return LPM(num_keypoints, width, weight_init)

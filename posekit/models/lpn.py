@@ -12,8 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..errors import PosekitError
-from .blocks_top_down import conv, conv_bn, init_normal
+from .blocks_top_down import Bottleneck, conv, init_normal
 from .registry import Description, Width, register
 from .simplebaseline import BLOCKS, ResNetFrame
 
@@ -70,30 +69,21 @@ class SqueezeExcite(nn.Module):
 ATTENTIONS = {"gc": GlobalContext, "se": SqueezeExcite, None: None}
 
 
-class LightBottleneck(nn.Module):
+class LightBottleneck(Bottleneck):
     """1x1, depthwise 3x3, 1x1, all of one width, attention, and the identity (section 3.1)."""
+
+    expansion = 1
+    depthwise = True
 
     def __init__(
         self, in_channels: int, channels: int, stride: int, attention: type[nn.Module] | None
     ) -> None:
-        super().__init__()
-        self.conv1 = conv(in_channels, channels, 1)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = conv(channels, channels, 3, stride, groups=channels)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.conv3 = conv(channels, channels, 1)
-        self.bn3 = nn.BatchNorm2d(channels)
-        changes = stride != 1 or in_channels != channels
-        self.downsample = conv_bn(in_channels, channels, 1, stride) if changes else None
+        super().__init__(in_channels, channels, stride)
         self.att = attention(channels) if attention else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.bn1(self.conv1(x)).relu_()
-        y = self.bn2(self.conv2(y)).relu_()
-        y = self.bn3(self.conv3(y))
-        if self.att is not None:
-            y = self.att(y)
-        return (y + (x if self.downsample is None else self.downsample(x))).relu_()
+    def attend(self, y: Tensor) -> Tensor:
+        """The attention, where there is one."""
+        return y if self.att is None else self.att(y)
 
 
 class LPN(ResNetFrame):
@@ -117,8 +107,6 @@ class LPN(ResNetFrame):
         ] = "gc",
     ) -> None:
         super().__init__()
-        if attention not in ATTENTIONS:
-            raise PosekitError(f"create_model: attention={attention!r} must be 'gc', 'se' or None.")
         # The published weights for MPII, and they alone, were trained on RGB images.
         colour = "RGB" if num_keypoints == 16 else "BGR"
         self.description = _description(depth, colour)

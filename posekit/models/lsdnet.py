@@ -25,7 +25,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import PosekitError
 from .blocks_top_down import conv, conv_bn, init_normal, scaled, upsample
 from .hrnet import Exchange, HighResolutionFrame
 from .registry import Description, Width, register
@@ -35,7 +34,6 @@ BLOCKS = 4  # blocks of a branch between two exchanges
 DEPTH = BLOCKS * (MODULES[1] + MODULES[2])  # stochastic blocks in a row
 SPLITS = 4
 START = 0.1  # first scale of what a residual block adds
-SURVIVALS = ("linear", "constant", "off")
 PAPER = "LSDNet, Zhang et al., The Visual Computer 2024, doi 10.1007/s00371-024-03323-4"
 
 
@@ -210,9 +208,7 @@ class LSDNet(HighResolutionFrame):
             return Exchange(widths, branch, down=_grouped_down, activation=F.relu6)
 
         base = scaled(base, width)
-        widths = [base << i for i in range(4)]
-        self.add_stages(channels, widths, MODULES, exchange)
-        self.Refine = Refinement(widths)
+        self.Refine = Refinement(self.add_stages(channels, base, MODULES, exchange))
         self.final_layer = nn.Conv2d(base, num_keypoints, 1)
         init_normal(self)
 
@@ -230,14 +226,7 @@ def survival_probabilities(survival: str, p_last: float) -> list[float]:
     """Probability to keep each of the L blocks in a row.
 
     "linear" is that of Huang et al. 2016: p_l = 1 - l/L (1 - p_last), l = 1..L.
-
-    Raises:
-        PosekitError: for an unknown rule, or a p_last that is no probability.
     """
-    if survival not in SURVIVALS:
-        raise PosekitError(f"create_model: survival={survival!r} must be one of {SURVIVALS}.")
-    if not isinstance(p_last, int | float) or not 0 < p_last <= 1:
-        raise PosekitError(f"create_model: p_last={p_last!r} must be a number above 0, up to 1.")
     if survival == "linear":
         return [1 - block / DEPTH * (1 - p_last) for block in range(1, DEPTH + 1)]
     return [1.0 if survival == "off" else p_last] * DEPTH

@@ -13,7 +13,7 @@ the departures from the papers, which change the numbers; `cpm` and `lpm` have n
 """
 
 from dataclasses import replace
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from ..errors import PosekitError
 from .blocks_pose_machine import STRIDE, check_inputs, conv, scaled, stack
-from .registry import Description, Width, register
+from .registry import Width, pose_machine, register
 
 # Mean and standard deviation (RGB) that the repository applies after dividing pixels by 255. The
 # MPII file is on the 0..255 scale and the Penn Action file 5 times too large, but published
@@ -101,7 +101,7 @@ class CaffeNames(nn.Module):
             self._add(stage, **{f"{gate}_h": conv(channels, channels, 3)})
             self._add(stage, **{gate: nn.BatchNorm2d(channels)})
 
-    def _remember(
+    def _lstm_step(
         self, stage: int, x: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor]:
         """One LSTM step: new hidden state and cell, (B, C, H, W) each."""
@@ -115,7 +115,7 @@ class CaffeNames(nn.Module):
 
 
 class CPMMobilePose(CaffeNames):
-    """The repository's CPM: six stages, frame by frame, the last stage only."""
+    """The repository's CPM: six stages, frame by frame, the last stage only; 31.2 M parameters."""
 
     def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
         super().__init__()
@@ -141,8 +141,7 @@ class CPMMobilePose(CaffeNames):
         Raises:
             PosekitError: if the shapes do not fit.
         """
-        check_inputs(frames, centre, frames=True)
-        _check_grid(frames)
+        _check_frames(frames, centre)
         batch, time = frames.shape[:2]
         images = frames.flatten(0, 1)
         centre = F.avg_pool2d(centre, 9, STRIDE, padding=1).repeat_interleave(time, dim=0)
@@ -155,7 +154,7 @@ class CPMMobilePose(CaffeNames):
 
 
 class LPMMobilePose(CaffeNames):
-    """The repository's LPM: one set of weights for all frames, named stage 6."""
+    """The repository's LPM: one set of weights for all frames, named stage 6; 12.1 M parameters."""
 
     def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
         super().__init__()
@@ -178,8 +177,7 @@ class LPMMobilePose(CaffeNames):
         Raises:
             PosekitError: if the shapes do not fit.
         """
-        check_inputs(frames, centre, frames=True)
-        _check_grid(frames)
+        _check_frames(frames, centre)
         centre = F.avg_pool2d(centre, 9, STRIDE)
         features = self._at("conv4", 6)(self._evidence(frames.flatten(0, 1), 6, 0)).relu()
         beliefs = [self._stage1(frames[:, 0], padding=0, drop=0.5).relu()]
@@ -189,13 +187,16 @@ class LPMMobilePose(CaffeNames):
             x = stack(evidence, beliefs[-1], centre)
             if cell is None:
                 hidden = cell = 0 * x  # zeros_like would fix the batch of an exported graph
-            hidden, cell = self._remember(6, x, hidden, cell)
+            hidden, cell = self._lstm_step(6, x, hidden, cell)
             beliefs.append(self._head(6, "Mres", hidden).relu())
         return torch.stack(beliefs, dim=1)
 
 
 class LPMMobilePoseUnshared(CaffeNames):
-    """The repository's LPM with its own weights for every frame: frame t is stage t + 1."""
+    """The repository's LPM with its own weights for every frame: frame t is stage t + 1.
+
+    It has 42.7 M parameters.
+    """
 
     def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
         super().__init__()
@@ -223,8 +224,7 @@ class LPMMobilePoseUnshared(CaffeNames):
         Raises:
             PosekitError: if the shapes do not fit or the clip has not five frames.
         """
-        check_inputs(frames, centre, frames=True)
-        _check_grid(frames)
+        _check_frames(frames, centre)
         if frames.shape[1] != UNSHARED_FRAMES:
             raise PosekitError(
                 f"lpm_mobilepose_unshared has weights for clips of {UNSHARED_FRAMES} frames, got "
@@ -241,13 +241,14 @@ class LPMMobilePoseUnshared(CaffeNames):
                 cell = g * i
                 hidden = o * cell.tanh()
             else:
-                hidden, cell = self._remember(stage, x, hidden, cell)
+                hidden, cell = self._lstm_step(stage, x, hidden, cell)
             head = "Mconv" if stage == 2 else "Mres"
             beliefs.append(self._head(stage, head, hidden).relu())
         return torch.stack(beliefs, dim=1)
 
 
-def _check_grid(frames: Tensor) -> None:
+def _check_frames(frames: Tensor, centre: Tensor) -> None:
+    check_inputs(frames, centre, frames=True)
     if min(frames.shape[-2:]) < 2 * STRIDE:
         raise PosekitError(
             f"input size {frames.shape[-2]}x{frames.shape[-1]} leaves no heat-map cell; "
@@ -255,53 +256,30 @@ def _check_grid(frames: Tensor) -> None:
         )
 
 
-def _describe(stem: str, paper: str) -> Description:
-    return Description(
-        name=f"{stem}_mobilepose",
+def _register(network: type[CaffeNames], name: str, paper: str) -> None:
+    """Enter a network, described with the image statistics that its option `means` names."""
+    stem = name.partition("_")[0]
+    about = pose_machine(
+        name=name,
         paper=f"{paper}, as in MobilePose-master",
         stem=stem,
         recipe=f"{stem}/mobilepose",
-        family="pose_machine",
-        num_keypoints=14,
-        skeleton="pose_machine",
         kind="clip",
-        centre_map=True,
-        background=True,
     )
 
-
-_CPM = _describe("cpm", "CPM, Wei et al., CVPR 2016, arXiv 1602.00134")
-_LPM = _describe("lpm", "LPM, Luo et al., CVPR 2018, arXiv 1712.06316")
-_UNSHARED = replace(_LPM, name="lpm_mobilepose_unshared")
-
-
-def _with_means(model: nn.Module, description: Description, means: str) -> nn.Module:
-    """Attach the image statistics: "corrected", or those of a published checkpoint's data set."""
-    if means not in get_args(get_args(Means)[0]):
-        choices = ", ".join(get_args(get_args(Means)[0]))
-        raise PosekitError(f"create_model: means={means!r} must be one of {choices}.")
-    mean, std = RAW_MEANS["LSP" if means == "corrected" else means]
-    model.description = replace(
-        description, mean=tuple(255 * m for m in mean), std=tuple(255 * s for s in std)
-    )
-    return model
+    @register(about)
+    def build(num_keypoints: int, width: Width = 1.0, means: Means = "corrected") -> nn.Module:
+        model = network(num_keypoints, width)
+        mean, std = RAW_MEANS["LSP" if means == "corrected" else means]
+        mean, std = tuple(255 * value for value in mean), tuple(255 * value for value in std)
+        model.description = replace(about, mean=mean, std=std)
+        return model
 
 
-@register(_CPM)
-def cpm_mobilepose(num_keypoints: int, width: Width = 1.0, means: Means = "corrected") -> nn.Module:
-    """CPM of the repository; 31.2 M parameters at width 1."""
-    return _with_means(CPMMobilePose(num_keypoints, width), _CPM, means)
-
-
-@register(_LPM)
-def lpm_mobilepose(num_keypoints: int, width: Width = 1.0, means: Means = "corrected") -> nn.Module:
-    """LPM of the repository; 12.1 M parameters at width 1."""
-    return _with_means(LPMMobilePose(num_keypoints, width), _LPM, means)
-
-
-@register(_UNSHARED)
-def lpm_mobilepose_unshared(
-    num_keypoints: int, width: Width = 1.0, means: Means = "corrected"
-) -> nn.Module:
-    """LPM of the repository without weight sharing; 42.7 M parameters at width 1."""
-    return _with_means(LPMMobilePoseUnshared(num_keypoints, width), _UNSHARED, means)
+_register(CPMMobilePose, "cpm_mobilepose", "CPM, Wei et al., CVPR 2016, arXiv 1602.00134")
+_register(LPMMobilePose, "lpm_mobilepose", "LPM, Luo et al., CVPR 2018, arXiv 1712.06316")
+_register(
+    LPMMobilePoseUnshared,
+    "lpm_mobilepose_unshared",
+    "LPM, Luo et al., CVPR 2018, arXiv 1712.06316",
+)

@@ -1,18 +1,18 @@
 """The table of networks: what each eats and returns, which paper it is from, how to build it."""
 
-import importlib
 import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import partial
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import nn
 
 from ..errors import PosekitError
+from ..files.outside import imported
 from ..files.words import near
 
 # Of ImageNet's pixels 0..255 in the order R, G, B. Networks fed with BGR images were trained
@@ -20,6 +20,7 @@ from ..files.words import near
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
+_Count = Annotated[int, Field(ge=1, description="joints, K")]
 Width = Annotated[float, Field(gt=0, le=8, description="multiplier on channels")]
 
 
@@ -31,7 +32,8 @@ class Description:
         name: the name `create_model` knows it by.
         paper: short title, authors, venue and arXiv number.
         stem: the paper's stem, under which its runs and published scores are filed; by default the
-            file that the network is written in, or the name of one from outside the package.
+            file that the network is written in, or the name of one from outside the package, with
+            that of its module where a paper of the package has this stem.
         recipe: the folder below params/ that holds its recipes, perhaps with a variant, such as
             "lpn/lp_net"; by default the stem, for networks from outside their family's first paper.
         family: how it is fed, taught and read: pose_machine or top_down (posekit.models.families).
@@ -63,6 +65,16 @@ class Description:
     background: bool = False
 
 
+# What the networks of that family have in common.
+pose_machine = partial(
+    Description,
+    family="pose_machine",
+    skeleton="pose_machine",
+    num_keypoints=14,
+    centre_map=True,
+    background=True,
+)
+
 Builder = Callable[..., nn.Module]
 _builders: dict[str, tuple[Description, Builder]] = {}
 _PACKAGE = __name__.rpartition(".")[0]
@@ -74,25 +86,49 @@ def register(description: Description) -> Callable[[Builder], Builder]:
     """Enter a network in the table; decorates its builder `f(num_keypoints, **options)`.
 
     The builder may be a class. Its further parameters are the network's options and become knobs;
-    `Annotated[type, pydantic.Field(description=...)]` says what they mean. A builder whose options
-    change the description sets `model.description` itself.
+    `Annotated[type, pydantic.Field(description=...)]` says what they mean and may take. A builder
+    whose options change the description sets `model.description` itself.
+
+    Raises:
+        PosekitError: the name is taken, the family unknown, or the builder has no num_keypoints.
     """
 
     def enter(builder: Builder) -> Builder:
-        package, _, module = getattr(builder, "func", builder).__module__.rpartition(".")
-        ours = package == _PACKAGE
-        stem = description.stem or (module if ours else _stem(description.name))
-        usual = _CLIPS if description.kind == "clip" else _FIRST_PAPER[description.family]
-        recipe = description.recipe or (stem if ours else usual)
-        known = replace(description, stem=stem, recipe=recipe)
-        _builders[description.name] = known, builder
+        name, family = description.name, description.family
+        if family not in _FIRST_PAPER:
+            raise _refusal(name, f"family {family!r} is none of {', '.join(_FIRST_PAPER)}")
+        if "num_keypoints" not in inspect.signature(builder).parameters:
+            raise _refusal(name, "it has to take num_keypoints, the number of maps it returns")
+        ours, module = _home(builder)
+        if ours:
+            stem = description.stem or module
+            recipe = description.recipe or stem
+        else:
+            papers = {about.stem for about, known in _builders.values() if _home(known)[0]}
+            if name in _builders and _home(_builders[name][1])[0]:
+                raise _refusal(name, "posekit has a network of this name: choose another")
+            own = _stem(name)
+            stem = description.stem or (f"{own}_{_stem(module)}" if own in papers else own)
+            usual = _CLIPS if description.kind == "clip" else _FIRST_PAPER[family]
+            recipe = description.recipe or usual
+        _builders[name] = replace(description, stem=stem, recipe=recipe), builder
         return builder
 
     return enter
 
 
+def _home(builder: Builder) -> tuple[bool, str]:
+    """Whether a builder is of this package, and the file that it is written in."""
+    package, _, module = getattr(builder, "func", builder).__module__.rpartition(".")
+    return package == _PACKAGE, module
+
+
 def _stem(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def _refusal(name: str, reason: str) -> PosekitError:
+    return PosekitError(f"network {name}: {reason}")
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -114,12 +150,7 @@ def describe(name: str) -> Description:
 
 def options_of(name: str) -> dict[str, inspect.Parameter]:
     """The options of a network's builder, with their types and defaults."""
-    return _options(_find(name)[1])
-
-
-@cache
-def _options(builder: Builder) -> dict[str, inspect.Parameter]:
-    parameters = inspect.signature(builder).parameters
+    parameters = inspect.signature(_find(name)[1], eval_str=True).parameters
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {n: p for n, p in parameters.items() if n != "num_keypoints" and p.kind in named}
 
@@ -139,13 +170,14 @@ def create_model(name: str, num_keypoints: int | None = None, **options: object)
         PosekitError: for an unknown name or option, or a value that makes no network.
     """
     description, builder = _find(name)
-    known = [*options_of(name), "num_keypoints"]
-    for option in options:
-        if option not in known:
-            raise PosekitError(_unknown(f"option of {name}", option, known))
+    known = options_of(name)
     keypoints = description.num_keypoints if num_keypoints is None else num_keypoints
-    if isinstance(keypoints, bool) or not isinstance(keypoints, int) or keypoints < 1:
-        raise PosekitError(f"create_model: num_keypoints={keypoints!r} must be an integer >= 1.")
+    _check("num_keypoints", keypoints, _Count)
+    for option, value in options.items():
+        if option not in known:
+            raise PosekitError(_unknown(f"option of {name}", option, [*known, "num_keypoints"]))
+        if known[option].annotation is not inspect.Parameter.empty:
+            _check(option, value, known[option].annotation)
     model = builder(keypoints, **options)
     described = getattr(model, "description", description)
     filed = {"stem": description.stem, "recipe": description.recipe}
@@ -153,27 +185,31 @@ def create_model(name: str, num_keypoints: int | None = None, **options: object)
     return model
 
 
+def _check(option: str, value: object, kind: object) -> None:
+    """Refuse a value that is not of the declared type or out of its range."""
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Input should be ")
+        meaning = "".join(f" ({field.description})" for field in getattr(kind, "__metadata__", ()))
+        raise PosekitError(f"create_model: {option}={value!r} must be {reason}{meaning}") from None
+
+
 def _find(name: str) -> tuple[Description, Builder]:
     if name in _builders:
         return _builders[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         raise PosekitError(_unknown("network", name, list_models()))
-    try:
-        builder = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise PosekitError(
-            f"network={name!r}: {error}: write my_module:MyNet with a module that Python can import"
-        ) from error
+    builder = imported("network", name)
     entry = next((entry for entry in _builders.values() if entry[1] is builder), None)
     if entry is None:
         if not (isinstance(builder, type) and issubclass(builder, nn.Module)):
-            raise PosekitError(
-                f"network={name!r}: is neither a torch.nn.Module nor registered with "
-                "posekit.models.register"
+            raise _refusal(
+                name, "neither a torch.nn.Module nor registered with posekit.models.register"
             )
-        register(Description(attribute, f"{attribute} of {module}"))(builder)
-        entry = _builders[attribute]
+        module, _, own = name.partition(":")
+        register(Description(name=own, paper=f"{own} of {module}"))(builder)
+        entry = _builders[own]
     _builders[name] = entry
     return entry
 

@@ -23,6 +23,7 @@ import yaml
 
 from ..config.resolve import Config
 from ..data import dataset
+from ..data.dataset import address
 from ..files.places import project_root, reports_root
 from ..files.writing import write_bytes, write_text
 from .lock import hold
@@ -188,6 +189,7 @@ def _data_stamp(config: Config) -> str:
 def _params_yaml(config: Config) -> str:
     lines = []
     for name, value, origin in config.table():
+        value = address(value) if name == "dataset" else value  # another process has to find it
         text = yaml.safe_dump({name: value}, default_flow_style=True, width=1000)
         lines.append(f"{text.strip()[1:-1]}  # {origin}\n")
     return "".join(lines)

@@ -156,6 +156,9 @@ def _identify_tensors(tensors: dict[str, Tensor], noted: WeightsMetadata) -> str
         return f"{names} of another size or number of joints: loads with these"
     if "fc.weight" in tensors or "classifier.weight" in tensors:
         return "a classifier, such as ImageNet's: for the parameter backbone"
+    if noted.model is not None:
+        name = short(noted.model)
+        return f"{name}, not of posekit: loads as my_module:{name}@FILE"
     return "none of posekit's networks: does not load"
 
 

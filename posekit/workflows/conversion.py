@@ -176,6 +176,7 @@ def _noted(file: Path) -> dict[str, Any]:
     if (file / "params.yaml").is_file():
         settings = run_settings(file)
         stored = settings.options() | {"image_size": settings.image_size} | stored
+        return stored | {"network": settings.network}
     network = {"network": stored["model"]} if stored.get("model") else {}
     return stored | network
 
@@ -271,7 +272,7 @@ def _bytes(tensor: torch.Tensor) -> torch.Tensor:
 
 def _folder(settings: ConversionKnobs) -> Path:
     if settings.folder is None:
-        return new_folder(f"convert-{settings.network}")
+        return new_folder(f"convert-{describe(settings.network).name}")
     folder = Path(os.path.expanduser(settings.folder))
     if (folder / RUN_WEIGHTS).exists():
         raise PosekitError(f"folder={settings.folder!r} holds {RUN_WEIGHTS}: choose another folder")
@@ -290,7 +291,7 @@ def export(conversion: Conversion) -> str:
     """
     if not conversion.settings.onnx:
         return "onnx is False: no ONNX file, no model card"
-    path = conversion.folder / f"{conversion.settings.network}.onnx"
+    path = conversion.folder / f"{conversion.model.description.name}.onnx"
     size = conversion.image_size
     conversion.exported = export_onnx(conversion.model, path, size, conversion.skeleton)
     conversion.written += [file.name for file in conversion.exported.files]

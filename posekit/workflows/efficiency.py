@@ -130,9 +130,12 @@ def contenders(settings: TestingSettings, full: bool = True) -> dict[str, Testin
     papers_size = usual_settings(RIVALS[0], settings.dataset).image_size
     common = {"width": 1.0, "image_size": papers_size}
     if not full:
-        common = {"width": settings.width, "image_size": settings.image_size}
+        width = settings.options().get("width", 1.0)
+        common = {"width": width, "image_size": settings.image_size}
     rivals = [usual_settings(name, settings.dataset, common) for name in RIVALS]
-    return {_title_of(one): one for one in [settings.model_copy(update=common), *rivals, settings]}
+    knobs = type(settings).model_fields  # a network from outside may have no width
+    own = settings.model_copy(update={n: v for n, v in common.items() if n in knobs})
+    return {_title_of(one): one for one in [own, *rivals, settings]}
 
 
 def _title_of(settings: TestingSettings) -> str:

@@ -101,7 +101,7 @@ def _find(source: EvaluationKnobs, dataset: str, width: Any) -> Found:
     Raises:
         PosekitError: nothing of that name exists, or a parameter does not go with it.
     """
-    is_file, is_name = source.model.lower().endswith(".onnx"), source.model in list_models()
+    is_file, is_name = source.model.lower().endswith(".onnx"), _is_name(source.model)
     onnx = source.model_dump(include={"skeleton", "colour", "mean", "std", "half_pixel"})
     given = {n: v for n, v in onnx.items() if v is not None and not is_file}
     given |= {"weights": source.weights} if source.weights and not is_name else {}
@@ -112,6 +112,11 @@ def _find(source: EvaluationKnobs, dataset: str, width: Any) -> Found:
     onnx["colour"] = source.colour and source.colour.upper()
     name = f"{source.model}@{source.weights}" if source.weights else source.model
     return find_network(name, dataset, {"width": width} if width else {}, onnx)
+
+
+def _is_name(model: str) -> bool:
+    """Whether this names a network, perhaps one from outside, and no file."""
+    return model in list_models() or ":" in model
 
 
 def _read_as(found: Found) -> dict[str, Any]:

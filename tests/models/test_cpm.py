@@ -56,7 +56,7 @@ def test_he_weights_keep_the_size_of_activations():
     images, centre = torch.randn(1, 3, 64, 64), torch.rand(1, 1, 64, 64)
     spread = {}
     for init in ("paper", "he"):
-        model = create_model("cpm", width=0.1, init=init).eval()
+        model = create_model("cpm", width=0.1, weight_init=init).eval()
         spread[init] = float(model(images, centre).detach()[:, 0].std())
     assert spread["paper"] < 0.01 and 0.1 < spread["he"] < 10
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from posekit.errors import PosekitError
 from posekit.models import cost, create_model
-from posekit.models.lpm import GATE_BIAS, State, remember
+from posekit.models.lpm import GATE_BIAS, State, lstm_step
 
 
 @torch.no_grad()
@@ -41,7 +41,7 @@ def test_one_step_of_the_memory(golden, hashed, first):
     if not first:
         gates = gates + F.conv2d(hidden, *conv_weights("h"), padding=1)
     expected = record["paper_first_frame" if first else "paper"]
-    for name, got in zip("hc", remember(gates, None if first else cell), strict=True):
+    for name, got in zip("hc", lstm_step(gates, None if first else cell), strict=True):
         want = torch.tensor(expected[name], dtype=torch.float64)
         torch.testing.assert_close(got.flatten(), want, rtol=0, atol=1e-8)
 

@@ -76,5 +76,5 @@ def test_only_the_weights_for_mpii_eat_rgb():
 
 
 def test_an_unknown_attention_is_refused():
-    with pytest.raises(PosekitError, match="attention='cbam' must be 'gc', 'se' or None"):
+    with pytest.raises(PosekitError, match="attention='cbam' must be 'gc' or 'se' .*gc, se, none"):
         create_model("lpn_50", 5, attention="cbam")

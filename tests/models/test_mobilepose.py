@@ -46,7 +46,7 @@ def test_one_step_of_the_memory(golden, hashed):
         target.copy_(value)
     i = torch.arange(48, dtype=torch.float64).reshape(record["input_shape"])
     x, hidden, cell = (0.31 * i).sin(), 0.7 * (0.23 * i).cos(), 0.9 * (0.41 * i + 1).sin()
-    hidden, cell = net.eval()._remember(6, x.float(), hidden.float(), cell.float())
+    hidden, cell = net.eval()._lstm_step(6, x.float(), hidden.float(), cell.float())
     for name, got in {"h": hidden, "c": cell}.items():
         want = torch.tensor(record["reference"][name])
         torch.testing.assert_close(got.flatten(), want, rtol=0, atol=1e-6)
@@ -74,5 +74,5 @@ def test_image_statistics_are_those_of_the_checkpoint():
     # The repository feeds nearly constant images: the whole pixel range spans 1/59 of a unit.
     darkest, brightest = ((value - raw.mean[0]) / raw.std[0] for value in (0, 255))
     assert (darkest, brightest) == pytest.approx((-2.0185, -2.0017), abs=1e-4)
-    with pytest.raises(PosekitError, match="corrected, LSP, MPII, PennAction"):
+    with pytest.raises(PosekitError, match="'corrected', 'LSP', 'MPII' or 'PennAction'"):
         create_model("lpm_mobilepose", width=0.1, means="COCO")

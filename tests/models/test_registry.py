@@ -72,12 +72,12 @@ def test_names():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("lpn", {}, "'lpn'; did you mean .*lpm"),
-        ("nothing like it", {}, "there are: .*cpm"),
-        ("lpm", {"widht": 1}, "'widht'; did you mean width"),
+        ("lpn", {}, "'lpn': did you mean .*lpm"),
+        ("nothing like it", {}, "there are cpm, "),
+        ("lpm", {"widht": 1}, "'widht': did you mean width"),
         ("lpm", {"width": 0}, "width=0"),
         ("lpm", {"width": "wide"}, "width='wide'"),
-        ("lpm", {"init": "ones"}, "init='ones'"),
+        ("lpm", {"weight_init": "ones"}, "weight_init='ones'"),
         ("lpm", {"num_keypoints": 0}, "num_keypoints=0"),
     ],
 )

@@ -1,8 +1,12 @@
 """Losses on heat maps."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from ...errors import PosekitError
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # of maps, target and weights
 
 
 def heatmap_loss(maps: Tensor, target: Tensor, weights: Tensor, reduction: str = "sum") -> Tensor:

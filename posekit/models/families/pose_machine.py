@@ -5,34 +5,38 @@ initial one. Either way a network returns stages (B, S, C, H, W), and with T fra
 stages are the final beliefs about frames 1..T; the stages before them are about the first frame.
 """
 
+from dataclasses import dataclass
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from ...geometry.decoding import decode, decode_enlarged
 from ...geometry.heatmaps import centre_map, gaussian_maps, with_background
 from ...geometry.skeletons import skeleton
-from .losses import heatmap_loss
+from .losses import Loss, heatmap_loss
 from .task import normalised
 
 
+@dataclass
 class PoseMachineTask:
-    """Inputs, targets, loss and decoding of the pose-machine family; see `train.task.Task`.
+    """Inputs, targets, loss and decoding of the pose-machine family; see `task.Task`.
 
-    Args:
+    Attributes:
         model: a network of the registry (its `description` says what it eats).
         sigma: of the target Gaussians, crop pixels.
         centre_sigma: of the centre map, crop pixels.
         reduction: "sum" (caffe: half the sum of squares per clip) or "mean".
+        criterion: the loss of maps and target (B, S, C, H, W) and weights (B, S, C).
     """
 
-    def __init__(
-        self, model: nn.Module, sigma: float, centre_sigma: float, reduction: str = "sum"
-    ) -> None:
-        self.model = model
-        self.sigma = sigma
-        self.centre_sigma = centre_sigma
-        self.reduction = reduction
-        self.flip = skeleton(model.description.skeleton).flip
+    model: nn.Module
+    sigma: float
+    centre_sigma: float
+    reduction: str = "sum"
+
+    def __post_init__(self) -> None:
+        self.criterion: Loss = partial(heatmap_loss, reduction=self.reduction)
 
     def outputs(self, images: Tensor) -> Tensor:
         """Run the network on uint8 crops.
@@ -82,7 +86,7 @@ class PoseMachineTask:
             maps, weights = maps.flatten(0, 1)[:, None], weights.flatten(0, 1)[:, None]
         n_stages, n_frames = outputs.shape[1], maps.shape[1]
         frame = [0] * (n_stages - n_frames) + list(range(n_frames))
-        return heatmap_loss(outputs.float(), maps[:, frame], weights[:, frame], self.reduction)
+        return self.criterion(outputs.float(), maps[:, frame], weights[:, frame])
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """The final belief about each frame, joints only: (B, T, K, H, W)."""
@@ -96,7 +100,7 @@ class PoseMachineTask:
 
     def flip_back(self, beliefs: Tensor) -> Tensor:
         """Beliefs about mirrored crops, turned back and with sides swapped."""
-        return beliefs.flip(-1)[:, :, self.flip]
+        return beliefs.flip(-1)[:, :, skeleton(self.model.description.skeleton).flip]
 
     def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Keypoints (B, T, K, 2) in crop pixels and their scores (B, T, K)."""

@@ -4,46 +4,39 @@ SimpleBaseline, HRNet, Hourglass and the lightweight networks see one person's c
 map per joint; Hourglass returns one set per stack in training. Still images are clips of one frame.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from ...geometry.decoding import decode, shift_right
 from ...geometry.heatmaps import rounded_gaussian_maps
 from ...geometry.skeletons import Skeleton
-from .losses import joints_mse, ohkm
+from .losses import Loss, joints_mse
 from .task import normalised
 
 
+@dataclass
 class TopDownTask:
-    """Inputs, targets, loss and decoding of the top-down family; see `train.task.Task`.
+    """Inputs, targets, loss and decoding of the top-down family; see `task.Task`.
 
-    Args:
+    Attributes:
         model: a network of the registry.
         skeleton: the joints it predicts.
         sigma: of the target Gaussians, heat-map cells.
-        loss: "mse", or "ohkm" for each person's 8 worst joints.
+        criterion: the loss of maps and target (B, K, H, W) and weights (B, K).
         decoder: one of `geometry.decoding.DECODERS`.
         shift: move the mirror image's maps by one cell, see `decoding.shift_right`.
         reference_mode: the references' target where its patch is empty.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        skeleton: Skeleton,
-        sigma: float,
-        loss: str = "mse",
-        decoder: str = "quarter",
-        shift: bool = True,
-        reference_mode: bool = False,
-    ) -> None:
-        self.model = model
-        self.flip = skeleton.flip
-        self.sigma = sigma
-        self.criterion = {"mse": joints_mse, "ohkm": ohkm}[loss]
-        self.decoder = decoder
-        self.shift = shift
-        self.reference_mode = reference_mode
+    model: nn.Module
+    skeleton: Skeleton
+    sigma: float
+    criterion: Loss = joints_mse
+    decoder: str = "quarter"
+    shift: bool = True
+    reference_mode: bool = False
 
     def outputs(self, images: Tensor) -> Tensor | list[Tensor]:
         """Run the network on uint8 crops (B, 1, 3, h, w): maps (B, K, H, W), or one per stack."""
@@ -74,7 +67,7 @@ class TopDownTask:
 
     def flip_back(self, beliefs: Tensor) -> Tensor:
         """Maps of mirrored crops, turned back, with sides swapped and perhaps shifted."""
-        maps = beliefs.flip(-1)[:, :, self.flip]
+        maps = beliefs.flip(-1)[:, :, self.skeleton.flip]
         return shift_right(maps) if self.shift else maps
 
     def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
