@@ -16,7 +16,7 @@ from ..files.words import near
 
 # Names that IPython and papermill put beside the parameters.
 _NOT_OURS = {"In", "Out", "exit", "quit", "open", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"}
-_PLAIN = (str, int, float, bool, list, tuple, dict, NoneType)
+_PLAIN = (str, int, float, bool, list, tuple, dict)
 _NOTHING = ("none", "null", "")
 _CHECKED_MARK = "_posekit_checked"
 

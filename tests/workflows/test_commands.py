@@ -1,11 +1,10 @@
 import json
-import sys
-from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from posekit import __main__ as command
+from posekit.workflows import notebooks
 
 
 def notebook(*cells: tuple[str, list[str]]) -> nbformat.NotebookNode:
@@ -19,9 +18,8 @@ def notebook(*cells: tuple[str, list[str]]) -> nbformat.NotebookNode:
 @pytest.fixture
 def project(monkeypatch, tmp_path):
     (tmp_path / "notebooks").mkdir()
-    monkeypatch.setattr(command, "project_root", lambda: tmp_path)
-    module = SimpleNamespace(build_index=lambda: tmp_path / "index.html")
-    monkeypatch.setitem(sys.modules, "posekit.reporting.pages", module)
+    monkeypatch.setattr(notebooks, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(notebooks, "build_index", lambda: tmp_path / "index.html")
     return tmp_path
 
 
