@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from ..data import dataset_name
-from ..geometry.skeletons import Skeleton
+from ..geometry.skeletons import Skeleton, skeleton
 from ..models import Description, create_model, describe, options_of
 from .settings import Settings, knob
 
@@ -19,6 +19,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Pixels = Annotated[int, Field(ge=16)]
 Dataset = Annotated[str, AfterValidator(dataset_name)]
+Joints = Annotated[str, AfterValidator(lambda name: skeleton(name).name)]
 Source = Literal["auto", "real", "sample"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Split = Literal["test", "val", "train"]
@@ -36,17 +37,22 @@ class DataKnobs(Settings):
     holdout: float = knob("share of the training part kept for validation", 0.05, ge=0, lt=1)
 
 
-class NetworkKnobs(Settings):
-    """Which network, and what it sees of a person; its own options are further knobs."""
+class NetworkName(Settings):
+    """Which network; its own options are further knobs."""
 
     network: str = knob("a name of posekit.list_models(), or my_module:MyNet")
-    image_size: tuple[Pixels, Pixels] = knob("crop as [h, w], pixels")
-    box_padding: Positive = knob("side of the crop as a multiple of the box", 1.25)
 
     def options(self) -> dict[str, object]:
         """Options of `create_model`, where they depart from what the network does anyway."""
         usual = {name: option.default for name, option in options_of(self.network).items()}
         return {n: getattr(self, n) for n, default in usual.items() if getattr(self, n) != default}
+
+
+class NetworkKnobs(NetworkName):
+    """Which network, and what it sees of a person."""
+
+    image_size: tuple[Pixels, Pixels] = knob("crop as [h, w], pixels")
+    box_padding: Positive = knob("side of the crop as a multiple of the box", 1.25)
 
     def build(self, joints: Skeleton) -> nn.Module:
         """The network for these joints, with fresh weights; some have joints of their own."""

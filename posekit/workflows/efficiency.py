@@ -34,12 +34,12 @@ _DECIMALS = {"parameters": 0, "GMACs": 3, "legacy GFLOPs": 3, "weights MB": 1, "
 _MOST_RUNS = 12  # different networks that `compare_runs` times
 
 
-def footprint(experiment: Experiment) -> str:
+def footprint(exp: Experiment) -> str:
     """Size, work and memory of the run's network beside its rivals, at full width, as text.
 
     Counted on shapes, so that the answer does not depend on the machine.
     """
-    settings, joints = experiment.settings, experiment.train.skeleton
+    settings, joints = exp.settings, exp.train.skeleton
     costs = {name: cost_of(one, joints) for name, one in contenders(settings).items()}
     rows = {name: row(one) for name, one in costs.items()}
     width = max(map(len, rows))
@@ -51,15 +51,15 @@ def footprint(experiment: Experiment) -> str:
     return "\n".join([*lines, shares(papers)])
 
 
-def efficiency(experiment: Experiment, repeats: int = 5) -> "pd.DataFrame":
+def efficiency(exp: Experiment, repeats: int = 5) -> "pd.DataFrame":
     """The footprint with time: one thread, one image, from crop to keypoints.
 
     In a test everything is of the run's own small width and crop.
     """
     import pandas as pd
 
-    joints, run = experiment.train.skeleton, experiment.run
-    chosen = contenders(experiment.settings, full=not experiment.config.smoke)
+    joints, run = exp.train.skeleton, exp.run
+    chosen = contenders(exp.settings, full=not exp.config.smoke)
     times = latencies({name: _timed(one, joints) for name, one in chosen.items()}, repeats)
     table = pd.DataFrame(
         {
@@ -70,19 +70,19 @@ def efficiency(experiment: Experiment, repeats: int = 5) -> "pd.DataFrame":
         }
         for name, one in chosen.items()
     )
-    experiment.tables["Efficiency: one image, one CPU thread, random weights"] = table.astype(str)
-    own = times[_title_of(experiment.settings)]
+    exp.tables["Efficiency: one image, one CPU thread, random weights"] = table.astype(str)
+    own = times[_title_of(exp.settings)]
     run.update(latency_ms=round(own[0], 2), latency_flip_ms=round(own[1], 2))
     return table
 
 
-def compare_runs(experiment: Experiment) -> Any:
+def compare_runs(exp: Experiment) -> Any:
     """A figure of score against size, work and time over the finished runs in reports/.
 
     Only runs with the data, the split and the metric of this one are shown: no others compare.
     All of their networks are timed here, so the times are of one machine.
     """
-    run, joints = experiment.run, experiment.train.skeleton
+    run, joints = exp.run, exp.train.skeleton
     keys = ("dataset", "source", "split", "metric")
     found: dict[str, tuple[TestingSettings, float]] = {}
     for folder, record in [(run.folder, run.record), *all_runs()]:

@@ -14,20 +14,20 @@ from .training.experiment import Experiment
 from .training.pictures import prediction_picture
 
 
-def browse(experiment: Experiment) -> Any:
+def browse(exp: Experiment) -> Any:
     """Look through the scored frames: prediction over truth, and the heat map of one joint.
 
     With the parameter `interactive` a slider and a joint menu; otherwise a strip of four frames.
 
     Args:
-        experiment: after `evaluate`.
+        exp: after `evaluate`.
     """
-    count = len(experiment.test.people)
-    if not experiment.settings.interactive:
+    count = len(exp.test.people)
+    if not exp.settings.interactive:
         rows = spread_rows(count, 4).tolist()
-        return experiment.run.picture(
+        return exp.run.picture(
             "7-browse.png",
-            png(prediction_picture(experiment, rows)),
+            png(prediction_picture(exp, rows)),
             "Test frames: prediction (lines) over annotation (dotted).",
         )
     import ipywidgets
@@ -36,7 +36,7 @@ def browse(experiment: Experiment) -> Any:
     picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
 
     def show(_: Any = None) -> None:
-        picture.value = png(prediction_picture(experiment, [slider.value]))
+        picture.value = png(prediction_picture(exp, [slider.value]))
 
     slider.observe(show, "value")
     show()

@@ -65,7 +65,10 @@ def test_a_checkpoint_becomes_a_file_that_says_what_it_is(tmp_path):
         ({"weights": "cut.pth"}, "network: set it, no file says.*\n.*cut.pth: does not load"),
         ({"weights": "a.pth", "network": "hrnet_w23"}, "did you mean hrnet_w"),
         ({"weights": "a.pth", "network": "cpm", "skeleton": "coco"}, "cpm has pose_machine"),
-        ({"weights": "a.pth", "network": "hrnet_w32", "skeleton": "body"}, "choose one of coco"),
+        (
+            {"weights": "a.pth", "network": "hrnet_w32", "skeleton": "body"},
+            "skeleton='body': unknown skeleton.* choose one of coco",
+        ),
         ({"weights": "odd.safetensors"}, "width='wide'"),
         ({"wieghts": "a.pth"}, "did you mean weights"),
     ],

@@ -104,7 +104,7 @@ def test_a_run_is_opened_by_its_folder(trained):
         (b"just words", "holds no `name: value` lines"),
         (b"", "holds no `name: value` lines"),
         ({"width": "wide"}, "width='wide'"),
-        ({"image_size": [0, 0]}, "image_size.0=0"),
+        ({"image_size": [0, 0]}, "image_size item 0=0"),
         ({"epochs": None}, "epochs"),
         ({"network": ["hourglass_1"]}, "no network is called"),
     ],

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def sample_grid(experiment: Experiment, clips: int = 6) -> Any:
+def sample_grid(exp: Experiment, clips: int = 6) -> Any:
     """A figure of training clips as the network sees them, augmented, with their keypoints."""
-    source = experiment.train
+    source = exp.train
     chosen = np.linspace(0, len(source) - 1, clips).astype(int).tolist()
     samples = [source[0, clip] for clip in chosen]
     frames = min(source.rows.shape[1], 3)
@@ -27,26 +27,26 @@ def sample_grid(experiment: Experiment, clips: int = 6) -> Any:
         [s["keypoints"][t] for _, s, t in cells],
         [s["visible"][t] for _, s, t in cells],
         source.skeleton,
-        f"Training clips, one a column: {experiment.run.label}",
+        f"Training clips, one a column: {exp.run.label}",
         columns=clips,
     )
     caption = "Training crops after augmentation with their annotated joints; frames go downwards."
-    return experiment.run.figure("1-samples", figure, caption)
+    return exp.run.figure("1-samples", figure, caption)
 
 
-def codec_check(experiment: Experiment, clips: int = 4) -> Any:
+def codec_check(exp: Experiment, clips: int = 4) -> Any:
     """Draw targets of test clips and read them back: the best that any network can do.
 
     Prints how far the joints read off perfect heat maps are from the truth; returns a figure.
     """
-    source, settings, size = experiment.test, experiment.settings, experiment.test.image_size
+    source, settings, size = exp.test, exp.settings, exp.test.image_size
     if not source.visible.any():  # detections have no truth
-        source = experiment.val
+        source = exp.val
     model = settings.shapes_only(source.skeleton)
     task = settings.task(model, source.skeleton)
     cells = cost(model, *settings.one_clip(model.description)).output[-2:]
     chosen = np.unique(np.linspace(0, len(source) - 1, 64).astype(int))
-    batch = batch_of(source, chosen, experiment.machine)
+    batch = batch_of(source, chosen, exp.machine)
     keypoints, visible = batch["keypoints"][:, :1], batch["visible"][:, :1]
     target, weights = task.targets(keypoints, visible, size, cells)
     joints = target[:, :, : len(source.skeleton)]
@@ -63,17 +63,17 @@ def codec_check(experiment: Experiment, clips: int = 4) -> Any:
         target[:clips, 0].cpu().numpy(),
         [f"clip {clip + 1}" for clip in range(len(images))],
         [*source.skeleton.joints, "background"][: target.shape[2]],
-        f"What the network is taught: {experiment.run.label}",
+        f"What the network is taught: {exp.run.label}",
     )
-    return experiment.run.figure("2-targets", figure, "Target heat maps over their crops.")
+    return exp.run.figure("2-targets", figure, "Target heat maps over their crops.")
 
 
-def error_gallery(experiment: Experiment, columns: int = 6) -> Any:
+def error_gallery(exp: Experiment, columns: int = 6) -> Any:
     """A figure of the best, middling and worst test frames, prediction over dotted truth.
 
     Detections have no truth: the surest, middling and least sure ones are shown.
     """
-    clips, found = experiment.test, experiment.predictions
+    clips, found = exp.test, exp.predictions
     known = clips.visible.any()
     if known:
         distance = np.linalg.norm(found.keypoints - clips.keypoints, axis=-1)
@@ -92,25 +92,25 @@ def error_gallery(experiment: Experiment, columns: int = 6) -> Any:
         clips.to_crop(found.keypoints)[rows],
         clips.visible[rows],
         clips.skeleton,
-        f"{'Best' if known else 'Surest'}, middling and worst frames: {experiment.run.label}",
+        f"{'Best' if known else 'Surest'}, middling and worst frames: {exp.run.label}",
         columns=min(columns, len(order)),
         labels=[label(badness[row]) for row in rows],
         others=clips.to_crop(clips.keypoints)[rows],
     )
     caption = "Predictions (lines) over the annotation (dotted): best, middling and worst frames."
-    return experiment.run.figure("4-predictions", figure, caption)
+    return exp.run.figure("4-predictions", figure, caption)
 
 
-def prediction_picture(experiment: Experiment, rows: list[int]) -> "Figure":
+def prediction_picture(exp: Experiment, rows: list[int]) -> "Figure":
     """Test frames with the prediction (lines) over the annotation (dotted)."""
-    clips, found = experiment.test, experiment.predictions.keypoints
+    clips, found = exp.test, exp.predictions.keypoints
     people = clips.people
     figure = figures.skeleton_grid(
         [crop_of(clips, row) for row in rows],
         clips.to_crop(found)[rows],
         clips.visible[rows],
         clips.skeleton,
-        experiment.run.label,
+        exp.run.label,
         columns=len(rows),
         labels=[f"{people.sequence[row]:04d}, frame {people.frame[row]}" for row in rows],
         others=clips.to_crop(clips.keypoints)[rows],
@@ -126,22 +126,22 @@ def crop_of(clips: Clips, row: int) -> np.ndarray:
 
 
 @torch.inference_mode()
-def heatmaps(experiment: Experiment, clip: int | None = None) -> Any:
+def heatmaps(exp: Experiment, clip: int | None = None) -> Any:
     """A figure of heat maps, one column a joint.
 
     Rows are the stages of CPM about one image, the frames of a clip for LPM, and four people for a
     top-down network.
 
     Args:
-        experiment: after `train`.
+        exp: after `train`.
         clip: number of the test clip; the middle one by default.
     """
-    clips, task = experiment.test, experiment.task
+    clips, task = exp.test, exp.task
     clip = len(clips) // 2 if clip is None else clip
     task.model.eval()
-    pose_machine = experiment.about.family == "pose_machine"
+    pose_machine = exp.about.family == "pose_machine"
     chosen = [clip] if pose_machine else np.linspace(0, len(clips) - 1, 4).astype(int)
-    images = batch_of(clips, chosen, experiment.machine)["images"]
+    images = batch_of(clips, chosen, exp.machine)["images"]
     maps = task.outputs(images).float().cpu().numpy()
     frames = images.permute(0, 1, 3, 4, 2).cpu().numpy()
     if not pose_machine:
@@ -154,25 +154,25 @@ def heatmaps(experiment: Experiment, clip: int | None = None) -> Any:
         shown = [frames[0, 0]] * len(first) + list(frames[0])
         rows = first + [f"frame {n + 1}" for n in range(images.shape[1])]
     names = [*clips.skeleton.joints, "background"][: maps.shape[1]]
-    title = f"Heat maps of the {experiment.settings.eval_split} split: {experiment.run.label}"
+    title = f"Heat maps of the {exp.settings.eval_split} split: {exp.run.label}"
     figure = figures.heatmap_grid(shown, maps, rows, names, title)
     what = rows[-1].split()[0]
     caption = f"Maps over the crop, one row a {what}, one column a joint."
-    return experiment.run.figure("5-heatmaps", figure, caption)
+    return exp.run.figure("5-heatmaps", figure, caption)
 
 
-def clip_gif(experiment: Experiment, longest: int = 24) -> Any:
+def clip_gif(exp: Experiment, longest: int = 24) -> Any:
     """An animated picture of a test sequence with the predicted skeleton."""
-    clips, people = experiment.test, experiment.test.people
+    clips, people = exp.test, exp.test.people
     sequences, counts = np.unique(people.sequence, return_counts=True)
     sequence = sequences[counts.argmax()]
     rows = np.flatnonzero(people.sequence == sequence)[:longest]
-    sample = "generated sample, " if experiment.run.is_sample else ""
+    sample = "generated sample, " if exp.run.is_sample else ""
     data = figures.skeleton_gif(
         [people.read(row) for row in rows.tolist()],
-        experiment.predictions.keypoints[rows],
+        exp.predictions.keypoints[rows],
         clips.skeleton,
         f"{sample}{people.dataset} {sequence:04d}: predicted",
     )
-    caption = f"Test sequence {sequence:04d} of {experiment.run.label}, predicted frame by frame."
-    return experiment.run.picture("6-clip.gif", data, caption)
+    caption = f"Test sequence {sequence:04d} of {exp.run.label}, predicted frame by frame."
+    return exp.run.picture("6-clip.gif", data, caption)

@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def evaluate(experiment: Experiment) -> "pd.DataFrame":
+def evaluate(exp: Experiment) -> "pd.DataFrame":
     """Score the test split under the official protocol, beside mean pose and published scores."""
-    settings, run, machine = experiment.settings, experiment.run, experiment.machine
+    settings, run, machine = exp.settings, exp.run, exp.machine
     pin = machine.device.type == "cuda"
-    batches = loader(experiment.test, settings.batch_size, False, machine.workers, pin)
-    experiment.predictions = predict(
-        experiment.task, batches, machine, settings.flip_test, settings.test_scales, bar
+    batches = loader(exp.test, settings.batch_size, False, machine.workers, pin)
+    exp.predictions = predict(
+        exp.task, batches, machine, settings.flip_test, settings.test_scales, bar
     )
     if bias := settings.test_bias:
-        found = experiment.predictions
-        experiment.predictions = replace(found, keypoints=found.keypoints - bias)
+        found = exp.predictions
+        exp.predictions = replace(found, keypoints=found.keypoints - bias)
     soft = settings.soft_nms
-    score = official_score(experiment.test, experiment.predictions, experiment.root, soft)
-    save_predictions(run.folder, experiment.test, experiment.predictions, soft)
-    never_looks = _as_predictions(mean_pose(experiment.train, experiment.test))
-    baseline = official_score(experiment.test, never_looks, experiment.root, soft)
-    known = _published(experiment)
+    score = official_score(exp.test, exp.predictions, exp.root, soft)
+    save_predictions(run.folder, exp.test, exp.predictions, soft)
+    never_looks = _as_predictions(mean_pose(exp.train, exp.test))
+    baseline = official_score(exp.test, never_looks, exp.root, soft)
+    known = _published(exp)
     table = comparison(score, baseline, known, run.label, run.is_sample)
     flips = "with" if settings.flip_test else "without"
     moved = f"{bias:g} px taken off every prediction, " if bias else ""
@@ -56,40 +56,40 @@ def evaluate(experiment: Experiment) -> "pd.DataFrame":
         },
         n_samples=score.n_people,
     )
-    experiment.tables[f"{score.metric}, {run.label}"] = table
+    exp.tables[f"{score.metric}, {run.label}"] = table
     return table
 
 
-def _published(experiment: Experiment) -> list[dict[str, Any]]:
+def _published(exp: Experiment) -> list[dict[str, Any]]:
     """Scores published for the paper that the network is from, on the test split."""
-    if experiment.settings.eval_split != "test":
+    if exp.settings.eval_split != "test":
         return []
-    return published(experiment.about.stem, experiment.settings.dataset)
+    return published(exp.about.stem, exp.settings.dataset)
 
 
 def _as_predictions(keypoints: np.ndarray) -> Predictions:
     return Predictions(keypoints, np.ones(keypoints.shape[:2]))
 
 
-def evaluate_leniently(experiment: Experiment) -> "pd.DataFrame":
+def evaluate_leniently(exp: Experiment) -> "pd.DataFrame":
     """The same predictions under MobilePose-master's own metric, beside its published table."""
-    test, run = experiment.test, experiment.run
-    score = mobilepose_score(test, experiment.predictions.keypoints)
-    baseline = mobilepose_score(test, mean_pose(experiment.train, test))
-    known = _published(experiment)
+    test, run = exp.test, exp.run
+    score = mobilepose_score(test, exp.predictions.keypoints)
+    baseline = mobilepose_score(test, mean_pose(exp.train, test))
+    known = _published(exp)
     table = comparison(score, baseline, known, run.label, run.is_sample)
-    experiment.tables[f"{score.metric} (lenient), {run.label}"] = table
+    exp.tables[f"{score.metric} (lenient), {run.label}"] = table
     return table
 
 
-def finish(experiment: Experiment) -> str:
+def finish(exp: Experiment) -> str:
     """Write the report, mark the run finished and rebuild the index.
 
     Returns:
         Where things are and the result in one line.
     """
-    run, record = experiment.run, experiment.run.record
-    path = write_report(run, experiment.tables, experiment.network, notebook_cells())
+    run, record = exp.run, exp.run.record
+    path = write_report(run, exp.tables, exp.network, notebook_cells())
     run.end("finished")
     index = build_index()
     return (
