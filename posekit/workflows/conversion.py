@@ -243,7 +243,7 @@ def _folder(settings: ConversionKnobs) -> Path:
 
 
 def export(job: Conversion) -> str:
-    """Write ONNX and the model card if the settings ask for them; how far ONNX is from the original.
+    """Write ONNX and the model card if asked; how far ONNX is from the original.
 
     Raises:
         PosekitError: the network cannot be exported at this size, or differs afterwards.

@@ -13,7 +13,6 @@ import torch
 from pydantic import create_model
 
 from ..config.knobs import Joints
-from ..config.machine import choose_machine
 from ..config.resolve import Config, resolve_source
 from ..config.settings import Settings, check, knob, set_knobs
 from ..data import dataset, dataset_name
@@ -25,7 +24,7 @@ from ..models import list_models
 from ..models.registry import Width
 from .training import building, error_gallery, evaluate, finish, heatmaps, load
 from .training.experiment import Experiment
-from .training.opening import open_run
+from .training.opening import begin
 
 __all__ = ["build", "error_gallery", "evaluate", "finish", "heatmaps", "load", "protocol", "start"]
 
@@ -85,8 +84,7 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     origins = dict.fromkeys(usual, "default") | dict.fromkeys(filled, found.origin)
     origins |= {n: "you" for n in given if getattr(settings, n) != usual[n]}
     config = Config("evaluate", about.name, settings, origins, source, root, smoke())
-    machine = choose_machine(settings.device, settings.precision, settings.workers)
-    return Evaluation(config, open_run(config), machine, about, found=found)
+    return begin(Evaluation, config, about, found=found)
 
 
 def _find(asked: EvaluationKnobs, dataset: str) -> Found:

@@ -46,7 +46,7 @@ def test_a_checkpoint_becomes_a_file_that_says_what_it_is(tmp_path):
     noted = read_metadata(path)
     assert (noted["model"], noted["attention"], noted["skeleton"]) == ("lpn_50", "se", "mpii")
     again, said = run(weights=str(path), folder=str(tmp_path / "again"), image_size=[64, 64])
-    assert again.settings.width == 0.125 and again.options["attention"] == "se"
+    assert again.settings.width == 0.125 and again.settings.options()["attention"] == "se"
     assert again.exported.difference <= 1e-4 and "lpn_50.onnx" in said[3]
     copy = create_model("lpn_50", 16, width=0.125, attention="se")
     load_weights(copy, tmp_path / "again")

@@ -8,7 +8,6 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from ...data import dataset
-from ...data.clips import loader
 from ...data.scores import validation_score
 from ...inference.evaluate import predict
 from ...inference.stored_settings import noted_settings
@@ -42,24 +41,17 @@ def train(
     """
     import pandas as pd
 
-    settings, machine, run = exp.settings, exp.machine, exp.run
-    make = partial(
-        loader,
-        batch_size=settings.batch_size,
-        workers=machine.workers,
-        pin=machine.device.type == "cuda",
-        share=distributed.share(),
-    )
+    run, share = exp.run, distributed.share()
     exp.log = Log(run.folder / "log.jsonl")
     if run.resumed:
         print(f"continuing {run.folder.name}")
     best = fit_rounds(
         trainer(
             task=exp.task,
-            batches=make(exp.train, shuffle=True),
-            score=partial(validation, exp, make(exp.val, shuffle=False)),
-            settings=settings,
-            machine=machine,
+            batches=exp.batches(exp.train, shuffle=True, share=share),
+            score=partial(validation, exp, exp.batches(exp.val, share=share)),
+            settings=exp.settings,
+            machine=exp.machine,
             hooks=[*(_hooks(exp) if distributed.is_first() else ()), *hooks],
         ),
         run.checkpoints,
@@ -109,10 +101,8 @@ def validation(exp: Experiment, batches: DataLoader) -> float:
 
 def _save_weights(exp: Experiment) -> None:
     """Write the weight file of the run."""
-    model, run = exp.task.model, exp.run
-    about = model.description
+    model, run, about = exp.task.model, exp.run, exp.task.model.description
     metadata = {
-        "model": about.name,
         "paper": about.paper,
         "skeleton": exp.train.skeleton.name,
         "colour": about.colour,

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...config.recipes import published
-from ...data.clips import loader
 from ...data.predictions import Predictions
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
 from ...inference.evaluate import mean_pose, predict
+from ...metrics.score import Score
 from ...reporting.pages import build_index, shown, write_report
 from ...reporting.tables import comparison
 from .experiment import Experiment
@@ -22,41 +22,51 @@ if TYPE_CHECKING:
 
 def evaluate(exp: Experiment) -> "pd.DataFrame":
     """Score the test split under the official protocol, beside mean pose and published scores."""
-    settings, run, machine = exp.settings, exp.run, exp.machine
-    pin = machine.device.type == "cuda"
-    batches = loader(exp.test, settings.batch_size, False, machine.workers, pin)
-    exp.predictions = predict(
-        exp.task, batches, machine, settings.flip_test, settings.test_scales, bar
-    )
-    if bias := settings.test_bias:
-        found = exp.predictions
-        exp.predictions = replace(found, keypoints=found.keypoints - bias)
-    soft = settings.soft_nms
+    settings, run = exp.settings, exp.run
+    batches, bias, soft = exp.batches(exp.test), settings.test_bias, settings.soft_nms
+    scales = settings.test_scales
+    found = predict(exp.task, batches, exp.machine, settings.flip_test, scales, bar)
+    exp.predictions = replace(found, keypoints=found.keypoints - bias)
     score = official_score(exp.test, exp.predictions, exp.root, soft)
     save_predictions(run.folder, exp.test, exp.predictions, soft)
-    never_looks = _as_predictions(mean_pose(exp.train, exp.test))
-    baseline = official_score(exp.test, never_looks, exp.root, soft)
-    known = _published(exp)
-    table = comparison(score, baseline, known, run.label, run.is_sample)
-    flips = "with" if settings.flip_test else "without"
-    moved = f"{bias:g} px taken off every prediction, " if bias else ""
-    protocol = (
-        f"{score.protocol}; {settings.eval_split} split, {moved}{flips} flip test, "
-        f"{len(settings.test_scales)} test scale{'s' * (len(settings.test_scales) > 1)}"
-    )
+    mean = mean_pose(exp.train, exp.test)
+    mean_predictions = Predictions(mean, np.ones(mean.shape[:2]))
+    baseline = official_score(exp.test, mean_predictions, exp.root, soft)
+    table = _table(exp, score, baseline)
     run.table(table)
+    moved = f"{bias:g} px taken off every prediction, " if bias else ""
+    flips = "with" if settings.flip_test else "without"
     run.update(
-        protocol=f"{protocol}; generated sample data" if run.is_sample else protocol,
+        protocol=f"{score.protocol}; {settings.eval_split} split, {moved}{flips} flip test, "
+        f"{len(scales)} test scale{'s' * (len(scales) > 1)}"
+        + "; generated sample data"
+        * run.is_sample,
         metric=score.metric,
         split=settings.eval_split,
         metrics=score.values,
         baseline={"mean_pose": baseline.mean},
         published={
-            p["method"]: p[score.headline.lower()] for p in known if p["metric"] == score.metric
+            row["method"]: row[score.headline.lower()]
+            for row in _published(exp)
+            if row["metric"] == score.metric
         },
         n_samples=score.n_people,
     )
-    exp.tables[f"{score.metric}, {run.label}"] = table
+    return table
+
+
+def evaluate_leniently(exp: Experiment) -> "pd.DataFrame":
+    """The same predictions under MobilePose-master's own metric, beside its published table."""
+    score = mobilepose_score(exp.test, exp.predictions.keypoints)
+    baseline = mobilepose_score(exp.test, mean_pose(exp.train, exp.test))
+    return _table(exp, score, baseline, " (lenient)")
+
+
+def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> "pd.DataFrame":
+    """This run beside the mean pose and published scores, also for the report."""
+    run = exp.run
+    table = comparison(score, baseline, _published(exp), run.label, run.is_sample)
+    exp.tables[f"{score.metric}{kind}, {run.label}"] = table
     return table
 
 
@@ -65,21 +75,6 @@ def _published(exp: Experiment) -> list[dict[str, Any]]:
     if exp.settings.eval_split != "test":
         return []
     return published(exp.about.stem, exp.settings.dataset)
-
-
-def _as_predictions(keypoints: np.ndarray) -> Predictions:
-    return Predictions(keypoints, np.ones(keypoints.shape[:2]))
-
-
-def evaluate_leniently(exp: Experiment) -> "pd.DataFrame":
-    """The same predictions under MobilePose-master's own metric, beside its published table."""
-    test, run = exp.test, exp.run
-    score = mobilepose_score(test, exp.predictions.keypoints)
-    baseline = mobilepose_score(test, mean_pose(exp.train, test))
-    known = _published(exp)
-    table = comparison(score, baseline, known, run.label, run.is_sample)
-    exp.tables[f"{score.metric} (lenient), {run.label}"] = table
-    return table
 
 
 def finish(exp: Experiment) -> str:
