@@ -160,9 +160,8 @@ def resolve_source(
     if not wants_real:
         return "sample", None
     raise PosekitError(
-        f"no {spec.name} data: {root / spec.folder} does not exist. Get {spec.download} from "
-        f"{spec.page} and put them there (data/README.md shows the layout), name another folder "
-        "with data_root or POSEKIT_DATA, or set source to sample."
+        f"no {spec.name} data. {spec.remedy(root / spec.folder)} data/README.md shows the layout. "
+        "Or name another folder with data_root or POSEKIT_DATA, or set source to sample."
     )
 
 

@@ -66,7 +66,7 @@ class Description:
 Builder = Callable[..., nn.Module]
 _builders: dict[str, tuple[Description, Builder]] = {}
 _PACKAGE = __name__.rpartition(".")[0]
-_FIRST_PAPER = {"pose_machine": "cpm", "top_down": "simplebaseline"}  # of each family
+FIRST_PAPER = {"pose_machine": "cpm", "top_down": "simplebaseline"}  # of each family
 _CLIPS = "lpm"  # the paper whose recipes suit networks of clips
 
 
@@ -82,7 +82,7 @@ def register(description: Description) -> Callable[[Builder], Builder]:
         package, _, module = getattr(builder, "func", builder).__module__.rpartition(".")
         ours = package == _PACKAGE
         stem = description.stem or (module if ours else _stem(description.name))
-        usual = _CLIPS if description.kind == "clip" else _FIRST_PAPER[description.family]
+        usual = _CLIPS if description.kind == "clip" else FIRST_PAPER[description.family]
         recipe = description.recipe or (stem if ours else usual)
         known = replace(description, stem=stem, recipe=recipe)
         _builders[description.name] = known, builder

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.clips import loader
 from ..data.predictions import Predictions
 from ..data.scores import validation_score
 from ..inference.evaluate import predict
@@ -29,11 +28,9 @@ def survival(exp: Experiment, draws: int = 1000) -> Any:
         exp: after `build`.
         draws: samples that each block draws for.
     """
-    finest = [
-        block
-        for name, block in exp.task.model.named_modules()
-        if isinstance(block, StochasticBlock) and ".branches.0." in name
-    ]
+    named = exp.task.model.named_modules()
+    blocks = [(name, block) for name, block in named if isinstance(block, StochasticBlock)]
+    finest = [block for name, block in blocks if ".branches.0." in name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(exp.settings.seed)
         drawn = [block.draw(torch.empty(draws, 1, 1, 1)).mean().item() for block in finest]
@@ -76,10 +73,7 @@ def dropping(exp: Experiment, draws: int = 2) -> "pd.DataFrame":
 
 
 def _found(exp: Experiment) -> Predictions:
-    settings, machine = exp.settings, exp.machine
-    pin = machine.device.type == "cuda"
-    batches = loader(exp.val, settings.batch_size, False, machine.workers, pin)
-    return predict(exp.task, batches, machine, settings.flip_test)
+    return predict(exp.task, exp.batches(exp.val), exp.machine, exp.settings.flip_test)
 
 
 def _blocks(model: nn.Module) -> list[StochasticBlock]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -27,26 +28,16 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
         PosekitError: what is missing or damaged and where to get it.
     """
     settings, config = exp.settings, exp.config
-    if config.source == "sample":
-        exp.root = ensure_sample(settings.dataset, smoke=config.smoke)
-    else:
-        exp.root = config.data_root
+    exp.root = config.data_root or ensure_sample(settings.dataset, smoke=config.smoke)
     tables = splits(exp)
-    spec, about = data.dataset(settings.dataset), exp.about
-    joints = SKELETONS.get(about.skeleton or "", spec.skeleton)
-    common = {
-        "skeleton": joints,
-        "frames": settings.clip_length(about),
-        "framing": settings.framing(spec.crop_drop),
-    }
-    exp.train = Clips(
-        tables["train"],
-        transforms=[*settings.transforms(joints), *transforms],
-        seed=settings.seed,
-        **common,
-    )
-    exp.val = Clips(tables["val"], **common)
-    exp.test = Clips(tables.get("found", tables[settings.eval_split]), **common)
+    spec = data.dataset(settings.dataset)
+    joints = SKELETONS.get(exp.about.skeleton or "", spec.skeleton)
+    frames, framing = settings.clip_length(exp.about), settings.framing(spec.crop_drop)
+    cut = partial(Clips, skeleton=joints, frames=frames, framing=framing)
+    augmentation = [*settings.transforms(joints), *transforms]
+    exp.train = cut(tables["train"], transforms=augmentation, seed=settings.seed)
+    exp.val = cut(tables["val"])
+    exp.test = cut(tables.get("found", tables[settings.eval_split]))
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
     if settings.eval_split != "test":
         notes.append(f"scored on the {settings.eval_split} part, not on the test split")
@@ -56,8 +47,7 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
         f"{100 * t.visible.mean():3.0f} % of the joints annotated"
         for split, t in tables.items()
     ]
-    label = exp.run.label
-    return "\n".join([label, *lines, *(f"note: {note}" for note in notes)])
+    return "\n".join([exp.run.label, *lines, *(f"note: {note}" for note in notes)])
 
 
 def splits(exp: Experiment) -> dict[str, Annotations]:
@@ -65,14 +55,14 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
 
     With detected boxes also the people that a detector found in the test split, as "found".
     """
-    settings, source = exp.settings, exp.config.source
-    partial_data, tables = settings.source == "real", {}
-    read = {"root": exp.root, "source": source, "allow_partial": partial_data}
+    settings, tables = exp.settings, {}
+    may_lack = settings.source == "real"
+    read = partial(data.load, root=exp.root, source=exp.config.source, allow_partial=may_lack)
     for split in ("train", "test"):
         try:
-            tables[split] = data.load(settings.dataset, split, **read)
+            tables[split] = read(settings.dataset, split)
         except EmptySplit:
-            if not partial_data or (split == "test" and not tables):
+            if not may_lack or (split == "test" and not tables):
                 raise
     if len(tables) == 1:
         (split, only), *_ = tables.items()
@@ -83,7 +73,7 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
         train, val = hold_out(tables["train"], settings.holdout)
         tables = {"train": train, "val": val, "test": tables["test"]}
     if settings.boxes == "detections":
-        tables["found"] = data.load(settings.dataset, "test", boxes="detections", **read)
+        tables["found"] = read(settings.dataset, "test", boxes="detections")
     return tables
 
 
