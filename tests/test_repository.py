@@ -18,9 +18,15 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from posekit.config.recipes import RECIPES, bind, read_recipe
+from posekit.config.families import settings_of
+from posekit.config.recipes import own_values, read_recipe
+from posekit.config.resolve import resolve
+from posekit.config.settings import Settings
 from posekit.data import dataset as data_of
-from posekit.workflows.training import try_shapes
+from posekit.models import describe, list_models
+from posekit.workflows.conversion import ConversionKnobs
+from posekit.workflows.evaluation import EvaluationKnobs
+from posekit.workflows.notebooks import parameters_cell
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -114,16 +120,16 @@ def test_recipe_file_is_flat_and_of_the_declared_types(path):
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"^[^#\n]*:[^#\n]*\b\d+e[-+]?\d", text, re.M), "write 1.0e-3"
     values = yaml.safe_load(text)
-    kind = RECIPES[path.parent.name]
+    known = annotations(path.parent.name)
     if base := values.pop("base", None):
         whole = yaml.safe_load((path.parent / base).read_text(encoding="utf-8"))
         assert re.match(r"(#.*\n)*base: ", text), "base comes first"
         assert not [n for n, v in values.items() if whole.get(n) == v], "only what differs"
-    assert set(values) <= set(kind.knobs()) - {"dataset", "source", "data_root", "recipe"}
+    assert set(values) <= set(known) - {"dataset", "source", "data_root", "recipe"}
     for name, value in values.items():
         items = value if isinstance(value, list) else [value]
         assert all(isinstance(item, int | float | str | NoneType) for item in items)
-        if simple_type(kind, name) is float or name in ("scale_range", "test_scales"):
+        if simple_type(known[name]) is float or name in ("scale_range", "test_scales"):
             assert all(type(item) is float for item in items), f"{name}: write floats with a dot"
 
 
@@ -134,17 +140,17 @@ def test_recipe_loads(path, real, tmp_path, monkeypatch):
     for folder in ("LSP", "mpii", "PennAction", "coco"):
         (tmp_path / folder).mkdir()
     source = {"data_root": str(tmp_path)} if real else {"source": "sample"}
-    wishes = {"dataset": dataset, "recipe": variant or "paper", **source}
-    bound = bind(path.parent.name, wishes)
+    config = resolve(path.parent.name, {"dataset": dataset, "recipe": variant or "paper", **source})
+    settings = config.settings
     written = read_recipe(path.parent.name, path.name)
     if real:
-        for name, value in written.items():
-            held = getattr(bound.recipe, name)
+        for name, value in own_values(written, path.parent.name, settings.network).items():
+            held = getattr(settings, name)
             assert value == (list(held) if isinstance(held, tuple) else held)
-    family = bound.recipe.network.partition("_")[0]  # the sample may take a smaller one
-    assert family in written["network"] and bound.recipe.paper == path.parent.name
+    family = settings.network.partition("_")[0]  # the sample may take a smaller one
+    assert family in written["network"] and config.paper == describe(written["network"]).stem
     if not real:
-        try_shapes(bound.recipe, data_of(bound.recipe.dataset).skeleton)
+        settings.check_shapes(data_of(settings.dataset).skeleton)
 
 
 @pytest.mark.parametrize("stem", STEMS)
@@ -171,8 +177,8 @@ def test_notebook_is_small_and_clean(path):
     code = cells(path)
     assert len(code) <= 16
     assert [i for i, (_, cell) in enumerate(code) if "parameters" in tags(cell)] == [0]
-    for number, (source, cell) in enumerate(code):
-        assert number == 0 or source.count("\n") < 22  # the parameters cell has one a line
+    for source, cell in code:
+        assert source.count("\n") < 22
         assert not re.search(r"^\s*(class |[!%](?!matplotlib))", source, re.M)
         assert not re.search(r"\b(interact|interactive|interactive_output|Output)\(", source)
         kept = "keep_output" in tags(cell)
@@ -180,44 +186,62 @@ def test_notebook_is_small_and_clean(path):
         assert kept or not cell["outputs"], "run python -m posekit clean"
 
 
-def simple_type(recipe: type, name: str) -> type:
-    kind = recipe.model_fields[name].annotation
+def annotations(paper: str) -> dict[str, object]:
+    """The knobs of all networks of a paper, with their declared types."""
+    kinds = [settings_of(name) for name in list_models() if describe(name).stem == paper]
+    return {n: field.annotation for kind in kinds for n, field in kind.model_fields.items()}
+
+
+def simple_type(kind: object) -> type:
     if get_origin(kind) is Literal:
         return str
     if get_origin(kind) is tuple:
         return list
-    return next((k for k in get_args(kind) if k is not NoneType), kind)
+    options = [simple_type(part) for part in get_args(kind) if part is not NoneType]
+    return options[0] if options else kind
 
 
-def notebook_parameters(path: Path) -> dict[str, tuple[str, object]]:
-    """Names of the parameters cell with their written types and defaults, as papermill reads it."""
+def notebook_parameters(path: Path) -> list[tuple[str, str, object, str]]:
+    """Names of the parameters cell with type, default and meaning, as papermill reads it."""
     source = cells(path)[0][0]
-    for line in source.splitlines():
-        if line.startswith("# ") and "=" not in line:
-            continue
-        assert line.count("=") == 1 and "#" in line, f"one '=' and a meaning a line: {line}"
+    lines = [line for line in source.splitlines() if not line.startswith("# ")]
     body = ast.parse(source).body
-    assert all(isinstance(node, ast.AnnAssign) for node in body)
-    return {n.target.id: (ast.unparse(n.annotation), ast.literal_eval(n.value)) for n in body}
+    assert all(isinstance(node, ast.AnnAssign) for node in body) and len(body) == len(lines)
+    assert all(line.count("=") == 1 for line in lines)
+    return [
+        (n.target.id, ast.unparse(n.annotation), ast.literal_eval(n.value), line.split("  # ")[1])
+        for n, line in zip(body, lines, strict=True)
+    ]
 
 
 @by_training
-def test_parameters_cell_agrees_with_the_recipe(path):
-    found, kind = notebook_parameters(path), RECIPES[path.stem.removeprefix("train_")]
-    assert set(found) == set(kind.knobs())
-    assert {name: written for name, (written, _) in found.items()} == {
-        name: simple_type(kind, name).__name__ for name in kind.knobs()
-    }
-    defaults = {name: default for name, (_, default) in found.items() if default is not None}
-    assert defaults == {name: kind.model_fields[name].default for name in defaults}
-    assert set(defaults) <= {"dataset", "source"}
+def test_parameters_cell_is_the_one_that_posekit_writes(path):
+    paper = path.stem.removeprefix("train_")
+    cell = cells(path)[0][0]
+    assert len(cell.splitlines()) <= 20
+    assert cell == parameters_cell(paper), f"run python -m posekit notebook {paper}"
+    resolve(paper, {name: value for name, _, value, _ in notebook_parameters(path)})
+
+
+@pytest.mark.parametrize(("stem", "own"), [
+    ("evaluate", EvaluationKnobs), ("convert_weights", ConversionKnobs)
+])  # fmt: skip
+def test_parameters_cell_of_other_notebooks_declares_knobs(stem, own: type[Settings]):
+    kinds = [own]
+    if own is EvaluationKnobs:
+        kinds += [settings_of(name, training=False) for name in list_models()]
+    for name, written, value, meaning in notebook_parameters(ROOT / f"notebooks/{stem}.ipynb"):
+        fields = [kind.model_fields[name] for kind in kinds if name in kind.model_fields]
+        assert {simple_type(field.annotation).__name__ for field in fields} == {written}
+        assert meaning in {field.description for field in fields}
+        assert value is None or value in {field.default for field in fields}
 
 
 @by_training
 def test_later_cells_leave_the_parameters_alone(path):
-    knobs = RECIPES[path.stem.removeprefix("train_")].knobs()
+    knobs = annotations(path.stem.removeprefix("train_"))
     for source, _ in cells(path)[1:]:
         nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)]
         for name in {n.id for n in nodes if isinstance(n.ctx, ast.Store)}:
-            # bind would take them for parameters, or for misspelt ones, when it runs again.
+            # resolve would take them for parameters, or for misspelt ones, when it runs again.
             assert name not in knobs and not difflib.get_close_matches(name, knobs, 1, 0.8), name

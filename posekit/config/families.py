@@ -5,22 +5,13 @@ options of the chosen network are knobs besides. (Fields of the last base class 
 """
 
 from inspect import Parameter
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from pydantic import Field, create_model, field_validator
+from pydantic import create_model, field_validator
 
+from ..data import transforms as augment
 from ..data.framing import Framing
 from ..data.occlusion.occluder import Occluder
-from ..data.transforms import (
-    ColourJitter,
-    HalfBody,
-    NormalRotation,
-    NormalScale,
-    RandomFlip,
-    RandomRotation,
-    RandomScale,
-    Transform,
-)
 from ..geometry.decoding import DECODERS
 from ..geometry.skeletons import Skeleton
 from ..models import Description, describe, options_of
@@ -28,27 +19,18 @@ from ..models.families.losses import joints_mse, ohkm
 from ..models.families.pose_machine import PoseMachineTask
 from ..models.families.task import Task
 from ..models.families.top_down import TopDownTask
-from .knobs import (
-    Count,
-    DataKnobs,
-    Dataset,
-    Fraction,
-    NetworkKnobs,
-    Positive,
-    RunKnobs,
-    TestingKnobs,
-    TrainingKnobs,
-)
+from .knobs import CommonKnobs, Count, Dataset, Fraction, Positive, TrainingKnobs
+from .settings import knob
 
 
-class PoseMachineTesting(RunKnobs, TestingKnobs, NetworkKnobs, DataKnobs):
+class PoseMachineTesting(CommonKnobs):
     """CPM and LPM, tested."""
 
-    dataset: Dataset = Field("PennAction", description="LSP, MPII, PennAction or COCO")
-    frames: Annotated[int, Field(ge=1, le=128)] = Field(5, description="frames in a clip (T)")
-    sigma: Positive = Field(description="Gaussian of a target, crop pixels")
-    centre_sigma: Positive = Field(21.0, description="Gaussian of the centre map, crop pixels")
-    flip_test: bool = Field(False, description="average with the mirrored image when testing")
+    dataset: Dataset = knob("LSP, MPII, PennAction or COCO", "PennAction")
+    frames: int = knob("frames in a clip (T)", 5, ge=1, le=128)
+    sigma: Positive = knob("Gaussian of a target, crop pixels")
+    centre_sigma: Positive = knob("Gaussian of the centre map, crop pixels", 21.0)
+    flip_test: bool = knob("average with the mirrored image when testing", False)
 
     def clip_length(self, about: Description) -> int:
         """Frames that the network sees at a time; 1 for still images."""
@@ -58,18 +40,18 @@ class PoseMachineTesting(RunKnobs, TestingKnobs, NetworkKnobs, DataKnobs):
         """How a box becomes a crop: a square about its middle."""
         return Framing(self.image_size, self.box_padding)
 
-    def task(self, model: Any, joints: Skeleton) -> Task:
-        """How the network is fed and read."""
-        return PoseMachineTask(model, self.sigma, self.centre_sigma)
+    def task(self, model: Any, joints: Skeleton, **teaching: Any) -> Task:
+        """How the network is fed and read, and taught where it is trained."""
+        return PoseMachineTask(model, self.sigma, self.centre_sigma, **teaching)
 
 
 class PoseMachineTraining(TrainingKnobs, PoseMachineTesting):
     """CPM and LPM, trained."""
 
-    scale_range: tuple[Positive, Positive] = Field(description="random factor on the person's size")
-    schedule: Literal["step", "onecycle"] = Field("step", description="step or onecycle")
-    lr_step: Count = Field(description="iterations between two steps")
-    loss: Literal["sum", "mean"] = Field("sum", description="squared errors: sum / 2B, or mean")
+    scale_range: tuple[Positive, Positive] = knob("random factor on the person's size")
+    schedule: Literal["step", "onecycle"] = knob("step or onecycle", "step")
+    lr_step: Count = knob("iterations between two steps")
+    loss: Literal["sum", "mean"] = knob("squared errors: sum / 2B, or mean", "sum")
 
     @field_validator("scale_range")
     @classmethod
@@ -80,72 +62,59 @@ class PoseMachineTraining(TrainingKnobs, PoseMachineTesting):
 
     def task(self, model: Any, joints: Skeleton) -> Task:
         """How the network is fed, taught and read."""
-        return PoseMachineTask(model, self.sigma, self.centre_sigma, self.loss)
+        return super().task(model, joints, reduction=self.loss)
 
-    def transforms(self, joints: Skeleton) -> list[Transform]:
+    def transforms(self, joints: Skeleton) -> list[augment.Transform]:
         """The augmentation of training crops, in the order in which it is drawn."""
-        moves = [RandomScale(self.scale_range), RandomRotation(self.rotation)]
+        moves = [augment.RandomScale(self.scale_range), augment.RandomRotation(self.rotation)]
         return [*moves, *_common_transforms(self, joints)]
 
 
-class TopDownTesting(RunKnobs, TestingKnobs, NetworkKnobs, DataKnobs):
+class TopDownTesting(CommonKnobs):
     """SimpleBaseline, HRNet, Hourglass and the lightweight networks, tested."""
 
-    dataset: Dataset = Field("COCO", description="COCO or MPII")
-    sigma: Positive = Field(2.0, description="Gaussian of a target, heat-map cells")
-    decoder: Literal[*DECODERS] = Field(
-        "quarter", description="how a map is read, geometry.decoding"
-    )
-    shift_heatmap: bool = Field(True, description="move the mirror image's maps by one cell")
+    dataset: Dataset = knob("COCO or MPII", "COCO")
+    sigma: Positive = knob("Gaussian of a target, heat-map cells", 2.0)
+    decoder: Literal[*DECODERS] = knob("how a map is read, geometry.decoding", "quarter")
+    shift_heatmap: bool = knob("move the mirror image's maps by one cell", True)
 
     def framing(self, crop_drop: float = 0.0) -> Framing:
         """How a box becomes a crop: in the crop's aspect, lowered by a share of its height."""
         return Framing(self.image_size, self.box_padding, half_pixel=False, drop=crop_drop, fill=0)
 
-    def task(self, model: Any, joints: Skeleton) -> Task:
-        """How the network is fed and read."""
-        return TopDownTask(
-            model, joints, self.sigma, decoder=self.decoder, shift=self.shift_heatmap
-        )
+    def task(self, model: Any, joints: Skeleton, **teaching: Any) -> Task:
+        """How the network is fed and read, and taught where it is trained."""
+        reading = {"decoder": self.decoder, "shift": self.shift_heatmap}
+        return TopDownTask(model, joints, self.sigma, **reading, **teaching)
 
 
 class TopDownTraining(TrainingKnobs, TopDownTesting):
     """SimpleBaseline, HRNet, Hourglass and the lightweight networks, trained."""
 
-    scale_factor: Fraction = Field(description="spread of the random factor on the person's size")
-    rotation_prob: Fraction = Field(0.6, description="share of people that are turned")
-    half_body_prob: Fraction = Field(0.0, description="share of people cut to half their body")
-    reference_mode: bool = Field(
-        False, description="the references' oddities in coin, target, schedule, occlusion"
+    scale_factor: Fraction = knob("spread of the random factor on the person's size")
+    rotation_prob: Fraction = knob("share of people that are turned", 0.6)
+    half_body_prob: Fraction = knob("share of people cut to half their body", 0.0)
+    reference_mode: bool = knob(
+        "the references' oddities in coin, target, schedule, occlusion", False
     )
-    schedule: Literal["milestones", "onecycle"] = Field(
-        "milestones", description="milestones or onecycle"
+    schedule: Literal["milestones", "onecycle"] = knob("milestones or onecycle", "milestones")
+    lr_milestones: tuple[Count, ...] = knob(
+        "epochs after which the learning rate falls", min_length=1
     )
-    lr_milestones: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
-        description="epochs after which the learning rate falls"
-    )
-    loss: Literal["mse", "ohkm"] = Field("mse", description="mse, or ohkm for the 8 worst joints")
+    loss: Literal["mse", "ohkm"] = knob("mse, or ohkm for the 8 worst joints", "mse")
 
     def task(self, model: Any, joints: Skeleton) -> Task:
         """How the network is fed, taught and read."""
-        return TopDownTask(
-            model,
-            joints,
-            self.sigma,
-            criterion={"mse": joints_mse, "ohkm": ohkm}[self.loss],
-            decoder=self.decoder,
-            shift=self.shift_heatmap,
-            reference_mode=self.reference_mode,
-        )
+        criterion = {"mse": joints_mse, "ohkm": ohkm}[self.loss]
+        return super().task(model, joints, criterion=criterion, reference_mode=self.reference_mode)
 
-    def transforms(self, joints: Skeleton) -> list[Transform]:
+    def transforms(self, joints: Skeleton) -> list[augment.Transform]:
         """The augmentation of training crops, in the order in which it is drawn."""
-        h, w = self.image_size
-        mode = self.reference_mode
+        aspect, mode = self.image_size[1] / self.image_size[0], self.reference_mode
         moves = [
-            HalfBody(self.half_body_prob, joints, aspect=w / h, reference_mode=mode),
-            NormalScale(self.scale_factor),
-            NormalRotation(self.rotation, self.rotation_prob),
+            augment.HalfBody(self.half_body_prob, joints, aspect=aspect, reference_mode=mode),
+            augment.NormalScale(self.scale_factor),
+            augment.NormalRotation(self.rotation, self.rotation_prob),
         ]
         return [*moves, *_common_transforms(self, joints, reference_mode=mode)]
 
@@ -153,19 +122,15 @@ class TopDownTraining(TrainingKnobs, TopDownTesting):
 TestingSettings = PoseMachineTesting | TopDownTesting
 TrainingSettings = PoseMachineTraining | TopDownTraining
 
-
-class Family(NamedTuple):
-    """The two kinds of settings of a family, and the data set that its papers start with."""
-
-    testing: type[TestingSettings]
-    training: type[TrainingSettings]
-    dataset: str
-
-
-FAMILIES = {
-    "pose_machine": Family(PoseMachineTesting, PoseMachineTraining, "PennAction"),
-    "top_down": Family(TopDownTesting, TopDownTraining, "COCO"),
+FAMILIES: dict[str, tuple[type[TestingSettings], type[TrainingSettings]]] = {
+    "pose_machine": (PoseMachineTesting, PoseMachineTraining),
+    "top_down": (TopDownTesting, TopDownTraining),
 }
+
+
+def first_dataset(family: str) -> str:
+    """The data set that the papers of a family start with."""
+    return FAMILIES[family][0].model_fields["dataset"].default
 
 
 def settings_of(network: str, training: bool = True) -> type[TestingSettings]:
@@ -175,8 +140,8 @@ def settings_of(network: str, training: bool = True) -> type[TestingSettings]:
         network: a name of the registry, or my_module:MyNet.
         training: with the knobs of training.
     """
-    family = FAMILIES[describe(network).family]
-    base = family.training if training else family.testing
+    testing, with_training = FAMILIES[describe(network).family]
+    base = with_training if training else testing
     return create_model(base.__name__, __base__=base, **option_fields(network))
 
 
@@ -197,15 +162,15 @@ def _type(option: Parameter) -> Any:
 
 def _common_transforms(
     settings: TrainingKnobs, joints: Skeleton, reference_mode: bool = False
-) -> list[Transform]:
+) -> list[augment.Transform]:
     """The augmentation that all families have: mirror image, colour, occlusion.
 
     A geometric transform whose knob is 0 stays in the list: what it draws belongs to the sequence
     of random numbers that a seed stands for.
     """
-    transforms: list[Transform] = [RandomFlip(settings.flip_prob)]
+    transforms: list[augment.Transform] = [augment.RandomFlip(settings.flip_prob)]
     if settings.colour_jitter:
-        transforms.append(ColourJitter(settings.colour_jitter))
+        transforms.append(augment.ColourJitter(settings.colour_jitter))
     if settings.occlusion != "none":
         occluder = Occluder(
             joints,

@@ -11,48 +11,49 @@ from torch import Tensor, nn
 
 from ..data import dataset_name
 from ..errors import PosekitError
-from ..geometry.skeletons import Skeleton
+from ..geometry.skeletons import Skeleton, skeleton
 from ..models import Description, create_model, describe, options_of
-from .settings import Settings
+from .settings import Settings, knob
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Degrees = Annotated[float, Field(ge=0, le=180)]
 Pixels = Annotated[int, Field(ge=16)]
 Dataset = Annotated[str, AfterValidator(dataset_name)]
+Joints = Annotated[str, AfterValidator(lambda name: skeleton(name).name)]
 Source = Literal["auto", "real", "sample"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Split = Literal["test", "val", "train"]
+Boxes = Literal["ground_truth", "detections"]
 
 
 class DataKnobs(Settings):
     """Which people are read."""
 
-    dataset: Dataset = Field(description="LSP, MPII, PennAction or COCO")
-    source: Source = Field("auto", description="auto, real or sample")
-    data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
-    eval_split: Split = Field("test", description="split of the score")
-    boxes: Literal["ground_truth", "detections"] = Field(
-        "ground_truth", description="whose boxes are scored, ground_truth or detections"
-    )
-    holdout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.05, description="share of the training part kept for validation"
-    )
+    dataset: Dataset = knob("LSP, MPII, PennAction or COCO")
+    source: Source = knob("auto, real or sample", "auto")
+    data_root: str | None = knob("folder that holds coco, LSP, mpii, PennAction", None)
+    eval_split: Split = knob("split of the score", "test")
+    boxes: Boxes = knob("whose boxes are scored, ground_truth or detections", "ground_truth")
+    holdout: float = knob("share of the training part kept for validation", 0.05, ge=0, lt=1)
 
 
-class NetworkKnobs(Settings):
-    """Which network, and what it sees of a person; its own options are further knobs."""
+class NetworkName(Settings):
+    """Which network; its own options are further knobs."""
 
-    network: str = Field(description="a name of posekit.list_models(), or my_module:MyNet")
-    image_size: tuple[Pixels, Pixels] = Field(description="crop as [h, w], pixels")
-    box_padding: Positive = Field(1.25, description="side of the crop as a multiple of the box")
+    network: str = knob("a name of posekit.list_models(), or my_module:MyNet")
 
     def options(self) -> dict[str, object]:
         """Options of `create_model`, where they depart from what the network does anyway."""
         usual = {name: option.default for name, option in options_of(self.network).items()}
         return {n: getattr(self, n) for n, default in usual.items() if getattr(self, n) != default}
+
+
+class NetworkKnobs(NetworkName):
+    """Which network, and what it sees of a person."""
+
+    image_size: tuple[Pixels, Pixels] = knob("crop as [h, w], pixels")
+    box_padding: Positive = knob("side of the crop as a multiple of the box", 1.25)
 
     def build(self, joints: Skeleton) -> nn.Module:
         """The network for these joints, with fresh weights; some have joints of their own."""
@@ -98,13 +99,13 @@ class NetworkKnobs(Settings):
 class TestingKnobs(Settings):
     """How the trained network is asked."""
 
-    batch_size: Count = Field(32, description="clips or images in an iteration")
-    flip_test: bool = Field(True, description="average with the mirrored image when testing")
-    test_scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
-        (1.0,), description="sizes of the person to add up when testing"
+    batch_size: Count = knob("clips or images in an iteration", 32)
+    flip_test: bool = knob("average with the mirrored image when testing", True)
+    test_scales: tuple[Positive, ...] = knob(
+        "sizes of the person to add up when testing", (1.0,), min_length=1
     )
-    test_bias: float = Field(0.0, description="image pixels taken off x and y of every prediction")
-    soft_nms: bool = Field(False, description="lower duplicates' scores instead of dropping them")
+    test_bias: float = knob("image pixels taken off x and y of every prediction", 0.0)
+    soft_nms: bool = knob("lower duplicates' scores instead of dropping them", False)
 
     def transforms(self, joints: Skeleton) -> list:
         """How training changes the crops: not at all in testing."""
@@ -114,51 +115,55 @@ class TestingKnobs(Settings):
 class RunKnobs(Settings):
     """Where and how the job runs; none of these but the seed changes results beyond rounding."""
 
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="of everything random")
-    precision: Precision = Field("auto", description="of the network")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loading processes; -1 for auto")
-    channels_last: bool = Field(True, description="memory format of the convolutions")
-    interactive: bool = Field(False, description="show live widgets")
+    seed: int = knob("of everything random", 0, ge=0)
+    precision: Precision = knob("of the network", "auto")
+    device: str = knob("auto, cpu, cuda, cuda:1, mps", "auto")
+    workers: int = knob("loading processes; -1 for auto", -1, ge=-1)
+    channels_last: bool = knob("memory format of the convolutions", True)
+    interactive: bool = knob("show live widgets", False)
+
+
+class CommonKnobs(RunKnobs, TestingKnobs, NetworkKnobs, DataKnobs):
+    """What all families of networks are tested with."""
 
 
 class TrainingKnobs(Settings):
     """How a network is trained."""
 
-    recipe: str = Field("paper", description="variant: params/<paper>/<dataset>-<recipe>.yaml")
-    init: str | None = Field(None, description="run folder or weights file to start from")
-    backbone: str = Field("none", description="ImageNet weights: a file, auto or none")
+    recipe: str = knob("variant: params/<paper>/<dataset>-<recipe>.yaml", "paper")
+    init: str | None = knob("run folder or weights file to start from", None)
+    backbone: str = knob("ImageNet weights: a file, auto or none", "none")
 
-    rotation: Degrees = Field(description="random turn, degrees")
-    flip_prob: Fraction = Field(description="share of clips that are mirrored")
-    colour_jitter: Fraction = Field(0.0, description="random factor on each channel, 1 +- this")
-    occlusion: Literal["none", "blur", "cutout", "both", "multi", "partmix"] = Field(
-        "none", description="occlusion of crops: none, blur, cutout, both, multi, partmix"
+    rotation: float = knob("random turn, degrees", ge=0, le=180)
+    flip_prob: Fraction = knob("share of clips that are mirrored")
+    colour_jitter: Fraction = knob("random factor on each channel, 1 +- this", 0.0)
+    occlusion: Literal["none", "blur", "cutout", "both", "multi", "partmix"] = knob(
+        "occlusion of crops: none, blur, cutout, both, multi, partmix", "none"
     )
-    occlusion_mode: Literal["keypoint", "parts", "all"] = Field(
-        "parts", description="what blur and cutout hide: keypoint, parts, all"
+    occlusion_mode: Literal["keypoint", "parts", "all"] = knob(
+        "what blur and cutout hide: keypoint, parts, all", "parts"
     )
-    occlusion_prob: Fraction = Field(0.5, description="probability of each occlusion")
-    occlusion_exclude: bool = Field(False, description="leave hidden joints out of the loss")
-    occlusion_frames: Literal["all", "run"] = Field(
-        "all", description="the frames of a clip that are occluded: all, or a random run"
+    occlusion_prob: Fraction = knob("probability of each occlusion", 0.5)
+    occlusion_exclude: bool = knob("leave hidden joints out of the loss", False)
+    occlusion_frames: Literal["all", "run"] = knob(
+        "the frames of a clip that are occluded: all, or a random run", "all"
     )
 
-    epochs: Count = Field(description="passes over all training frames")
-    rounds: Annotated[int, Field(ge=1, le=100)] = Field(
-        1, description="whole schedules, each from the best weights of the one before"
+    epochs: Count = knob("passes over all training frames")
+    rounds: int = knob(
+        "whole schedules, each from the best weights of the one before", 1, ge=1, le=100
     )
-    optimiser: Literal["sgd", "adam", "adamw"] = Field(description="sgd, adam or adamw")
-    lr: Positive = Field(description="base learning rate")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
-    weight_decay: NotNegative = Field(description="on weights; biases have none")
-    lr_gamma: Annotated[float, Field(gt=0, le=1)] = Field(description="factor at each step")
-    bias_lr_factor: Positive = Field(1.0, description="learning rate of biases, relative")
-    first_stage_lr_factor: Positive = Field(1.0, description="learning rate of stage 1, relative")
-    clip_grad: NotNegative = Field(0.0, description="largest global gradient norm; 0 for none")
-    eval_every: Count = Field(1, description="epochs between validations")
-    resume: Literal["auto", "never"] = Field("auto", description="continue an interrupted run")
-    tensorboard: bool = Field(False, description="also write TensorBoard events")
+    optimiser: Literal["sgd", "adam", "adamw"] = knob("sgd, adam or adamw")
+    lr: Positive = knob("base learning rate")
+    momentum: float = knob("of sgd", 0.9, ge=0, lt=1)
+    weight_decay: float = knob("on weights; biases have none", ge=0)
+    lr_gamma: float = knob("factor at each step", gt=0, le=1)
+    bias_lr_factor: Positive = knob("learning rate of biases, relative", 1.0)
+    first_stage_lr_factor: Positive = knob("learning rate of stage 1, relative", 1.0)
+    clip_grad: float = knob("largest global gradient norm; 0 for none", 0.0, ge=0)
+    eval_every: Count = knob("epochs between validations", 1)
+    resume: Literal["auto", "never"] = knob("continue an interrupted run", "auto")
+    tensorboard: bool = knob("also write TensorBoard events", False)
 
     @property
     def occlusion_title(self) -> str:

@@ -68,11 +68,7 @@ def choose_machine(device: str = "auto", precision: str = "auto", workers: int =
         precision = "bf16" if torch.cuda.get_device_capability(place) >= (8, 0) else "fp16"
     types = {"bf16": torch.bfloat16, "fp16": torch.float16}
     if workers < 0:
-        cores = available_cores()
+        shared = hasattr(os, "sched_getaffinity")  # of all cores, those this process may run on
+        cores = len(os.sched_getaffinity(0)) if shared else os.cpu_count() or 1
         workers = 0 if cores <= 2 else min(8, cores - 1)
     return Machine(place, types.get(precision, torch.float32), workers)
-
-
-def available_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,8 +2,6 @@
 
 import csv
 import re
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,14 +10,9 @@ from ..data import dataset_name
 from ..errors import PosekitError
 from ..files.places import project_root
 from ..models import describe, list_models, options_of
-from .families import FAMILIES
+from .families import first_dataset
 
 _COMMENT = re.compile(r"^(\w+):[^#\n]*#\s*(.+)$", re.MULTILINE)
-
-
-def papers() -> list[str]:
-    """Stems of the papers that have recipes and a notebook."""
-    return sorted(path.name for path in (project_root() / "params").iterdir() if path.is_dir())
 
 
 def usual_dataset(paper: str) -> str:
@@ -28,11 +21,11 @@ def usual_dataset(paper: str) -> str:
     Raises:
         PosekitError: for an unknown paper.
     """
-    known = (describe(name) for name in list_models())
-    families = [about.family for about in known if about.stem == paper]
-    if not families or paper not in papers():
-        raise PosekitError(f"unknown paper {paper!r}: there are {', '.join(papers())}")
-    return FAMILIES[families[0]].dataset
+    families = {about.stem: about.family for about in map(describe, list_models())}
+    papers = sorted(path.name for path in (project_root() / "params").iterdir() if path.is_dir())
+    if paper not in families or paper not in papers:
+        raise PosekitError(f"unknown paper {paper!r}: there are {', '.join(papers)}")
+    return first_dataset(families[paper])
 
 
 def recipe_file(paper: str, dataset: str, variant: str = "paper") -> str:
@@ -50,9 +43,8 @@ def read_recipe(paper: str, file: str) -> dict[str, Any]:
 
     A first line `base: <file>` starts from another file of the folder.
     """
-    text = _text(paper, file)
     try:
-        values = yaml.safe_load(text)
+        values = yaml.safe_load(_content(paper, file))
     except yaml.YAMLError as error:
         raise PosekitError(f"params/{paper}/{file} is not readable YAML: {error}") from error
     if not isinstance(values, dict):
@@ -67,19 +59,15 @@ def read_recipe(paper: str, file: str) -> dict[str, Any]:
 
 def recipe_sources(paper: str, file: str) -> dict[str, str]:
     """What a recipe's comments say about the source of its values."""
-    return dict(_COMMENT.findall(_text(paper, file)))
+    return dict(_COMMENT.findall(_content(paper, file).decode("utf-8")))
 
 
-def _text(paper: str, file: str) -> str:
+def _content(paper: str, file: str) -> bytes:
     path = project_root() / "params" / paper / file
-    if not path.is_file():
-        there = sorted(p.name for p in path.parent.glob("*.yaml"))
-        hint = f"there are {', '.join(there)}" if there else "there is no recipe of this paper"
-        raise PosekitError(f"no recipe params/{paper}/{file}: {hint}")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise PosekitError(f"params/{paper}/{file} is not readable YAML: {error}") from error
+    if path.is_file():
+        return path.read_bytes()
+    there = sorted(p.name for p in path.parent.glob("*.yaml")) or ["none of this paper"]
+    raise PosekitError(f"no recipe params/{paper}/{file}: there are {', '.join(there)}")
 
 
 def recipe_of_network(network: str, dataset: str | None = None) -> tuple[str, dict[str, Any]]:
@@ -91,17 +79,13 @@ def recipe_of_network(network: str, dataset: str | None = None) -> tuple[str, di
     """
     about = describe(network)
     folder, _, variant = about.recipe.partition("/")
-    usual = FAMILIES[about.family].dataset
-    choices = [(dataset, variant), (dataset, ""), (usual, variant), (usual, "")]
-    files = [(name, f"{name}{kind and '-'}{kind}.yaml") for name, kind in choices if name]
-    there = [
-        (name, file)
-        for name, file in files
-        if (project_root() / "params" / folder / file).is_file()
-    ]
-    trained_on, file = (there or files)[0]
+    names = [name for name in (dataset, first_dataset(about.family)) if name]
+    endings = [f"-{variant}.yaml", ".yaml"] if variant else [".yaml"]
+    files = {f"{name}{ending}": name for name in names for ending in endings}
+    there = [file for file in files if (project_root() / "params" / folder / file).is_file()]
+    file = (there or list(files))[0]
     values = own_values(read_recipe(folder, file), folder, network)
-    return trained_on, values | {"network": network}
+    return files[file], values | {"network": network}
 
 
 def own_values(values: dict[str, Any], paper: str, network: str) -> dict[str, Any]:
@@ -120,14 +104,11 @@ def published(paper: str, dataset: str) -> list[dict[str, Any]]:
         COCO's ap, ap50, ...
     """
     dataset, words = dataset_name(dataset), ("paper", "dataset", "method", "metric", "source")
+    files = [project_root() / "params" / f"published{end}.csv" for end in ("", "_coco")]
+    lines = [file.read_text(encoding="utf-8").splitlines() for file in files]
     return [
         {k: v if k in words else float(v) if v else None for k, v in row.items()}
-        for row in _published_rows(project_root() / "params")
+        for table in lines
+        for row in csv.DictReader(table)
         if (row["paper"], row["dataset"]) == (paper, dataset)
     ]
-
-
-def _published_rows(folder: Path) -> Iterable[dict[str, str]]:
-    for file in ("published.csv", "published_coco.csv"):
-        with (folder / file).open(encoding="utf-8", newline="") as lines:
-            yield from csv.DictReader(lines)

@@ -9,12 +9,9 @@ papermill or the reader sets in the notebook. None means "not set here".
 import contextlib
 import hashlib
 import json
-import operator
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
-from types import NoneType
 from typing import Any, Literal
 
 from ..data import dataset, dataset_name
@@ -23,7 +20,7 @@ from ..files.places import data_root, smoke
 from ..models import describe, list_models
 from .families import settings_of
 from .recipes import own_values, read_recipe, recipe_file, usual_dataset
-from .settings import Settings, check, is_set, problems
+from .settings import Settings, check, is_set
 
 # What may differ between two runs that end with the same numbers.
 _NO_EFFECT = {"data_root", "device", "workers", "resume", "tensorboard", "interactive"}
@@ -64,15 +61,13 @@ class Config:
             for name, value, origin in self.table()
             if name not in _NO_EFFECT
         ]
-        shown = [
-            row for row in rows if row[0] in _ALWAYS or not row[2].startswith(("recipe", "default"))
-        ]
-        widths = [max(len(row[i]) for row in shown) for i in range(2)]
-        lines = [f"{n:<{widths[0]}}  {v:<{widths[1]}}  {o}".rstrip() for n, v, o in shown]
-        files = {origin for _, _, origin in rows if origin.startswith("recipe")}
-        rest = f"{len(rows) - len(shown)} more knobs as in {', '.join(sorted(files)) or 'default'}"
-        command = f": python -m posekit knobs {self.paper}" if files else ""
-        return "\n".join([*lines, f"{rest}{command}"])
+        usual = ("recipe", "default")
+        shown = [row for row in rows if row[0] in _ALWAYS or not row[2].startswith(usual)]
+        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        lines = [f"{n:<{widths[0]}}  {v:<{widths[1]}}  {o}" for n, v, o in shown]
+        recipe = next((o for _, _, o in rows if o.startswith("recipe")), None)
+        command = f"{recipe}: python -m posekit knobs {self.paper}" if recipe else "default"
+        return "\n".join([*lines, f"{len(rows) - len(shown)} more knobs as in {command}"])
 
     def fingerprint(self) -> str:
         """Sixteen hex digits that are equal for runs that end with the same numbers."""
@@ -93,44 +88,37 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
     """
     usual = usual_dataset(paper)
     with contextlib.suppress(PosekitError):  # `check` says what is wrong with it
-        usual = dataset_name(_text(namespace, "dataset", usual))
-    file = recipe_file(paper, usual, _text(namespace, "recipe", "paper"))
-    places = _text(namespace, "source", "auto"), _text(namespace, "data_root", "") or None
-    source, root = resolve_source(usual, *places)
+        usual = dataset_name(_early(namespace, "dataset", usual))
+    file = recipe_file(paper, usual, _early(namespace, "recipe", "paper"))
+    wanted, folder = _early(namespace, "source", "auto"), _early(namespace, "data_root")
+    source, root = resolve_source(usual, wanted, folder)
     small = source == "sample" and smoke()
     smaller = ["sample.yaml"] * (source == "sample") + ["smoke.yaml"] * small
-    layers = [(f"recipe params/{paper}/{file}", read_recipe(paper, file))]
-    layers += [(name, read_recipe(paper, name)) for name in smaller]
-    own = reduce(operator.or_, (found for _, found in layers)).get("network")
+    layers = {f"recipe params/{paper}/{file}": read_recipe(paper, file)}
+    layers |= {name: read_recipe(paper, name) for name in smaller}
+    own = next((found["network"] for found in [*layers.values()][::-1] if "network" in found), None)
     if own is None:
         raise PosekitError(f"params/{paper}/{file}: network: has no value")
-    network = _text(namespace, "network", own)
+    network = _early(namespace, "network", own)
     wrong = _misfit(network, own)
     kind = settings_of(own if wrong else network)
     given = check(kind, namespace, f"the {paper} notebook cannot run with this:", wrong)
 
-    defaults = {name: field.default for name, field in kind.model_fields.items()}
-    values: dict[str, Any] = {}
-    origins = dict.fromkeys(defaults, "default")
-    for origin, found in layers:
+    values, origins = {}, dict.fromkeys(kind.model_fields, "default")
+    for origin, found in layers.items():
         found = own_values(found, paper, network)
         values |= found
         origins |= dict.fromkeys(found, origin)
     values |= given | {"dataset": usual}
-    origins |= {
-        knob: "you"
-        for knob, value in given.items()
-        if knob not in ("dataset", "source") or value != defaults[knob]
-    }
-    if found := problems(kind, values):
-        files = ", ".join([file, *smaller])
-        title = f"params/{paper}/ ({files}) is incomplete or impossible:"
-        raise PosekitError("\n  ".join([title, *found]))
-    about, settings = describe(network), kind.model_validate(values)
+    usual_values = {name: kind.model_fields[name].default for name in ("dataset", "source")}
+    origins |= {n: "you" for n, value in given.items() if usual_values.get(n) != value}
+    files = ", ".join([file, *smaller])
+    title = f"params/{paper}/ ({files}) is incomplete or impossible:"
+    settings, about = kind.made(values, title), describe(network)
     return Config(about.stem, about.name, settings, origins, source, root, small)
 
 
-def _text(namespace: MutableMapping[str, Any], name: str, default: str) -> str:
+def _early(namespace: Mapping[str, Any], name: str, default: str | None = None) -> str | None:
     """A parameter that decides which knobs there are, read before they are known."""
     value = namespace.get(name)
     return str(value).strip() if is_set(value) else default
@@ -139,13 +127,13 @@ def _text(namespace: MutableMapping[str, Any], name: str, default: str) -> str:
 def _misfit(network: str, usual: str) -> list[str]:
     """What keeps a network from being trained by the recipe of another one, if anything."""
     family = describe(usual).family
+    fitting = [name for name in list_models() if describe(name).family == family]
     try:
         if describe(network).family == family:
             return []
     except PosekitError as error:
         if ":" in network:
             return [str(error)]
-    fitting = [name for name in list_models() if describe(name).family == family]
     return [f"network={network!r}: choose one of {', '.join(fitting)}"]
 
 
@@ -169,16 +157,16 @@ def resolve_source(
     wants_real = source == "real" or (source == "auto" and no_other)
     if source == "sample" or (source == "auto" and smoke() and not wants_real):
         return "sample", None
-    if dataset(name).find(root):
+    if spec.find(root):
         return "real", root
     if not wants_real:
         return "sample", None
     raise PosekitError(
-        f"no {spec.name} data: {root / spec.folder} does not exist. Get {spec.download} from "
-        f"{spec.page} and put them there (data/README.md shows the layout), name another folder "
-        "with data_root or POSEKIT_DATA" + (", or set source to sample." if spec.sample else ".")
+        f"no {spec.name} data. {spec.remedy(root / spec.folder)} data/README.md shows the layout. "
+        "Or name another folder with data_root or POSEKIT_DATA"
+        + (", or set source to sample." if spec.sample else ".")
     )
 
 
 def _show(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, list | bool | NoneType) else str(value)
+    return value if isinstance(value, str) else json.dumps(value)

@@ -5,11 +5,12 @@ such as 1e-3 as text. A notebook's second code cell therefore passes its `global
 """
 
 import re
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from reprlib import repr as brief
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ..errors import PosekitError
 from ..files.words import near
@@ -21,6 +22,11 @@ _NOTHING = ("none", "null", "")
 _CHECKED_MARK = "_posekit_checked"
 
 
+def knob(meaning: str, default: Any = ..., **limits: Any) -> Any:
+    """Declare a knob: its meaning, its default if it has one, and limits such as `ge=1`."""
+    return Field(default, description=meaning, **limits)
+
+
 class Settings(BaseModel):
     """Declared knobs; the descriptions of the fields are what errors and tables show."""
 
@@ -28,15 +34,22 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _coerce(cls, value: Any, info: ValidationInfo) -> Any:
-        return coerce(cls.model_fields[info.field_name].annotation, value)
+    def _read(cls, value: Any, info: ValidationInfo) -> Any:
+        return _coerce(cls.model_fields[info.field_name].annotation, value)
+
+    @classmethod
+    def made(cls, values: Mapping[str, Any], title: str) -> Self:
+        """Settings of these values.
+
+        Raises:
+            PosekitError: naming every missing, unknown or impossible value below the title.
+        """
+        refuse(title, problems(cls, values))
+        return cls.model_validate(values)
 
 
 def check(
-    kind: type[Settings],
-    namespace: MutableMapping[str, Any],
-    title: str,
-    wrong: Sequence[str] = (),
+    kind: type[Settings], namespace: MutableMapping[str, Any], title: str, wrong: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The parameters that are set in a notebook; None and the word none are "not set".
 
@@ -51,27 +64,38 @@ def check(
     Raises:
         PosekitError: naming every unknown, mistyped or impossible parameter at once.
     """
-    names = tuple(kind.model_fields)
-    given = {n: namespace[n] for n in names if not _unset(kind, n, namespace.get(n))}
-    found = [*wrong, *_unknown(names, namespace, _CHECKED_MARK not in namespace)]
-    found += problems(kind, given, skip_missing=True)
-    if found:
-        raise PosekitError("\n  ".join([title, *found]))
+    given = set_knobs(kind, namespace)
+    found = [*wrong, *_unknown(tuple(kind.model_fields), namespace)]
+    refuse(title, found + problems(kind, given, skip_missing=True))
     namespace[_CHECKED_MARK] = True
     return given
 
 
-def problems(kind: type[Settings], values: dict[str, Any], skip_missing: bool = False) -> list[str]:
+def set_knobs(kind: type[Settings], namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The knobs of this kind that are set in a notebook, unchecked."""
+    fields = kind.model_fields.items()
+    return {n: namespace[n] for n, f in fields if is_set(namespace.get(n), f.annotation)}
+
+
+def refuse(title: str, found: Sequence[str]) -> None:
+    """Raise a PosekitError of these problems, one a line below the title, if there are any."""
+    if found:
+        raise PosekitError("\n  ".join([title, *found]))
+
+
+def problems(
+    kind: type[Settings], values: Mapping[str, Any], skip_missing: bool = False
+) -> list[str]:
     """Everything that is wrong with some values, one line each."""
     try:
         kind.model_validate(values)
     except ValidationError as error:
-        found = [e for e in error.errors() if not (skip_missing and e["type"] == "missing")]
-        return [_problem(kind, e) for e in found]
+        found = error.errors()
+        return [_problem(kind, e) for e in found if not (skip_missing and e["type"] == "missing")]
     return []
 
 
-def coerce(kind: Any, value: Any) -> Any:
+def _coerce(kind: Any, value: Any) -> Any:
     """Read what papermill hands over as text, or as the wrong kind of number, by declared type."""
     if get_origin(kind) in (UnionType, Union) and isinstance(value, str):
         if value.strip().lower() in _NOTHING:
@@ -89,8 +113,7 @@ def coerce(kind: Any, value: Any) -> Any:
 
 def _coerce_items(kind: Any, value: Any) -> Any:
     if isinstance(value, str):
-        items = re.split(r"[\s,;]+", value.strip(" []()"))
-        value = [bare for item in items if (bare := item.strip("\"'"))]
+        value = re.findall(r"[^][()\s,;\"']+", value)
     elif isinstance(value, int | float) and get_args(kind)[-1] is Ellipsis:
         value = [value]
     if isinstance(value, list | tuple) and any(isinstance(item, bool) for item in value):
@@ -98,29 +121,29 @@ def _coerce_items(kind: Any, value: Any) -> Any:
     return value
 
 
-def is_set(value: Any) -> bool:
-    """Whether a parameter is given: None, and the word, say that it is not."""
-    return not (value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING))
+def is_set(value: Any, kind: Any = None) -> bool:
+    """Whether a parameter is given; None, and the word, say that it is not.
+
+    Args:
+        value: of the parameter.
+        kind: its declared type; where the word none is a value of this type, it counts as given.
+    """
+    word = value.strip().lower() if isinstance(value, str) else None
+    if word in _NOTHING:
+        return NoneType in get_args(kind) or word in get_args(kind)
+    return value is not None
 
 
-def _unset(kind: type[Settings], name: str, value: Any) -> bool:
-    """None says "not set here"; so does the word, except where None is a value of its own."""
-    if isinstance(value, str) and value.strip().lower() in _NOTHING:
-        meanings = get_args(kind.model_fields[name].annotation)
-        return NoneType not in meanings and value.strip().lower() not in meanings
-    return value is None
-
-
-def _unknown(names: Sequence[str], namespace: dict[str, Any], first: bool) -> list[str]:
+def _unknown(names: Sequence[str], namespace: Mapping[str, Any]) -> list[str]:
     found = []
     for name, value in namespace.items():
         if name in names or name in _NOT_OURS or name.startswith("_") or type(value) not in _PLAIN:
             continue
         hint = near(name, names, 0.8)
-        if first or hint:
-            remedy = "" if hint else f": known are {', '.join(names)}"
+        if hint or _CHECKED_MARK not in namespace:
+            remedy = hint or f": known are {', '.join(names)}"
             gone = "(restart the kernel if it is no longer in the parameters cell)"
-            found.append(f"{name}={_brief(value)}: unknown parameter{hint}{remedy} {gone}")
+            found.append(f"{name}={brief(value)}: unknown parameter{remedy} {gone}")
     return found
 
 
@@ -129,13 +152,8 @@ def _problem(kind: type[Settings], error: Any) -> str:
     if error["type"] == "missing":
         return f"{name}: has no value"
     if error["type"] == "extra_forbidden":
-        return f"{name}={_brief(error['input'])}: unknown parameter{near(name, kind.model_fields)}"
+        return f"{name}={brief(error['input'])}: unknown parameter{near(name, kind.model_fields)}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     item = f" item {error['loc'][1]}" if len(error["loc"]) > 1 else ""
     meaning = kind.model_fields[name].description
-    return f"{name}{item}={_brief(error['input'])}: {message} ({meaning})"
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return f"{name}{item}={brief(error['input'])}: {message} ({meaning})"

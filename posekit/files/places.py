@@ -16,13 +16,13 @@ def reports_root() -> Path:
 
 
 def data_root(given: str | None = None) -> Path:
-    """The folder that holds coco/, LSP/, ...: what is given, else POSEKIT_DATA, else data/.
-
-    A relative path is looked for below the current folder, then below the project.
-    """
+    """The folder that holds coco/, LSP/, ...: what is given, else POSEKIT_DATA, else data/."""
     given = given or os.environ.get("POSEKIT_DATA")
-    if not given:
-        return project_root() / "data"
+    return existing_path(given) if given else project_root() / "data"
+
+
+def existing_path(given: str) -> Path:
+    """A path below the current folder where there is something, else below the project."""
     path = os.path.expanduser(given)
     # os.path and not Path, which raises for a text that cannot be a path.
     return Path(path).absolute() if os.path.exists(path) else project_root() / path

@@ -1,28 +1,25 @@
 """Any network by whatever the reader has: run folders, weight files, names, ONNX files."""
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from ..config.families import TestingSettings
-from ..config.knobs import Pixels
-from ..data import DATASETS
 from ..errors import PosekitError
-from ..files.places import project_root
+from ..files.places import existing_path
 from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton, skeleton
 from ..models import Description, describe, list_models
 from ..weights import RUN_WEIGHTS, load_weights
-from ..weights.onnx_reader import load_onnx
+from ..weights.onnx_reader import OnnxNetwork, load_onnx
 from .estimator import Estimator
 from .stored_settings import (
     file_settings,
+    home_of,
     noted_metadata,
     noted_skeleton,
     run_settings,
@@ -32,7 +29,6 @@ from .stored_settings import (
 )
 
 _GUESSES = ("coco", "mpii", "lsp", "penn_action")  # skeletons of files that do not say theirs
-_CROP = TypeAdapter(tuple[Pixels, Pixels])
 _LIKE = {"pose_machine": "cpm", "top_down": "pose_resnet_50"}  # whose recipe tests an ONNX file
 _UNTRAINED = {"width": 0.125, "image_size": (64, 64), "weight_init": "he"}
 
@@ -44,28 +40,45 @@ class Found:
     Attributes:
         name: for tables, titles and files.
         story: what it is and where its weights come from, one sentence.
-        trained: False for random weights, whose poses mean nothing.
-        about: what it eats and returns.
         joints: its skeleton, None where nothing says it: then it has the data set's.
         settings: how it is tested.
         origin: where the settings come from.
-        build: makes it for settings and joints, with its weights.
+        weights: its file; without one the weights are random.
+        onnx: the network itself, of an ONNX file.
     """
 
     name: str
     story: str
-    trained: bool
-    about: Description
     joints: Skeleton | None
     settings: TestingSettings
     origin: str
-    build: Callable[[TestingSettings, Skeleton], nn.Module]
+    weights: Path | None = None
+    onnx: OnnxNetwork | None = None
+
+    @property
+    def trained(self) -> bool:
+        """False for random weights, whose poses mean nothing."""
+        return self.onnx is not None or self.weights is not None
+
+    @property
+    def about(self) -> Description:
+        """What it takes and returns."""
+        return self.onnx.description if self.onnx else describe(self.settings.network)
+
+    def build(self, settings: TestingSettings, joints: Skeleton) -> nn.Module:
+        """Make it for settings and joints, with its weights."""
+        if self.onnx:
+            return self.onnx
+        model = settings.build(joints)
+        if self.weights:
+            load_weights(model, self.weights)
+        return model
 
 
 def find_network(
     source: str,
     dataset: str | None = None,
-    changes: Mapping[str, Any] | None = None,
+    width: float | None = None,
     onnx: Mapping[str, Any] | None = None,
 ) -> Found:
     """Find a network by whatever the reader has.
@@ -75,7 +88,7 @@ def find_network(
             the weights of others, or the name of a network alone, untrained. Paths are looked for
             below the current folder, then below the project.
         dataset: whose recipe says how a network without settings of its own is tested.
-        changes: options of the network that the reader knows better than the file.
+        width: of the network, where the reader knows it better than the file.
         onnx: what the reader knows better about an ONNX file, see `load_onnx`.
 
     Raises:
@@ -83,15 +96,15 @@ def find_network(
     """
     source = source.strip()
     name, at, file = source.rpartition("@")
-    path = _place(file)
+    path = existing_path(file)
     if at and _is_network(name):
         if not path.exists():
             raise PosekitError(f"weights={path}: there is no such file or run folder")
         path = path / RUN_WEIGHTS if path.is_dir() else path
-        return _of_file(name, path, dataset, changes)
+        return _of_file(name, path, dataset, width)
     if _is_network(source):
-        return _untrained(source, dataset, changes)
-    path = _place(source)
+        return _untrained(source, dataset, width)
+    path = existing_path(source)
     if path.suffix.lower() == ".onnx":
         return _of_onnx(path, dataset, onnx or {})
     if path.is_dir():
@@ -100,7 +113,7 @@ def find_network(
         hint = near(source, list_models()) or f"; networks are {', '.join(list_models())}"
         raise PosekitError(f"network={source!r}: no such run folder, file or network{hint}")
     if (noted := noted_metadata(path).get("model")) in list_models():
-        return _of_file(noted, path, dataset, changes)
+        return _of_file(noted, path, dataset, width)
     raise PosekitError(
         f"{path} does not say which network it holds: write NAME@{path.name} with a name of "
         "posekit.list_models(), such as hrnet_w32@FILE"
@@ -130,8 +143,9 @@ def open_estimator(
     own = found.joints or skeleton(joints or "coco")
     settings = found.settings
     if image_size:
-        settings = settings.model_copy(update={"image_size": checked_crop(image_size)})
-        if found.about.name in list_models():
+        values = settings.model_dump() | {"image_size": image_size}
+        settings = settings.made(values, f"{source} cannot be opened with this:")
+        if not found.onnx:
             settings.check_shapes(own)
     torch.manual_seed(0)
     model = found.build(settings, own).eval().to(device)
@@ -152,59 +166,23 @@ def open_estimator(
     )
 
 
-def checked_crop(image_size: tuple[int, int]) -> tuple[int, int]:
-    """The size (h, w) of a crop.
-
-    Raises:
-        PosekitError: it is none.
-    """
-    try:
-        return _CROP.validate_python(image_size, strict=True)
-    except ValidationError as error:
-        raise PosekitError(
-            f"image_size={image_size!r}: must be (h, w), whole pixels from 16"
-        ) from error
-
-
 def _is_network(name: str) -> bool:
     if name in list_models():
         return True
-    return ":" in name and not _place(name).exists() and bool(describe(name))
+    return ":" in name and not existing_path(name).exists() and bool(describe(name))
 
 
-def _place(name: str) -> Path:
-    """A path below the current folder, or else below the project."""
-    path = os.path.expanduser(name)
-    # os.path and not Path, which raises for a text that cannot be a path.
-    return Path(path).absolute() if os.path.exists(path) else project_root() / path
-
-
-def _untrained(name: str, dataset: str | None, changes: Mapping[str, Any] | None) -> Found:
+def _untrained(name: str, dataset: str | None, width: float | None) -> Found:
     """A network with random weights, small, to see the machinery move."""
-    settings = usual_settings(name, dataset)
-    small = {k: v for k, v in _UNTRAINED.items() if k in type(settings).model_fields}
-    settings = settings.model_copy(update=small | dict(changes or {}))
-    story = f"{name} untrained: RANDOM weights, small; its poses mean nothing and are no result"
+    small = _UNTRAINED | ({"width": width} if width else {})
     joints = describe(name).skeleton
     return Found(
         name=name,
-        story=story,
-        trained=False,
-        about=describe(name),
-        joints=skeleton(joints) if joints else None,
-        settings=settings,
+        story=f"{name} untrained: RANDOM weights, small; its poses mean nothing and are no result",
+        joints=joints and skeleton(joints),
+        settings=usual_settings(name, dataset, small),
         origin="usual",
-        build=lambda settings, joints: settings.build(joints),
     )
-
-
-def _with_weights(path: Path) -> Callable[[TestingSettings, Skeleton], nn.Module]:
-    def build(settings: TestingSettings, joints: Skeleton) -> nn.Module:
-        model = settings.build(joints)
-        load_weights(model, path)
-        return model
-
-    return build
 
 
 def _of_run(folder: Path) -> Found:
@@ -226,38 +204,19 @@ def _of_run(folder: Path) -> Found:
     story = f"{about.name} of run {folder.name}, trained on {trained.dataset}{sample}"
     if title:
         story += f", crops occluded by {title}"
-    return Found(
-        name=f"{about.name} ({title})" if title else about.name,
-        story=story,
-        trained=True,
-        about=about,
-        joints=skeleton(noted),
-        settings=tested(trained),
-        origin="the run",
-        build=_with_weights(weights),
-    )
+    name = f"{about.name} ({title})" if title else about.name
+    return Found(name, story, skeleton(noted), tested(trained), "the run", weights)
 
 
-def _of_file(
-    name: str, path: Path, dataset: str | None, changes: Mapping[str, Any] | None
-) -> Found:
+def _of_file(name: str, path: Path, dataset: str | None, width: float | None) -> Found:
     """A network by name with weights of a file, which may lack its skeleton and sizes."""
-    settings = file_settings(name, path, dataset, changes)
-    given = noted_skeleton(path) or describe(name).skeleton or _guess(settings, path)
-    joints = skeleton(given)
-    if (home := _home(joints)) and home != settings.dataset:
-        settings = file_settings(name, path, home, changes)
+    settings = file_settings(name, path, dataset, width)
+    joints = noted_skeleton(path) or describe(name).skeleton or _guess(settings, path)
+    if (home := home_of(joints)) and home != settings.dataset:
+        settings = file_settings(name, path, home, width)
     options = [f"{option} {value}" for option, value in settings.options().items()]
-    return Found(
-        name=name,
-        story=", ".join([f"{name} with the weights of {path.name}", *options]),
-        trained=True,
-        about=describe(name),
-        joints=joints,
-        settings=settings,
-        origin="the recipe",
-        build=_with_weights(path),
-    )
+    story = ", ".join([f"{name} with the weights of {path.name}", *options])
+    return Found(name, story, skeleton(joints), settings, "the recipe", path)
 
 
 def _guess(settings: TestingSettings, path: Path) -> str:
@@ -270,36 +229,22 @@ def _guess(settings: TestingSettings, path: Path) -> str:
     return _GUESSES[0]  # load_weights explains what is wrong
 
 
-def _home(joints: Skeleton) -> str | None:
-    """The data set whose own skeleton this is."""
-    return next((name for name, spec in DATASETS.items() if spec.skeleton is joints), None)
-
-
 def _of_onnx(path: Path, dataset: str | None, known: Mapping[str, Any]) -> Found:
     network = load_onnx(path, **known)
     about = network.description
-    joints = SKELETONS.get(about.skeleton or "")
-    settings = usual_settings(_LIKE[about.family], dataset or (joints and _home(joints)))
-    changes: dict[str, Any] = {"network": about.name, "width": 1.0}
+    changes: dict[str, Any] = {"width": 1.0}
     if about.family == "top_down":
         changes["shift_heatmap"] = not about.half_pixel
     if network.input_size:
         changes["image_size"] = network.input_size
-    story = (
-        f"{path.name} computed by onnxruntime: {about.colour}, mean {_numbers(about.mean)}, "
-        f"std {_numbers(about.std)} of 0..255"
-    )
+    settings = usual_settings(_LIKE[about.family], dataset or home_of(about.skeleton))
+    mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (about.mean, about.std))
+    story = f"{path.name} computed by onnxruntime: {about.colour}, mean {mean}, std {std} of 0..255"
     return Found(
         name=path.stem,
         story=story,
-        trained=True,
-        about=about,
-        joints=joints,
-        settings=settings.model_copy(update=changes),
+        joints=SKELETONS.get(about.skeleton or ""),
+        settings=settings.model_copy(update=changes | {"network": about.name}),
         origin="the file" if network.described else "usual",
-        build=lambda settings, joints: network,
+        onnx=network,
     )
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return " ".join(f"{value:.4g}" for value in values)

@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 import yaml
-from pydantic import ValidationError
 
 from ..config.families import TestingSettings, TrainingSettings, settings_of
 from ..config.recipes import recipe_of_network
+from ..data import DATASETS
 from ..data import dataset as data_set
 from ..errors import PosekitError
-from ..files.words import mistakes
 from ..geometry.skeletons import SKELETONS
 from ..models import options_of
 from ..weights import read_metadata, read_weights
@@ -33,7 +32,10 @@ def noted_settings(settings: TestingSettings) -> dict[str, str]:
 
 
 def usual_settings(
-    network: str, dataset: str | None = None, changes: Mapping[str, Any] | None = None
+    network: str,
+    dataset: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    title: str | None = None,
 ) -> TestingSettings:
     """The settings that a network is tested with by its own paper's recipe.
 
@@ -41,11 +43,16 @@ def usual_settings(
         network: of the registry.
         dataset: whose recipe; None, or one that there is none for, takes the usual one.
         changes: values in place of the recipe's.
+        title: first line of the error.
+
+    Raises:
+        PosekitError: naming every value that is impossible.
     """
     kind = settings_of(network, training=False)
     trained_on, values = recipe_of_network(network, dataset)
     values |= {"dataset": trained_on, **(changes or {})}
-    return kind.model_validate({k: v for k, v in values.items() if k in kind.model_fields})
+    known = {name: value for name, value in values.items() if name in kind.model_fields}
+    return kind.made(known, title or f"{network} cannot be tested with this:")
 
 
 def run_settings(folder: Path) -> TrainingSettings:
@@ -59,13 +66,11 @@ def run_settings(folder: Path) -> TrainingSettings:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict):
             raise ValueError("it holds no `name: value` lines")
-        kind = settings_of(str(values.get("network")))
-        return kind.model_validate({**values, "init": None})
-    except ValidationError as error:
-        reason = mistakes(error)
+        values = {str(name): value for name, value in values.items()} | {"init": None}
+        return settings_of(str(values.get("network"))).made(values, "these values are refused:")
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:160]
-    raise PosekitError(f"{path} cannot be used: {reason}: copy the run folder again")
+        reason = getattr(error, "strerror", None) or str(error)[:1000]
+        raise PosekitError(f"{path} cannot be used, copy the run folder again: {reason}") from error
 
 
 def tested(settings: TrainingSettings) -> TestingSettings:
@@ -75,10 +80,7 @@ def tested(settings: TrainingSettings) -> TestingSettings:
 
 
 def file_settings(
-    network: str,
-    path: Path,
-    dataset: str | None = None,
-    changes: Mapping[str, Any] | None = None,
+    network: str, path: Path, dataset: str | None = None, width: float | None = None
 ) -> TestingSettings:
     """The usual settings of a network with what a weight file says, in metadata and tensors.
 
@@ -86,28 +88,21 @@ def file_settings(
         network: of the registry.
         path: the file.
         dataset: whose recipe; None for what the file says, else the usual one.
-        changes: values that the reader knows better.
+        width: of the network, where the reader knows it better.
 
     Raises:
         PosekitError: the file cannot be read, or its metadata make no network.
     """
     names = NOTED | options_of(network).keys()
     noted = {k: _value(v) for k, v in noted_metadata(path).items() if k in names}
-    noted |= changes or {}
+    noted |= {"width": width} if width else {}
     trained_on = noted.pop("dataset", None)
-    try:
-        if dataset is None and isinstance(trained_on, str) and ":" not in trained_on:
-            dataset = data_set(trained_on).name
-        known = settings_of(network, training=False).model_fields
-        noted = {k: v for k, v in noted.items() if k in known}
-        width = usual_settings(network, dataset, noted).options().get("width")
-        seen = match_network(tensors_of(path), [network], width=width).options
-        return usual_settings(network, dataset, seen | noted)
-    except ValidationError as error:
-        raise PosekitError(
-            f"{path}: its metadata make no network: {mistakes(error)}: write the file again with "
-            "save_weights"
-        ) from error
+    if dataset is None and isinstance(trained_on, str) and ":" not in trained_on:
+        dataset = data_set(trained_on).name
+    title = f"{path}: its metadata make no network, write the file again with save_weights:"
+    width = usual_settings(network, dataset, noted, title).options().get("width")
+    seen = match_network(tensors_of(path), [network], width=width).options
+    return usual_settings(network, dataset, seen | noted, title)
 
 
 def noted_metadata(path: Path) -> dict[str, str]:
@@ -128,6 +123,11 @@ def noted_skeleton(path: Path) -> str | None:
             f"{', '.join(SKELETONS)}: write the file again with save_weights"
         )
     return name
+
+
+def home_of(skeleton: str | None) -> str | None:
+    """The data set whose own joints these are."""
+    return next((name for name, spec in DATASETS.items() if spec.skeleton.name == skeleton), None)
 
 
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:

@@ -78,7 +78,7 @@ pose_machine = partial(
 Builder = Callable[..., nn.Module]
 _builders: dict[str, tuple[Description, Builder]] = {}
 _PACKAGE = __name__.rpartition(".")[0]
-_FIRST_PAPER = {"pose_machine": "cpm", "top_down": "simplebaseline"}  # of each family
+FIRST_PAPER = {"pose_machine": "cpm", "top_down": "simplebaseline"}  # of each family
 _CLIPS = "lpm"  # the paper whose recipes suit networks of clips
 
 
@@ -95,8 +95,8 @@ def register(description: Description) -> Callable[[Builder], Builder]:
 
     def enter(builder: Builder) -> Builder:
         name, family = description.name, description.family
-        if family not in _FIRST_PAPER:
-            raise _refusal(name, f"family {family!r} is none of {', '.join(_FIRST_PAPER)}")
+        if family not in FIRST_PAPER:
+            raise _refusal(name, f"family {family!r} is none of {', '.join(FIRST_PAPER)}")
         if "num_keypoints" not in inspect.signature(builder).parameters:
             raise _refusal(name, "it has to take num_keypoints, the number of maps it returns")
         ours, module = _home(builder)
@@ -109,7 +109,7 @@ def register(description: Description) -> Callable[[Builder], Builder]:
                 raise _refusal(name, "posekit has a network of this name: choose another")
             own = _stem(name)
             stem = description.stem or (f"{own}_{_stem(module)}" if own in papers else own)
-            usual = _CLIPS if description.kind == "clip" else _FIRST_PAPER[family]
+            usual = _CLIPS if description.kind == "clip" else FIRST_PAPER[family]
             recipe = description.recipe or usual
         _builders[name] = replace(description, stem=stem, recipe=recipe), builder
         return builder

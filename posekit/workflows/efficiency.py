@@ -5,8 +5,6 @@ process, so that what else the machine does meets all of them alike.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -34,32 +32,30 @@ _DECIMALS = {"parameters": 0, "GMACs": 3, "legacy GFLOPs": 3, "weights MB": 1, "
 _MOST_RUNS = 12  # different networks that `compare_runs` times
 
 
-def footprint(experiment: Experiment) -> str:
+def footprint(exp: Experiment) -> str:
     """Size, work and memory of the run's network beside its rivals, at full width, as text.
 
     Counted on shapes, so that the answer does not depend on the machine.
     """
-    settings, joints = experiment.settings, experiment.train.skeleton
-    costs = {name: cost_of(one, joints) for name, one in contenders(settings).items()}
-    rows = {name: row(one) for name, one in costs.items()}
-    width = max(map(len, rows))
-    lines = [" " * width + "".join(f"{column:>16}" for column in next(iter(rows.values())))]
-    for name, values in rows.items():
-        cells = (f"{v:>16,.{_DECIMALS[column]}f}" for column, v in values.items())
-        lines.append(f"{name:{width}}" + "".join(cells))
+    import pandas as pd
+
+    joints = exp.train.skeleton
+    costs = {name: cost_of(one, joints) for name, one in contenders(exp.settings).items()}
+    table = pd.DataFrame([row(work) for work in costs.values()], index=list(costs))
+    formats = {column: f"{{:,.{digits}f}}".format for column, digits in _DECIMALS.items()}
     papers = dict(list(costs.items())[: 1 + len(RIVALS)])
-    return "\n".join([*lines, shares(papers)])
+    return f"{table.to_string(formatters=formats, line_width=10**6)}\n{shares(papers)}"
 
 
-def efficiency(experiment: Experiment, repeats: int = 5) -> "pd.DataFrame":
+def efficiency(exp: Experiment, repeats: int = 5) -> "pd.DataFrame":
     """The footprint with time: one thread, one image, from crop to keypoints.
 
     In a test everything is of the run's own small width and crop.
     """
     import pandas as pd
 
-    joints, run = experiment.train.skeleton, experiment.run
-    chosen = contenders(experiment.settings, full=not experiment.config.smoke)
+    joints, run = exp.train.skeleton, exp.run
+    chosen = contenders(exp.settings, full=not exp.config.smoke)
     times = latencies({name: _timed(one, joints) for name, one in chosen.items()}, repeats)
     table = pd.DataFrame(
         {
@@ -70,19 +66,19 @@ def efficiency(experiment: Experiment, repeats: int = 5) -> "pd.DataFrame":
         }
         for name, one in chosen.items()
     )
-    experiment.tables["Efficiency: one image, one CPU thread, random weights"] = table.astype(str)
-    own = times[_title_of(experiment.settings)]
+    exp.tables["Efficiency: one image, one CPU thread, random weights"] = table.astype(str)
+    own = times[_title_of(exp.settings)]
     run.update(latency_ms=round(own[0], 2), latency_flip_ms=round(own[1], 2))
     return table
 
 
-def compare_runs(experiment: Experiment) -> Any:
+def compare_runs(exp: Experiment) -> Any:
     """A figure of score against size, work and time over the finished runs in reports/.
 
     Only runs with the data, the split and the metric of this one are shown: no others compare.
     All of their networks are timed here, so the times are of one machine.
     """
-    run, joints = experiment.run, experiment.train.skeleton
+    run, joints = exp.run, exp.train.skeleton
     keys = ("dataset", "source", "split", "metric")
     found: dict[str, tuple[TestingSettings, float]] = {}
     for folder, record in [(run.folder, run.record), *all_runs()]:
@@ -96,9 +92,9 @@ def compare_runs(experiment: Experiment) -> Any:
     for name, (settings, score) in found.items():
         own = cost_of(settings, joints)
         points.append((name, score, own.params / 1e6, own.gmacs, times[name][0]))
-    metric, never_looks = run.record.metric, run.record.baseline["mean_pose"]
     heading = f"Score, size, work and time of all runs on {run.label}"
-    figure = figures.tradeoff(points, metric, never_looks, heading)
+    baseline = run.record.baseline["mean_pose"]
+    figure = figures.tradeoff(points, run.record.metric, baseline, heading)
     caption = (
         "Every finished run with the same data, split and metric, this one in vermilion; the line "
         "is the mean pose. Times: one image, one CPU thread, no flip test, measured here."
@@ -127,11 +123,9 @@ def contenders(settings: TestingSettings, full: bool = True) -> dict[str, Testin
     Returns:
         What to call each, and settings that build it.
     """
-    papers_size = usual_settings(RIVALS[0], settings.dataset).image_size
-    common = {"width": 1.0, "image_size": papers_size}
-    if not full:
-        width = settings.options().get("width", 1.0)
-        common = {"width": width, "image_size": settings.image_size}
+    like = usual_settings(RIVALS[0], settings.dataset) if full else settings
+    width = 1.0 if full else settings.options().get("width", 1.0)
+    common = {"width": width, "image_size": like.image_size}
     rivals = [usual_settings(name, settings.dataset, common) for name in RIVALS]
     knobs = type(settings).model_fields  # a network from outside may have no width
     own = settings.model_copy(update={n: v for n, v in common.items() if n in knobs})
@@ -159,29 +153,22 @@ def _timed(settings: TestingSettings, joints: Skeleton) -> tuple[Task, tuple[int
 
 def row(work: Cost) -> dict[str, float]:
     """Size, work and memory of a network for one image, in the units of the table."""
-    values = (
-        work.params,
-        work.gmacs,
-        work.legacy_gflops,
-        4 * work.params / 2**20,
-        work.activations / 2**20,
-    )
-    found = dict(zip(_DECIMALS, values, strict=True))
-    return {name: round(value, _DECIMALS[name] or None) for name, value in found.items()}
+    megabytes = 4 * work.params / 2**20, work.activations / 2**20
+    values = work.params, work.gmacs, work.legacy_gflops, *megabytes
+    found = zip(_DECIMALS.items(), values, strict=True)
+    return {name: round(value, digits or None) for (name, digits), value in found}
 
 
 def shares(costs: dict[str, Cost]) -> str:
     """The first network in shares of each of the others, as text."""
     (name, own), *others = costs.items()
+    counted = {"parameters": "params", "GMACs": "gmacs", "legacy GFLOPs": "legacy_gflops"}
     lines = []
     for other, work in others:
-        ratios = {
-            "parameters": own.params / work.params,
-            "GMACs": own.gmacs / work.gmacs,
-            "legacy GFLOPs": own.legacy_gflops / work.legacy_gflops,
-        }
         lines.append(f"{name} against {other}:")
-        lines += [f"  {r:6.1%} of the {what} ({r - 1:+.1%})" for what, r in ratios.items()]
+        for what, field in counted.items():
+            ratio = getattr(own, field) / getattr(work, field)
+            lines.append(f"  {ratio:6.1%} of the {what} ({ratio - 1:+.1%})")
     return "\n".join(lines)
 
 
@@ -201,33 +188,22 @@ def latencies(
     Returns:
         Name -> median without and with the mirror image averaged in.
     """
-    runs: dict[tuple[str, bool], Callable[[], object]] = {}
-    for name, (task, shape) in tasks.items():
+    for task, _ in tasks.values():
         for module in task.model.eval().modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight)
-        images = torch.randint(0, 256, shape, dtype=torch.uint8)
-        for flip in (False, True):
-            runs[name, flip] = lambda t=task, i=images, f=flip: t.decode(
-                average_heatmaps(t, i, f), tuple(i.shape[-2:])
-            )
-    seconds: dict[tuple[str, bool], list[float]] = {key: [] for key in runs}
-    with one_thread():
-        for turn in range(repeats + 1):
-            for key, run in runs.items():
-                started = time.perf_counter()
-                run()
-                if turn:  # the first is for warming up
-                    seconds[key].append(time.perf_counter() - started)
-    return {n: tuple(1000 * median(seconds[n, flip]) for flip in (False, True)) for n in tasks}
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on one core."""
-    before = torch.get_num_threads()
+    images = {n: torch.randint(0, 256, s, dtype=torch.uint8) for n, (_, s) in tasks.items()}
+    seconds: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in tasks}
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        for turn in range(repeats + 1):
+            for name, (task, shape) in tasks.items():
+                for flip in (False, True):
+                    started = time.perf_counter()
+                    task.decode(average_heatmaps(task, images[name], flip), shape[-2:])
+                    if turn:  # the first is for warming up
+                        seconds[name][flip].append(time.perf_counter() - started)
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+    return {name: tuple(1000 * median(s) for s in both) for name, both in seconds.items()}

@@ -1,6 +1,7 @@
 """Notebooks as files: run one, clean them, renew the parameters cell, begin one for a new paper."""
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..errors import PosekitError
 from ..files.places import project_root
 from ..files.writing import write_bytes, write_text
 from ..models import describe, options_of
+from ..models.registry import FIRST_PAPER
 from ..reporting.pages import build_index
 
 # The knobs that people turn, in the order of the parameters cell; all others are accepted as well.
@@ -56,15 +58,8 @@ def run(paper: str, dataset: str, parameters: dict[str, str], out: Path | None =
         os.environ["POSEKIT_RUN_LINK"] = str(link)
         status = 0
         try:
-            papermill.execute_notebook(
-                source,
-                executed,
-                parameters,
-                kernel_name="python3",
-                progress_bar=False,
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
-            )
+            shown = {"stdout_file": sys.stdout, "stderr_file": sys.stderr, "progress_bar": False}
+            papermill.execute_notebook(source, executed, parameters, kernel_name="python3", **shown)
         except papermill.PapermillExecutionError as error:
             print(f"{source.name} stopped: {error.ename}: {error.evalue}", file=sys.stderr)
             status = 1
@@ -79,10 +74,9 @@ def _keep(executed: Path, link: Path, out: Path | None) -> None:
     """Put the executed notebook where it belongs, also that of a failed or interrupted run."""
     if not executed.is_file():
         return
-    targets = (
-        [Path(link.read_text(encoding="utf-8").strip(), "run.ipynb")] if link.is_file() else []
-    )
-    targets += [out] if out else []
+    targets = [out] if out else []
+    if link.is_file():
+        targets.append(Path(link.read_text(encoding="utf-8").strip(), "run.ipynb"))
     for target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(target, executed.read_bytes())
@@ -116,39 +110,56 @@ def strip(notebook: dict) -> None:
 def renew(paper: str) -> None:
     """Renew the parameters cell of a paper's notebook, or begin the notebook of a new paper.
 
+    A new one has the cells of the notebook of its family's first paper.
+
     Raises:
         PosekitError: the paper has no network or recipe, or its notebook cannot be read.
     """
     path, source = notebook_path(paper), parameters_cell(paper)
-    if not path.exists():
-        write_text(path, _written(_begin(paper, source)))
-        print(f"begun {path}: say what the paper claims, and why each step is there")
+    if path.exists():
+        book, before = _read(path)
+        _parameters(book)["source"] = source
+        _write(path, book, before, "renewed")
         return
-    book, before = _read(path)
+    about = describe(_first_recipe(paper)["network"])
+    book, _ = _read(notebook_path(FIRST_PAPER[about.family]))
+    strip(book)
+    _parameters(book)["source"] = source
+    texts = [cell for cell in book["cells"] if cell["cell_type"] == "markdown"]
+    for cell in texts:  # what is said there is said of another paper
+        heading = cell["source"].splitlines()[0]
+        cell["source"] = heading if heading.startswith("##") else f"# {about.paper}"
     for cell in book["cells"]:
-        if "parameters" in cell["metadata"].get("tags", []):
-            cell["source"] = source
-    _write(path, book, before, "renewed")
+        cell["source"] = re.sub(r'lab\.start\("\w+"', f'lab.start("{paper}"', cell["source"])
+        cell["outputs"], cell["execution_count"] = [], None
+    _write(path, book, "", "say what the paper claims and why each step is there in")
+
+
+def _parameters(book: Any) -> Any:
+    return next(c for c in book["cells"] if "parameters" in c["metadata"].get("tags", []))
+
+
+def _first_recipe(paper: str) -> dict[str, Any]:
+    return read_recipe(paper, recipe_file(paper, usual_dataset(paper)))
 
 
 def parameters_cell(paper: str) -> str:
     """The parameters cell of a paper's notebook."""
-    dataset = usual_dataset(paper)
-    recipe = read_recipe(paper, recipe_file(paper, dataset))
+    recipe = _first_recipe(paper)
     network = recipe["network"]
     fields = settings_of(network).model_fields
     special = [n for n in options_of(network) if n not in _USUAL]
     special += ["rounds"] if "rounds" in recipe else []
     at = _SHOWN.index("init")
     names = [*_SHOWN[:at], *special, *_FAMILY[describe(network).family], *_SHOWN[at:]]
-    given = {"dataset": f'"{dataset}"', "source": '"auto"'}
-    lines = ["# None takes the recipe's value; every other knob is a parameter too"]
-    lines += [
+    given = {"dataset": f'"{usual_dataset(paper)}"', "source": '"auto"'}
+    lines = [
         f"{name}: {_type_name(fields[name].annotation)} = {given.get(name)}"
         f"  # {fields[name].description}"
         for name in names
     ]
-    return "\n".join(lines)
+    title = "# None takes the recipe's value; every other knob is a parameter too"
+    return "\n".join([title, *lines])
 
 
 def _type_name(annotation: Any) -> str:
@@ -159,37 +170,6 @@ def _type_name(annotation: Any) -> str:
         return "list"
     parts = [part for part in get_args(annotation) if part is not NoneType]
     return _type_name(parts[0]) if parts else annotation.__name__
-
-
-def _begin(paper: str, parameters: str) -> Any:
-    """A training notebook with the cells that all of them share."""
-    import nbformat.v4 as v4
-
-    title = describe(read_recipe(paper, recipe_file(paper, usual_dataset(paper)))["network"]).paper
-    steps = [
-        ("Parameters", 'exp = lab.start("' + paper + '", globals())\nprint(exp.config.text())'),
-        ("Data", "print(lab.load(exp))"),
-        ("", "lab.sample_grid(exp)"),
-        ("Targets", "lab.codec_check(exp)"),
-        ("Network", "print(lab.build(exp))"),
-        ("", "print(lab.first_loss(exp))"),
-        ("Training", "history = lab.train(exp)\nhistory.tail(1)"),
-        ("", "lab.curves(exp)"),
-        ("Score", "lab.evaluate(exp)"),
-        ("Where it fails", "lab.error_gallery(exp)"),
-        ("Heat maps", "lab.heatmaps(exp)"),
-        ("Browse", "from posekit.workflows.widgets import browse\n\nbrowse(exp)"),
-        ("Record", "print(lab.finish(exp))"),
-    ]
-    tags = {"tags": ["parameters"]}
-    cells = [v4.new_markdown_cell(f"# {title}"), v4.new_code_cell(parameters, metadata=tags)]
-    for heading, code in steps:
-        if heading:
-            cells.append(v4.new_markdown_cell(f"## {heading}"))
-        start = "from posekit.workflows import training as lab\n\n" * (heading == "Parameters")
-        cells.append(v4.new_code_cell(start + code))
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    return v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
 
 def _read(path: Path) -> tuple[Any, str]:
@@ -203,12 +183,9 @@ def _read(path: Path) -> tuple[Any, str]:
 
 
 def _write(path: Path, book: Any, before: str, done: str) -> None:
-    if (after := _written(book)) != before:
-        write_text(path, after)
-        print(f"{done} {path}")
-
-
-def _written(book: Any) -> str:
     import nbformat
 
-    return nbformat.writes(book) + "\n"
+    after = nbformat.writes(book) + "\n"
+    if after != before:
+        write_text(path, after)
+        print(f"{done} {path}")

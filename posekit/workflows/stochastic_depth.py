@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.clips import loader
 from ..data.predictions import Predictions
 from ..data.scores import validation_score
 from ..inference.evaluate import predict
@@ -20,35 +19,31 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def survival(experiment: Experiment, draws: int = 1000) -> Any:
+def survival(exp: Experiment, draws: int = 1000) -> Any:
     """A figure of each block's chance to be kept, and the share of training draws that kept it.
 
     The blocks of the finest branch are shown; the others have the same chances.
 
     Args:
-        experiment: after `build`.
+        exp: after `build`.
         draws: samples that each block draws for.
     """
-    finest = [
-        block
-        for name, block in experiment.task.model.named_modules()
-        if isinstance(block, StochasticBlock) and ".branches.0." in name
-    ]
+    named = exp.task.model.named_modules()
+    blocks = [(name, block) for name, block in named if isinstance(block, StochasticBlock)]
+    finest = [block for name, block in blocks if ".branches.0." in name]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(experiment.settings.seed)
+        torch.manual_seed(exp.settings.seed)
         drawn = [block.draw(torch.empty(draws, 1, 1, 1)).mean().item() for block in finest]
-    title = f"Stochastic depth of {experiment.settings.network}: {draws:,} draws a block"
+    title = f"Stochastic depth of {exp.settings.network}: {draws:,} draws a block"
     figure = figures.survival([block.survival for block in finest], drawn, title)
-    return experiment.run.figure(
-        "2-survival", figure, "Chance of each block to be kept, and draws."
-    )
+    return exp.run.figure("2-survival", figure, "Chance of each block to be kept, and draws.")
 
 
-def dropping(experiment: Experiment, draws: int = 2) -> "pd.DataFrame":
+def dropping(exp: Experiment, draws: int = 2) -> "pd.DataFrame":
     """The trained network on the validation part, with three ways to test stochastic depth.
 
     Args:
-        experiment: after `train`.
+        exp: after `train`.
         draws: how often to draw blocks at test time.
 
     Returns:
@@ -56,16 +51,16 @@ def dropping(experiment: Experiment, draws: int = 2) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    model, seed = experiment.task.model, experiment.settings.seed
-    expected = _found(experiment)
+    model, seed = exp.task.model, exp.settings.seed
+    expected = _found(exp)
     ways = {"every block by its chance (as scored above)": expected}
     with everything_kept(model):
-        ways["every block whole"] = _found(experiment)
+        ways["every block whole"] = _found(exp)
     for number in range(1, draws + 1):
         with drawn_at_test(model), torch.random.fork_rng():
             torch.manual_seed(seed + number)
-            ways[f"blocks drawn, as released, draw {number}"] = _found(experiment)
-    clips = experiment.val
+            ways[f"blocks drawn, as released, draw {number}"] = _found(exp)
+    clips = exp.val
     base = clips.to_crop(expected.keypoints)
     rows = []
     for way, found in ways.items():
@@ -73,15 +68,12 @@ def dropping(experiment: Experiment, draws: int = 2) -> "pd.DataFrame":
         score = validation_score(clips, found.keypoints)
         rows.append({"when testing": way, "val score": score, "moved, crop px": moved.mean()})
     table = pd.DataFrame(rows).round(2)
-    experiment.tables[f"Blocks left out, validation part of {experiment.run.label}"] = table
+    exp.tables[f"Blocks left out, validation part of {exp.run.label}"] = table
     return table
 
 
-def _found(experiment: Experiment) -> Predictions:
-    settings, machine = experiment.settings, experiment.machine
-    pin = machine.device.type == "cuda"
-    batches = loader(experiment.val, settings.batch_size, False, machine.workers, pin)
-    return predict(experiment.task, batches, machine, settings.flip_test)
+def _found(exp: Experiment) -> Predictions:
+    return predict(exp.task, exp.batches(exp.val), exp.machine, exp.settings.flip_test)
 
 
 def _blocks(model: nn.Module) -> list[StochasticBlock]:

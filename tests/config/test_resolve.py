@@ -103,6 +103,12 @@ def test_none_means_from_the_recipe(nothing):
     assert resolve("lpm", {"epochs": nothing}).origins["epochs"] == "sample.yaml"
 
 
+def test_a_knob_that_another_network_has_may_be_left_unset():
+    given = {"dataset": "COCO", "source": "sample", "network": "lp_net_50", "attention": None}
+    assert resolve("lpn", dict(given)).network == "lp_net_50"
+    assert "attention='gc': unknown parameter" in refusal(given | {"attention": "gc"}, "lpn")
+
+
 def test_every_problem_is_in_one_message():
     message = refusal(
         {

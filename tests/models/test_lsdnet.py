@@ -298,7 +298,10 @@ def test_the_top_down_path_learns_and_is_stored():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"survival": "exponential"}, "survival='exponential' must be 'linear', 'constant' or 'off'"),
+        (
+            {"survival": "exponential"},
+            "survival='exponential' must be 'linear', 'constant' or 'off'",
+        ),
         ({"p_last": 0}, "p_last=0 must be greater than 0"),
         ({"p_last": "half"}, "p_last='half'"),
     ],

@@ -1,11 +1,13 @@
 import json
-import sys
-from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from posekit import __main__ as command
+from posekit.config.families import settings_of
+from posekit.files.places import project_root
+from posekit.models import describe
+from posekit.workflows import notebooks
 
 
 def notebook(*cells: tuple[str, list[str]]) -> nbformat.NotebookNode:
@@ -19,9 +21,8 @@ def notebook(*cells: tuple[str, list[str]]) -> nbformat.NotebookNode:
 @pytest.fixture
 def project(monkeypatch, tmp_path):
     (tmp_path / "notebooks").mkdir()
-    monkeypatch.setattr(command, "project_root", lambda: tmp_path)
-    module = SimpleNamespace(build_index=lambda: tmp_path / "index.html")
-    monkeypatch.setitem(sys.modules, "posekit.reporting.pages", module)
+    monkeypatch.setattr(notebooks, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(notebooks, "build_index", lambda: tmp_path / "index.html")
     return tmp_path
 
 
@@ -81,6 +82,55 @@ def test_clean_names_a_file_that_is_no_notebook(project, capsys):
     (project / "notebooks" / "a.ipynb").write_text("{")
     assert command.main(["clean"]) == 2
     assert "a.ipynb is not a readable notebook" in capsys.readouterr().err
+
+
+def test_a_notebook_is_renewed_or_begun(monkeypatch, tmp_path, capsys):
+    (tmp_path / "notebooks").mkdir()
+    first = project_root() / "notebooks" / "train_simplebaseline.ipynb"
+    old = nbformat.read(first, as_version=4)
+    old.cells[1].source = 'dataset: str = "LSP"'
+    path = tmp_path / "notebooks" / "train_simplebaseline.ipynb"
+    nbformat.write(old, path)
+    monkeypatch.setattr(notebooks, "project_root", lambda: tmp_path)
+    assert command.main(["notebook", "simplebaseline"]) == 0
+    assert path.read_text() == first.read_text()
+    assert command.main(["notebook", "simplebaseline"]) == 0
+    assert capsys.readouterr().out.count("renewed /") == 1
+
+    assert command.main(["notebook", "lpn"]) == 0
+    begun = nbformat.read(tmp_path / "notebooks" / "train_lpn.ipynb", as_version=4)
+    title, cell, *rest = begun.cells
+    assert title.source == f"# {describe('lpn_50').paper}"
+    assert cell.source == notebooks.parameters_cell("lpn") and "attention" in cell.source
+    assert any('lab.start("lpn", globals())' in c.source for c in rest)
+    assert not any(c.get("outputs") or "Simple" in c.source for c in rest)
+    nbformat.validate(begun)
+    assert command.main(["notebook", "nosuch"]) == 2
+    assert "unknown paper 'nosuch'" in capsys.readouterr().err
+
+
+def test_knobs_are_listed_with_the_values_of_the_recipe(capsys):
+    assert command.main(["knobs", "lpm", "LSP"]) == 0
+    printed = capsys.readouterr().out
+    assert "params/lpm/LSP.yaml" in printed
+    lines = printed.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("lr "))
+    assert "base learning rate" in lines[at] and "recipe " in lines[at + 1]
+    assert all(f"\n{name} " in printed for name in settings_of("lpm").model_fields)
+    assert command.main(["knobs", "lpm", "COCO"]) == 2
+    assert "no recipe params/lpm/COCO.yaml" in capsys.readouterr().err
+    assert command.main(["knobs", "lmp"]) == 2
+
+
+def test_train_runs_every_step_without_a_notebook(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("POSEKIT_SMOKE", "1")
+    monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
+    assert command.main(["train", "simplebaseline", "COCO", "-p", "workers", "0"]) == 0
+    assert "(mean pose " in capsys.readouterr().out
+    (folder,) = tmp_path.glob("simplebaseline-COCO-sample-*")
+    assert json.loads((folder / "metrics.json").read_text())["status"] == "finished"
+    words = ["train", "simplebaseline", "COCO", "-p", "wokers", "0"]
+    assert command.main(words) == 2
 
 
 def test_doctor_says_what_is_missing(tmp_path, capsys):

@@ -11,7 +11,7 @@ from posekit.errors import PosekitError
 from posekit.models import create_model
 from posekit.weights import load_weights, read_metadata, save_weights
 from posekit.workflows import conversion
-from posekit.workflows.conversion import Wishes
+from posekit.workflows.conversion import ConversionKnobs
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "convert_weights.ipynb"
 
@@ -20,18 +20,18 @@ def defaults() -> dict:
     """The parameters cell as a kernel runs it."""
     book = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     source = next("".join(c["source"]) for c in book["cells"] if c["cell_type"] == "code")
-    assert all(field.description in source for field in Wishes.model_fields.values())
+    assert all(field.description in source for field in ConversionKnobs.model_fields.values())
     return {n.target.id: ast.literal_eval(n.value) for n in ast.parse(source).body}
 
 
-def run(**wishes) -> tuple[conversion.Conversion, list[str]]:
-    job = conversion.start(defaults() | wishes)
+def run(**knobs) -> tuple[conversion.Conversion, list[str]]:
+    job = conversion.start(defaults() | knobs)
     steps = (conversion.load, conversion.save, conversion.export, conversion.finish)
     return job, [job.text(), *(step(job) for step in steps)]
 
 
-def test_parameters_cell_declares_the_wishes():
-    assert defaults() == Wishes().model_dump()
+def test_parameters_cell_declares_the_knobs():
+    assert defaults() == ConversionKnobs().model_dump()
 
 
 def test_a_checkpoint_becomes_a_file_that_says_what_it_is(tmp_path):
@@ -46,7 +46,7 @@ def test_a_checkpoint_becomes_a_file_that_says_what_it_is(tmp_path):
     noted = read_metadata(path)
     assert (noted["model"], noted["attention"], noted["skeleton"]) == ("lpn_50", "se", "mpii")
     again, said = run(weights=str(path), folder=str(tmp_path / "again"), image_size=[64, 64])
-    assert again.wishes.width == 0.125 and again.options["attention"] == "se"
+    assert again.settings.width == 0.125 and again.settings.options()["attention"] == "se"
     assert again.exported.difference <= 1e-4 and "lpn_50.onnx" in said[3]
     copy = create_model("lpn_50", 16, width=0.125, attention="se")
     load_weights(copy, tmp_path / "again")
@@ -57,7 +57,7 @@ def test_a_checkpoint_becomes_a_file_that_says_what_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("knobs", "message"),
     [
         ({"network": "hrnet_w32"}, "weights: set it"),
         ({"weights": "absent.pth"}, "no such file or run folder"),
@@ -65,15 +65,18 @@ def test_a_checkpoint_becomes_a_file_that_says_what_it_is(tmp_path):
         ({"weights": "cut.pth"}, "network: set it, no file says.*\n.*cut.pth: does not load"),
         ({"weights": "a.pth", "network": "hrnet_w23"}, "did you mean hrnet_w"),
         ({"weights": "a.pth", "network": "cpm", "skeleton": "coco"}, "cpm has pose_machine"),
-        ({"weights": "a.pth", "network": "hrnet_w32", "skeleton": "body"}, "choose one of coco"),
+        (
+            {"weights": "a.pth", "network": "hrnet_w32", "skeleton": "body"},
+            "skeleton='body': unknown skeleton.* choose one of coco",
+        ),
         ({"weights": "odd.safetensors"}, "width='wide'"),
         ({"wieghts": "a.pth"}, "did you mean weights"),
     ],
 )
-def test_what_makes_no_sense_is_refused(wishes, message, tmp_path, monkeypatch):
+def test_what_makes_no_sense_is_refused(knobs, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"other": torch.zeros(1)}, "a.pth")
     Path("cut.pth").write_bytes(b"PK")
     save_weights(create_model("hourglass_1", width=0.1), "odd.safetensors", {"width": "wide"})
     with pytest.raises(PosekitError, match=message):
-        conversion.start(defaults() | wishes)
+        conversion.start(defaults() | knobs)

@@ -9,26 +9,26 @@ import yaml
 from torch import nn
 
 from posekit.config.machine import choose_machine
-from posekit.config.recipes import bind
+from posekit.config.resolve import resolve
 from posekit.geometry.skeletons import COCO, MPII
-from posekit.models import cost
+from posekit.models import cost, describe
 from posekit.reporting import figures
 from posekit.reporting.run_folder import Run
 from posekit.workflows import efficiency
 from posekit.workflows.efficiency import (
     compare_runs,
     contenders,
+    cost_of,
     latencies,
-    price,
-    recipe_of,
     row,
+    settings_if_usable,
     shares,
 )
-from posekit.workflows.training import Experiment
+from posekit.workflows.training.experiment import Experiment
 
 
-def recipe(paper, **wishes):
-    return bind(paper, {"dataset": "COCO", "source": "sample", **wishes}).recipe
+def settings(paper, **knobs):
+    return resolve(paper, {"dataset": "COCO", "source": "sample", **knobs}).settings
 
 
 # Published: 8.9, 7.1 and 1.0; LPN's README says 1.0, 1.4, 1.8 for its three depths.
@@ -42,17 +42,17 @@ def recipe(paper, **wishes):
     ],
 )
 def test_the_count_of_the_papers_and_the_true_one(network, legacy, gmacs):
-    one = recipe("simplebaseline", network=network, width=1.0, image_size=[256, 192])
-    found = row(price(one, COCO))
+    one = settings("simplebaseline", network=network, width=1.0, image_size=[256, 192])
+    found = row(cost_of(one, COCO))
     assert found["legacy GFLOPs"] == pytest.approx(legacy, abs=6e-4)
     assert found["GMACs"] == pytest.approx(gmacs, abs=6e-4)
 
 
 def test_claims_of_the_abstracts():
     def against(paper, rival):
-        chosen = contenders(recipe(paper))
+        chosen = contenders(settings(paper))
         names = [name for name in chosen if name.startswith((paper, rival))][:2]
-        return shares({name: price(chosen[name], COCO) for name in names})
+        return shares({name: cost_of(chosen[name], COCO) for name in names})
 
     lpn = against("lpn", "pose_resnet_50")  # "about 9 %" and "11 %"
     assert "8.6% of the parameters" in lpn and "11.2% of the legacy GFLOPs" in lpn
@@ -92,7 +92,7 @@ def test_legacy_count_takes_transposed_convolutions_four_times():
 
 
 def test_rivals_share_the_crop_and_have_no_options_of_another_network():
-    one = recipe("lpn", attention="se", decoder="soft_argmax")
+    one = settings("lpn", attention="se", decoder="soft_argmax")
     chosen = contenders(one)
     assert [c.network for c in chosen.values()] == ["lpn_50", *efficiency.RIVALS, "lpn_50"]
     assert list(chosen.values())[-1] == one
@@ -114,10 +114,10 @@ class Clocked:
         self.notes.append((self.name, torch.get_num_threads(), self.model.training))
         return torch.zeros(1, 1, 2, 4, 4)
 
-    def flip_back(self, beliefs):
-        return beliefs
+    def flip_back(self, maps):
+        return maps
 
-    def decode(self, beliefs, image_size):
+    def decode(self, maps, image_size):
         assert image_size == (16, 16)
 
 
@@ -143,9 +143,8 @@ def reports(tmp_path, monkeypatch):
     return tmp_path
 
 
-def a_run(paper, score, status="finished", **wishes):
-    bound = bind(paper, {"dataset": "MPII", "resume": "never", **wishes})
-    run = Run.open(bound)
+def a_run(paper, score, status="finished", **knobs):
+    run = Run.open(resolve(paper, {"dataset": "MPII", "resume": "never", **knobs}))
     run.update(metric="PCKh@0.5", metrics={"Mean": score}, baseline={"mean_pose": 20.0})
     run.end(status)
     return run
@@ -168,16 +167,16 @@ def test_only_runs_that_compare_are_compared(reports, monkeypatch):
     empty = a_run("simplebaseline", 50.0)
     (empty.folder / "metrics.json").write_text('{"status": "finished", "metrics": null}')
     mine = a_run("lpn", 58.0, "interrupted")  # finish comes after this figure
-    assert recipe_of(broken.folder) is None and recipe_of(old.folder) is None
-    resolved = mine.bound.recipe.model_copy(update={"source": "sample"})
-    assert recipe_of(mine.folder) == resolved
+    assert settings_if_usable(broken.folder) is None and settings_if_usable(old.folder) is None
+    expected = mine.config.settings.model_dump() | {"source": "sample"}
+    assert settings_if_usable(mine.folder).model_dump() == expected
 
     shown = []
     monkeypatch.setattr(
         figures, "tradeoff", lambda *a, real=figures.tradeoff: shown.append(a) or real(*a)
     )
-    train = SimpleNamespace(skeleton=MPII)
-    compare_runs(Experiment(mine.bound, mine, choose_machine(mine.bound.recipe), train=train))
+    about, train = describe(mine.config.network), SimpleNamespace(skeleton=MPII)
+    compare_runs(Experiment(mine.config, mine, choose_machine("cpu"), about, train=train))
     points, metric, baseline, _ = shown[0]
     assert metric == "PCKh@0.5" and baseline == 20
     assert [(name, score) for name, score, *_ in points] == [

@@ -10,19 +10,19 @@ import torch
 import yaml
 
 from posekit import export_onnx
-from posekit.config.recipes import bind
+from posekit.config.resolve import resolve
 from posekit.errors import PosekitError
-from posekit.inference.open_network import Wanted, open_estimator
+from posekit.inference.open_network import open_estimator
 from posekit.models import create_model
 from posekit.reporting import run_folder
 from posekit.weights import save_weights
 from posekit.workflows import evaluation as lab
-from posekit.workflows import training as experiment
-from posekit.workflows.evaluation import EvaluateRecipe
+from posekit.workflows import training
+from posekit.workflows.evaluation import EvaluationKnobs
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "evaluate.ipynb"
 STRANGER = "checkpoints/ultralight_nano_simplepose_256x192.onnx"
-PLAIN = Wanted(None, None, False, torch.device("cpu"))
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -31,31 +31,33 @@ def reports(tmp_path, monkeypatch) -> Path:
     return tmp_path / "reports"
 
 
-def run(**wishes) -> lab.Evaluation:
-    evaluation = lab.start({"workers": 0, **wishes})
+def run(**knobs) -> lab.Evaluation:
+    evaluation = lab.start({"workers": 0, **knobs})
     lab.load(evaluation)
     lab.build(evaluation)
     lab.evaluate(evaluation)
     return evaluation
 
 
-def refusal(**wishes) -> str:
+def refusal(**knobs) -> str:
     with pytest.raises(PosekitError) as caught:
-        run(**wishes)
+        run(**knobs)
     return str(caught.value)
 
 
-def test_parameters_cell_declares_the_recipe():
+def test_parameters_cell_declares_what_finds_the_network_and_suits_all_networks():
     book = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     source = next("".join(c["source"]) for c in book["cells"] if c["cell_type"] == "code")
-    nodes = ast.parse(source).body
-    found = {n.target.id: ast.literal_eval(n.value) for n in nodes}
-    assert found == {n: field.default for n, field in EvaluateRecipe.model_fields.items()}
-    assert all(field.description in source for field in EvaluateRecipe.model_fields.values())
+    cell = {n.target.id: ast.literal_eval(n.value) for n in ast.parse(source).body}
+    assert EvaluationKnobs().model_dump().items() <= cell.items()
+    for model in ("hrnet_w32", "cpm", "lp_net_50"):
+        dataset = "LSP" if model == "cpm" else "COCO"
+        given = {"source": "sample", "model": model, "dataset": dataset}
+        assert lab.start(cell | given).found.name == model
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("knobs", "message"),
     [
         ({"modle": "hrnet_w32"}, "modle='hrnet_w32': unknown parameter: did you mean model?"),
         ({"model": "hrnet_w23"}, "did you mean hrnet_w32"),
@@ -63,15 +65,15 @@ def test_parameters_cell_declares_the_recipe():
         ({"colour": "bgr"}, "colour: not for model='hrnet_w32'"),
         ({"boxes": "mine"}, "boxes='mine'"),
         ({"image_size": "[100, 100]"}, "input size 100x100: height and width must be multiples"),
-        ({"test_bias": 1.0}, "test_bias: not for hrnet_w32"),
-        ({"boxes": "detections", "eval_split": "train"}, "there are detections for the test split"),
-        ({"boxes": "detections", "dataset": "MPII"}, "not for the test split of MPII"),
+        ({"gcb": True}, "gcb=True: unknown parameter"),
+        ({"boxes": "detections", "eval_split": "train"}, "COCO has none for its train split"),
+        ({"boxes": "detections", "dataset": "MPII"}, "MPII has none for its test split"),
         ({"weights": "absent.pth"}, "there is no such file or run folder"),
         ({"model": "cpm"}, "predicts the joints of pose_machine; COCO scores nose"),
     ],
 )
-def test_mistakes_are_refused(wishes, message, reports):
-    assert message in refusal(source="sample", **wishes)
+def test_mistakes_are_refused(knobs, message, reports):
+    assert message in refusal(source="sample", **knobs)
     if message[:5] != "predi":  # joints are compared after reading the data
         assert not list(reports.glob("*"))
 
@@ -79,9 +81,9 @@ def test_mistakes_are_refused(wishes, message, reports):
 @pytest.fixture
 def trained(tmp_path) -> Path:
     """The folder of a run."""
-    bound = bind("hourglass", {"dataset": "COCO", "source": "sample"})
-    made = run_folder.Run.open(bound)
-    model = create_model(bound.recipe.network, 17, width=bound.recipe.width)
+    config = resolve("hourglass", {"dataset": "COCO", "source": "sample"})
+    made = run_folder.Run.open(config)
+    model = create_model(config.network, 17, width=config.settings.width)
     save_weights(model, made.folder / "weights.safetensors", {"skeleton": "coco"})
     made.end("finished")
     return made.folder
@@ -89,8 +91,8 @@ def trained(tmp_path) -> Path:
 
 def test_a_run_is_opened_by_its_folder(trained):
     evaluation = lab.start({"workers": 0, "source": "sample", "model": str(trained)})
-    assert evaluation.subject.story.endswith("trained on COCO (generated sample)")
-    assert open_estimator(str(trained), PLAIN).trained
+    assert evaluation.found.story.endswith("trained on COCO (generated sample)")
+    assert open_estimator(str(trained), CPU).trained
 
 
 @pytest.mark.parametrize(
@@ -102,8 +104,9 @@ def test_a_run_is_opened_by_its_folder(trained):
         (b"just words", "holds no `name: value` lines"),
         (b"", "holds no `name: value` lines"),
         ({"width": "wide"}, "width='wide'"),
-        ({"image_size": [0, 0]}, "image_size.0=0"),
+        ({"image_size": [0, 0]}, "image_size item 0=0"),
         ({"epochs": None}, "epochs"),
+        ({"network": ["hourglass_1"]}, "no network is called"),
     ],
     ids=str,
 )
@@ -116,7 +119,7 @@ def test_damaged_parameters_of_a_run_are_refused(trained, content, message):
         path.write_bytes(content)
     for attempt in (
         lambda: lab.start({"source": "sample", "model": str(trained)}),
-        lambda: open_estimator(str(trained), PLAIN),
+        lambda: open_estimator(str(trained), CPU),
     ):
         with pytest.raises(PosekitError) as caught:
             attempt()
@@ -135,49 +138,52 @@ def test_a_run_of_unknown_joints_is_refused(trained, noted, message):
 
 def test_a_weights_file_alone_tells_the_options_of_its_network(monkeypatch):
     monkeypatch.setenv("POSEKIT_SMOKE", "1")
-    wishes = {"dataset": "COCO", "source": "sample", "workers": 0, "epochs": 1, "width": 0.03}
-    made = experiment.start("lsdnet", wishes | {"survival": "constant", "p_last": 0.75})
-    for step in (experiment.load, experiment.build, experiment.train):
+    knobs = {"dataset": "COCO", "source": "sample", "workers": 0, "epochs": 1, "width": 0.03}
+    made = training.start("lsdnet", knobs | {"survival": "constant", "p_last": 0.75})
+    for step in (training.load, training.build, training.train):
         step(made)
     file = made.run.folder / "weights.safetensors"
     alone = lab.start({"source": "sample", "model": "lsdnet_w32", "weights": str(file)})
-    assert "survival constant, p_last 0.75" in alone.subject.story
-    models = made.task.model, open_estimator(str(file), PLAIN).task.model
+    assert "survival constant, p_last 0.75" in alone.found.story
+    models = made.task.model, open_estimator(str(file), CPU).task.model
     kept = [[m.survival for m in net.modules() if hasattr(m, "survival")] for net in models]
     assert kept[0] == kept[1] and 0.75 in kept[0]
-    by_file, by_folder = (open_estimator(str(p), PLAIN) for p in (file, made.run.folder))
+    by_file, by_folder = (open_estimator(str(p), CPU) for p in (file, made.run.folder))
     assert by_file.framing == by_folder.framing and by_file.task.sigma == by_folder.task.sigma
 
 
 def test_a_file_of_mpii_is_framed_as_on_mpii(tmp_path):
     torch.save(create_model("hourglass_1", 16).state_dict(), tmp_path / "mpii.pth")
-    opened = open_estimator(f"hourglass_1@{tmp_path / 'mpii.pth'}", PLAIN)
+    opened = open_estimator(f"hourglass_1@{tmp_path / 'mpii.pth'}", CPU)
     assert opened.skeleton.name == "mpii" and opened.framing.image_size == (256, 256)
     assert opened.framing.drop == 0  # lowered are MPII's own boxes, whoever looks at them
 
 
 def test_a_bias_is_taken_off_every_prediction(monkeypatch):
     monkeypatch.setenv("POSEKIT_SMOKE", "1")
-    wishes = {"source": "sample", "model": "lpn_50", "dataset": "MPII"}
-    plain, moved = run(**wishes), run(**wishes, test_bias=1.0)
+    knobs = {"source": "sample", "model": "lpn_50", "dataset": "MPII"}
+    plain, moved = run(**knobs), run(**knobs, test_bias=1.0)
     gap = plain.predictions.keypoints - moved.predictions.keypoints
     assert gap == pytest.approx(1)
     assert "1 px taken off every prediction" in lab.protocol(moved)
     assert "taken off" not in lab.protocol(plain)
 
 
-def test_a_paper_or_data_set_of_another_kind_is_refused_or_left_out(trained, tmp_path):
-    record = trained / "metrics.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"paper": ["hourglass"]}))
-    for attempt in (lambda: open_estimator(str(trained), PLAIN), lambda: lab.start(
-        {"source": "sample", "model": str(trained)}
-    )):  # fmt: skip
+def test_a_run_without_weights_is_refused(trained):
+    (trained / "weights.safetensors").unlink()
+    for attempt in (
+        lambda: lab.start({"source": "sample", "model": str(trained)}),
+        lambda: open_estimator(str(trained), CPU),
+    ):
         with pytest.raises(PosekitError, match="choose a finished training run"):
             attempt()
+
+
+def test_a_data_set_of_another_kind_is_left_out(tmp_path):
     path = tmp_path / "own.safetensors"
     about = {"width": "0.1", "dataset": '["COCO"]', "skeleton": "coco"}
     save_weights(create_model("hourglass_1", 17, width=0.1), path, about)
-    assert open_estimator(str(path), PLAIN).skeleton.name == "coco"
+    assert open_estimator(str(path), CPU).skeleton.name == "coco"
 
 
 def test_random_weights_are_called_random(reports):
@@ -207,7 +213,7 @@ def test_weights_and_their_export_score_the_same(tmp_path):
         image_size=[64, 64],
     )
     theirs = run(source="sample", model=str(tmp_path / "net.onnx"))
-    assert "bgr" in theirs.text() and "the file" in theirs.text()
+    assert "bgr" in theirs.config.text() and "the file" in theirs.config.text()
     gap = abs(ours.predictions.keypoints - theirs.predictions.keypoints)
     assert (gap < 1e-3).mean() > 0.99  # a tie between two cells may fall either way
     assert ours.run.record.gmacs == pytest.approx(theirs.run.record.gmacs, rel=0.01)
@@ -242,25 +248,28 @@ class Dots(torch.nn.Module):
 def test_a_strangers_network_of_any_size(tmp_path, size):
     path = tmp_path / "dots.onnx"
     torch.onnx.export(Dots(), torch.zeros(1, 3, *size), path, input_names=["x"], dynamo=False)
-    wishes = {"model": str(path), "source": "sample"}
+    knobs = {"model": str(path), "source": "sample"}
     if min(size) < 16:
-        assert "image_size item 0=4" in refusal(**wishes)
+        assert "image_size item 0=4" in refusal(**knobs)
     else:
-        assert run(**wishes).run.record.n_samples > 0
-    centred = lab.start({**wishes, "half_pixel": True, "image_size": [16, 16]})
-    assert centred.recipe.shift_heatmap is False
+        assert run(**knobs).run.record.n_samples > 0
+    centred = lab.start({**knobs, "half_pixel": True, "image_size": [16, 16]})
+    assert centred.settings.shift_heatmap is False
 
 
 def test_published_kinds_are_tested_as_their_paper_does(tmp_path):
     state = create_model("lpn_50", 17, attention="se").state_dict()
     torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "se.pth")
-    wishes = {"model": "lpn_50", "weights": str(tmp_path / "se.pth"), "source": "sample"}
-    evaluation = lab.start({**wishes, "image_size": [64, 64]})
-    assert evaluation.recipe.decoder == "soft_argmax_official"
-    assert "soft_argmax_official" in evaluation.text() and "the recipe" in evaluation.text()
+    knobs = {"model": "lpn_50", "weights": str(tmp_path / "se.pth"), "source": "sample"}
+    evaluation = lab.start({**knobs, "image_size": [64, 64]})
+    assert evaluation.settings.decoder == "soft_argmax_official"
+    assert (
+        "soft_argmax_official" in evaluation.config.text()
+        and "the recipe" in evaluation.config.text()
+    )
     lab.load(evaluation)
     assert "se.pth, attention se" in lab.build(evaluation)
     hourglass = lab.start({"model": "hourglass_1", "source": "sample"})
-    assert hourglass.recipe.shift_heatmap is False
+    assert hourglass.settings.shift_heatmap is False
     lab.load(hourglass)
     assert "hourglass_1" in lab.build(hourglass)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import IPython
 import pytest
 
-from posekit.config.recipes import bind
+from posekit.config.resolve import resolve
 from posekit.reporting.record import read_record
 from posekit.workflows.training.opening import open_run
 
@@ -22,7 +22,7 @@ def cells(monkeypatch, tmp_path):
 
 
 def a_run():
-    return open_run(bind("lpm", {"source": "sample"}))
+    return open_run(resolve("lpm", {"source": "sample"}), resume=True)
 
 
 def after(error=None):

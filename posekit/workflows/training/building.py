@@ -1,7 +1,6 @@
 """Build: the network, its cost, and how its family is fed, taught and read."""
 
-import os
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,45 +10,65 @@ from ...config.machine import Machine
 from ...data.clips import Clips
 from ...errors import PosekitError
 from ...models import cost
+from ...models.onnx_complexity import onnx_cost
 from ...weights import load_weights
 from ...weights.imagenet import init_backbone
+from ...weights.onnx_reader import OnnxNetwork
 from .experiment import Experiment
 
 
-def build(experiment: Experiment) -> str:
+def build(exp: Experiment) -> str:
     """Make the network, starting from other weights where the settings say so.
 
     Returns:
         Its table as text: parts with their parameters, shapes and cost for one clip.
     """
-    settings, clips, device = experiment.settings, experiment.train, experiment.machine.device
+    settings = exp.settings
     torch.manual_seed(settings.seed)
-    model = settings.build(clips.skeleton)
+    model = settings.build(exp.train.skeleton)
     notes = [_start_backbone(model, settings.backbone)]
     if settings.init:
         notes.append(str(load_weights(model, settings.init)))
-    about = experiment.about = model.description
-    inputs = settings.one_clip(about)
-    work = cost(model, *inputs)
-    experiment.run.update(
+    return use(exp, model, notes)
+
+
+def use(exp: Experiment, model: nn.Module, notes: Sequence[str] = ()) -> str:
+    """Take a network for the run: what it costs is noted, and it goes to the device.
+
+    Args:
+        exp: after `load`.
+        model: the network with the weights that it starts with.
+        notes: further lines of its table.
+
+    Returns:
+        Its table as text: parts with their parameters, shapes and cost for one clip.
+    """
+    settings, device, skeleton = exp.settings, exp.machine.device, exp.train.skeleton
+    about = exp.about = model.description
+    inputs, frames = settings.one_clip(about), settings.clip_length(about)
+    stored = isinstance(model, OnnxNetwork)
+    work = onnx_cost(model.path, *settings.image_size) if stored else cost(model, *inputs)
+    exp.run.update(
         model=about.name, params_count=work.params, gmacs=work.gmacs, paper_title=about.paper
     )
     model.to(device)
     if settings.channels_last and device.type != "mps":
         model.to(memory_format=torch.channels_last)
-    experiment.task = settings.task(model, clips.skeleton)
-    frames = settings.clip_length(about)
+    exp.task = settings.task(model, skeleton)
+    shapes = " and ".join(str(tuple(i.shape)) for i in inputs)
+    parts = {name: sum(p.numel() for p in m.parameters()) for name, m in model.named_children()}
     lines = [
         f"{about.name}: {about.paper}",
-        f"input {' and '.join(str(tuple(i.shape)) for i in inputs)} {about.colour}, "
-        f"output {work.output}",
-        *(f"  {name:16} {_count(part):>12,}" for name, part in model.named_children()),
+        f"input {shapes} {about.colour}, output {work.output}",
+        *(f"  {name:16} {count:>12,}" for name, count in parts.items()),
         f"  {'parameters':16} {work.params:>12,}",
         f"  {'GMACs':16} {work.gmacs:>12.3f} for {frames} frame{'s' * (frames > 1)}",
-        f"  {'legacy GFLOPs':16} {work.legacy_gflops:>12.3f} as HRNet's repository counts",
     ]
-    experiment.network = "\n".join([*lines, *filter(None, notes)])
-    return experiment.network
+    if not stored:
+        legacy = f"{work.legacy_gflops:>12.3f} as HRNet's repository counts"
+        lines.append(f"  {'legacy GFLOPs':16} {legacy}")
+    exp.network = "\n".join([*lines, *filter(None, notes)])
+    return exp.network
 
 
 def _start_backbone(model: nn.Module, backbone: str) -> str:
@@ -57,15 +76,11 @@ def _start_backbone(model: nn.Module, backbone: str) -> str:
     if backbone == "none":
         return ""
     if backbone != "auto":
-        return str(init_backbone(model, Path(os.path.expanduser(backbone))))
+        return str(init_backbone(model, backbone))
     try:
         return str(init_backbone(model))
     except PosekitError as error:
         return f"the backbone starts at random: {error}"
-
-
-def _count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 def batch_of(clips: Clips, chosen: np.ndarray, machine: Machine) -> dict[str, torch.Tensor]:
@@ -75,12 +90,11 @@ def batch_of(clips: Clips, chosen: np.ndarray, machine: Machine) -> dict[str, to
 
 
 @torch.no_grad()
-def first_loss(experiment: Experiment) -> str:
+def first_loss(exp: Experiment) -> str:
     """The loss of the untrained network on one batch, beside that of saying nothing at all."""
-    task, source = experiment.task, experiment.train
-    count = min(experiment.settings.batch_size, len(source))
-    batch = batch_of(source, np.arange(count), experiment.machine)
-    task.model.eval()
-    outputs = task.outputs(batch["images"])
-    drawn, silent = (task.loss(o, batch) for o in (outputs, torch.zeros_like(outputs)))
+    count = min(exp.settings.batch_size, len(exp.train))
+    batch = batch_of(exp.train, np.arange(count), exp.machine)
+    exp.task.model.eval()
+    outputs = exp.task.outputs(batch["images"])
+    drawn, silent = (exp.task.loss(o, batch) for o in (outputs, torch.zeros_like(outputs)))
     return f"loss before training {drawn:.4g}; of empty maps {silent:.4g}"

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch.utils.data import DataLoader
+
 from ...config.families import TestingSettings, TrainingSettings
 from ...config.machine import Machine
 from ...config.resolve import Config
-from ...data.clips import Clips
+from ...data.clips import Clips, loader
 from ...data.predictions import Predictions
 from ...models import Description
 from ...models.families.task import Task
@@ -56,3 +58,10 @@ class Experiment:
     def settings(self) -> TrainingSettings | TestingSettings:
         """The values of the knobs."""
         return self.config.settings
+
+    def batches(
+        self, clips: Clips, shuffle: bool = False, share: tuple[int, int] = (0, 1)
+    ) -> DataLoader:
+        """Batches of clips, loaded as the machine likes it; see `posekit.data.clips.loader`."""
+        machine, pin = self.machine, self.machine.device.type == "cuda"
+        return loader(clips, self.settings.batch_size, shuffle, machine.workers, pin, share)

@@ -8,7 +8,6 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from ...data import dataset
-from ...data.clips import loader
 from ...data.scores import validation_score
 from ...inference.evaluate import predict
 from ...inference.stored_settings import noted_settings
@@ -26,14 +25,14 @@ if TYPE_CHECKING:
 
 
 def train(
-    experiment: Experiment, hooks: Sequence[Hook] = (), trainer: type[Trainer] = Trainer
+    exp: Experiment, hooks: Sequence[Hook] = (), trainer: type[Trainer] = Trainer
 ) -> "pd.DataFrame":
     """Train, or continue an interrupted training; the best epoch's weights are kept.
 
     Prints one line an epoch.
 
     Args:
-        experiment: after `build`.
+        exp: after `build`.
         hooks: called besides those that write the log and show the progress.
         trainer: a subclass changes how the network is trained.
 
@@ -42,32 +41,25 @@ def train(
     """
     import pandas as pd
 
-    settings, machine, run = experiment.settings, experiment.machine, experiment.run
-    make = partial(
-        loader,
-        batch_size=settings.batch_size,
-        workers=machine.workers,
-        pin=machine.device.type == "cuda",
-        share=distributed.share(),
-    )
-    experiment.log = Log(run.folder / "log.jsonl")
+    run, share = exp.run, distributed.share()
+    exp.log = Log(run.folder / "log.jsonl")
     if run.resumed:
         print(f"continuing {run.folder.name}")
     best = fit_rounds(
         trainer(
-            task=experiment.task,
-            batches=make(experiment.train, shuffle=True),
-            score=partial(validation, experiment, make(experiment.val, shuffle=False)),
-            settings=settings,
-            machine=machine,
-            hooks=[*(_hooks(experiment) if distributed.is_first() else ()), *hooks],
+            task=exp.task,
+            batches=exp.batches(exp.train, shuffle=True, share=share),
+            score=partial(validation, exp, exp.batches(exp.val, share=share)),
+            settings=exp.settings,
+            machine=exp.machine,
+            hooks=[*(_hooks(exp) if distributed.is_first() else ()), *hooks],
         ),
         run.folder / "checkpoints",
     )
     if best is not None:
-        experiment.task.model.load_state_dict(best.best_weights())
-        _save_weights(experiment)
-    return pd.DataFrame(experiment.log.records)
+        exp.task.model.load_state_dict(best.best_weights())
+        _save_weights(exp)
+    return pd.DataFrame(exp.log.records)
 
 
 class _RunRecord(Hook):
@@ -82,23 +74,23 @@ class _RunRecord(Hook):
         self.run.update(epochs_done=record["epoch"], train_seconds=seconds)
 
 
-def _hooks(experiment: Experiment) -> list[Hook]:
+def _hooks(exp: Experiment) -> list[Hook]:
     """The hooks that write and print, the log before those that read it."""
-    settings, run, log = experiment.settings, experiment.run, experiment.log
-    progress = Progress(settings.rounds * settings.epochs, validation_metric(experiment))
+    settings, run, log = exp.settings, exp.run, exp.log
+    progress = Progress(settings.rounds * settings.epochs, validation_metric(exp))
     hooks = [log, progress, _RunRecord(run, log)]
     return [*hooks, TensorBoard(run.folder / "tensorboard")] if settings.tensorboard else hooks
 
 
-def validation(experiment: Experiment, batches: DataLoader) -> float:
+def validation(exp: Experiment, batches: DataLoader) -> float:
     """The score of the held-out clips, percent; every process predicts its share of them.
 
     Args:
-        experiment: with `task`, `val` and `machine`.
+        exp: with `task`, `val` and `machine`.
         batches: this process's share of the clips in `val`.
     """
-    clips = experiment.val
-    keypoints = predict(experiment.task, batches, experiment.machine).keypoints
+    clips = exp.val
+    keypoints = predict(exp.task, batches, exp.machine).keypoints
     number, processes = distributed.share()
     # A clip that comes twice to fill up the shares counts in the process that it belongs to.
     rows = np.flatnonzero(clips.clip_of_row % processes == number)
@@ -107,29 +99,27 @@ def validation(experiment: Experiment, batches: DataLoader) -> float:
     return distributed.from_first(lambda: validation_score(clips, keypoints))
 
 
-def _save_weights(experiment: Experiment) -> None:
+def _save_weights(exp: Experiment) -> None:
     """Write the weight file of the run."""
-    model, run = experiment.task.model, experiment.run
-    about = model.description
+    model, run, about = exp.task.model, exp.run, exp.task.model.description
     metadata = {
-        "model": about.name,
         "paper": about.paper,
-        "skeleton": experiment.train.skeleton.name,
+        "skeleton": exp.train.skeleton.name,
         "colour": about.colour,
         "run": run.folder.name,
         "data": run.label,
     }
-    save_weights(model, run.folder / RUN_WEIGHTS, metadata | noted_settings(experiment.settings))
+    save_weights(model, run.folder / RUN_WEIGHTS, metadata | noted_settings(exp.settings))
 
 
-def validation_metric(experiment: Experiment) -> str:
+def validation_metric(exp: Experiment) -> str:
     """The name of the validation score."""
-    return f"val {dataset(experiment.settings.dataset).scorer.validation_name}"
+    return f"val {dataset(exp.settings.dataset).scorer.validation_name}"
 
 
-def curves(experiment: Experiment) -> Any:
+def curves(exp: Experiment) -> Any:
     """Figure of loss, validation score and learning rate."""
-    metric = validation_metric(experiment)
-    title = f"Training of {experiment.settings.network} on {experiment.run.label}"
-    figure = figures.curves(experiment.log.records, metric, title)
-    return experiment.run.figure("3-curves", figure, "Loss, validation score, learning rate.")
+    metric = validation_metric(exp)
+    title = f"Training of {exp.settings.network} on {exp.run.label}"
+    figure = figures.curves(exp.log.records, metric, title)
+    return exp.run.figure("3-curves", figure, "Loss, validation score, learning rate.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -13,11 +14,11 @@ from ...geometry.skeletons import SKELETONS
 from .experiment import Experiment
 
 
-def load(experiment: Experiment, transforms: Sequence = ()) -> str:
+def load(exp: Experiment, transforms: Sequence = ()) -> str:
     """Read the data, hold a part out for validation, and cut it into clips.
 
     Args:
-        experiment: after `start`.
+        exp: after `start`.
         transforms: augmentation of your own, after that of the settings.
 
     Returns:
@@ -26,53 +27,42 @@ def load(experiment: Experiment, transforms: Sequence = ()) -> str:
     Raises:
         PosekitError: what is missing or damaged and where to get it.
     """
-    settings, config = experiment.settings, experiment.config
-    if config.source == "sample":
-        experiment.root = ensure_sample(settings.dataset, smoke=config.smoke)
-    else:
-        experiment.root = config.data_root
-    tables = splits(experiment)
-    spec, about = data.dataset(settings.dataset), experiment.about
-    joints = SKELETONS.get(about.skeleton or "", spec.skeleton)
-    common = {
-        "skeleton": joints,
-        "frames": settings.clip_length(about),
-        "framing": settings.framing(spec.crop_drop),
-    }
-    experiment.train = Clips(
-        tables["train"],
-        transforms=[*settings.transforms(joints), *transforms],
-        seed=settings.seed,
-        **common,
-    )
-    experiment.val = Clips(tables["val"], **common)
-    experiment.test = Clips(tables.get("found", tables[settings.eval_split]), **common)
+    settings, config = exp.settings, exp.config
+    exp.root = config.data_root or ensure_sample(settings.dataset, smoke=config.smoke)
+    tables = splits(exp)
+    spec = data.dataset(settings.dataset)
+    joints = SKELETONS.get(exp.about.skeleton or "", spec.skeleton)
+    frames, framing = settings.clip_length(exp.about), settings.framing(spec.crop_drop)
+    cut = partial(Clips, skeleton=joints, frames=frames, framing=framing)
+    augmentation = [*settings.transforms(joints), *transforms]
+    exp.train = cut(tables["train"], transforms=augmentation, seed=settings.seed)
+    exp.val = cut(tables["val"])
+    exp.test = cut(tables.get("found", tables[settings.eval_split]))
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
     if settings.eval_split != "test":
         notes.append(f"scored on the {settings.eval_split} part, not on the test split")
-    experiment.run.update(notes=notes, n_samples=len(experiment.test.people))
+    exp.run.update(notes=notes, n_samples=len(exp.test.people))
     lines = [
         f"{split:5}  {len(t):6,} frames in {len(np.unique(t.sequence)):5,} sequences, "
         f"{100 * t.visible.mean():3.0f} % of the joints annotated"
         for split, t in tables.items()
     ]
-    label = experiment.run.label
-    return "\n".join([label, *lines, *(f"note: {note}" for note in notes)])
+    return "\n".join([exp.run.label, *lines, *(f"note: {note}" for note in notes)])
 
 
-def splits(experiment: Experiment) -> dict[str, Annotations]:
+def splits(exp: Experiment) -> dict[str, Annotations]:
     """Train, val and test tables; a partial folder that holds one split only is used for all.
 
     With detected boxes also the people that a detector found in the test split, as "found".
     """
-    settings, source = experiment.settings, experiment.config.source
-    partial_data, tables = settings.source == "real", {}
-    read = {"root": experiment.root, "source": source, "allow_partial": partial_data}
+    settings, tables = exp.settings, {}
+    may_lack = settings.source == "real"
+    read = partial(data.load, root=exp.root, source=exp.config.source, allow_partial=may_lack)
     for split in ("train", "test"):
         try:
-            tables[split] = data.load(settings.dataset, split, **read)
+            tables[split] = read(settings.dataset, split)
         except EmptySplit:
-            if not partial_data or (split == "test" and not tables):
+            if not may_lack or (split == "test" and not tables):
                 raise
     if len(tables) == 1:
         (split, only), *_ = tables.items()
@@ -83,7 +73,7 @@ def splits(experiment: Experiment) -> dict[str, Annotations]:
         train, val = hold_out(tables["train"], settings.holdout)
         tables = {"train": train, "val": val, "test": tables["test"]}
     if settings.boxes == "detections":
-        tables["found"] = data.load(settings.dataset, "test", boxes="detections", **read)
+        tables["found"] = read(settings.dataset, "test", boxes="detections")
     return tables
 
 

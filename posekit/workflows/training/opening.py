@@ -1,6 +1,5 @@
 """Start: check the parameters and open the run folder."""
 
-import contextlib
 import os
 import weakref
 from collections.abc import MutableMapping
@@ -11,7 +10,7 @@ from ...config.machine import choose_machine
 from ...config.resolve import Config, resolve
 from ...data import dataset
 from ...errors import PosekitError
-from ...models import describe
+from ...models import Description, describe
 from ...reporting.run_folder import Run
 from .experiment import Experiment
 
@@ -33,24 +32,37 @@ def start(paper: str, namespace: MutableMapping[str, Any]) -> Experiment:
     if settings.init and not Path(os.path.expanduser(settings.init)).exists():
         raise PosekitError(f"init={settings.init!r}: there is no such run folder or weights file")
     settings.check_shapes(dataset(settings.dataset).skeleton)
+    return begin(Experiment, config, describe(settings.network), resume=settings.resume == "auto")
+
+
+def begin(
+    kind: type[Experiment], config: Config, about: Description, resume: bool = False, **more: Any
+) -> Experiment:
+    """Choose the machine and open the run folder.
+
+    Args:
+        kind: of the experiment.
+        config: the checked parameters.
+        about: what the network takes and returns.
+        resume: continue an interrupted run of the same parameters.
+        **more: further attributes of the experiment.
+
+    Raises:
+        PosekitError: detected boxes are wanted where there are none, or a device that is not there.
+    """
+    settings, spec = config.settings, dataset(config.settings.dataset)
+    found = spec.detections and settings.eval_split == "test"
+    if settings.boxes == "detections" and not found:
+        raise PosekitError(
+            f"boxes=detections: {spec.name} has none for its {settings.eval_split} split: use "
+            "ground_truth"
+        )
     machine = choose_machine(settings.device, settings.precision, settings.workers)
-    run = open_run(config, resume=settings.resume == "auto")
-    return Experiment(config, run, machine, describe(settings.network))
+    return kind(config, open_run(config, resume), machine, about, **more)
 
 
 def open_run(config: Config, resume: bool = False) -> Run:
-    """The run folder; whoever runs the notebook learns where it is and a failure is noted in it.
-
-    Raises:
-        PosekitError: detected boxes are wanted where there are none.
-    """
-    settings, spec = config.settings, dataset(config.settings.dataset)
-    if getattr(settings, "boxes", "ground_truth") == "detections":
-        if not (spec.detections and settings.eval_split == "test"):
-            raise PosekitError(
-                f"boxes=detections: {spec.name} has none for its {settings.eval_split} split: use "
-                "ground_truth"
-            )
+    """The run folder; whoever runs the notebook learns where it is and a failure is noted in it."""
     run = Run.open(config, resume)
     _watch_for_failure(run)
     if link := os.environ.get("POSEKIT_RUN_LINK"):
@@ -60,26 +72,23 @@ def open_run(config: Config, resume: bool = False) -> Run:
 
 def _watch_for_failure(run: Run) -> None:
     """In a notebook, note in the run's record when a cell fails or is interrupted."""
-    with contextlib.suppress(ImportError):
-        from IPython import get_ipython
+    from IPython import get_ipython
 
-        if shell := get_ipython():
-            known = weakref.ref(run)  # a run that the notebook has dropped releases its folder
+    known = weakref.ref(run)  # a run that the notebook has dropped releases its folder
 
-            def after_cell(result: Any) -> None:
-                run = known()
-                error = result.error_in_exec or result.error_before_exec
-                if run and error is not None:
-                    run.note_error(error)
+    def after_cell(result: Any) -> None:
+        run = known()
+        error = result.error_in_exec or result.error_before_exec
+        if run and error is not None:
+            run.note_error(error)
 
-            shell.events.register("post_run_cell", after_cell)
+    if shell := get_ipython():
+        shell.events.register("post_run_cell", after_cell)
 
 
 def notebook_cells() -> list[str]:
     """The code cells of the notebook so far; empty outside one."""
-    with contextlib.suppress(ImportError):
-        from IPython import get_ipython
+    from IPython import get_ipython
 
-        if shell := get_ipython():
-            return [cell for cell in shell.user_ns.get("In", []) if cell.strip()]
-    return []
+    shell = get_ipython()
+    return [cell for cell in shell.user_ns.get("In", []) if cell.strip()] if shell else []

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ...data.clips import Clips
+from ...inference.sampling import spread_rows
 from ...models import cost
 from ...reporting import figures
 from .building import batch_of
@@ -15,38 +16,34 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def sample_grid(experiment: Experiment, clips: int = 6) -> Any:
+def sample_grid(exp: Experiment, clips: int = 6) -> Any:
     """A figure of training clips as the network sees them, augmented, with their keypoints."""
-    source = experiment.train
-    chosen = np.linspace(0, len(source) - 1, clips).astype(int).tolist()
-    samples = [source[0, clip] for clip in chosen]
-    frames = min(source.rows.shape[1], 3)
-    cells = [(s["images"][t].transpose(1, 2, 0), s, t) for t in range(frames) for s in samples]
+    source = exp.train
+    samples = [source[0, clip] for clip in spread_rows(len(source), clips).tolist()]
+    shown = [(s, t) for t in range(min(source.rows.shape[1], 3)) for s in samples]
     figure = figures.skeleton_grid(
-        [image for image, _, _ in cells],
-        [s["keypoints"][t] for _, s, t in cells],
-        [s["visible"][t] for _, s, t in cells],
+        [sample["images"][t].transpose(1, 2, 0) for sample, t in shown],
+        [sample["keypoints"][t] for sample, t in shown],
+        [sample["visible"][t] for sample, t in shown],
         source.skeleton,
-        f"Training clips, one a column: {experiment.run.label}",
-        columns=clips,
+        f"Training clips, one a column: {exp.run.label}",
+        columns=len(samples),
     )
     caption = "Training crops after augmentation with their annotated joints; frames go downwards."
-    return experiment.run.figure("1-samples", figure, caption)
+    return exp.run.figure("1-samples", figure, caption)
 
 
-def codec_check(experiment: Experiment, clips: int = 4) -> Any:
+def codec_check(exp: Experiment, clips: int = 4) -> Any:
     """Draw targets of test clips and read them back: the best that any network can do.
 
     Prints how far the joints read off perfect heat maps are from the truth; returns a figure.
     """
-    source, settings, size = experiment.test, experiment.settings, experiment.test.image_size
-    if not source.visible.any():  # detections have no truth
-        source = experiment.val
+    source = exp.test if exp.test.visible.any() else exp.val  # detections have no truth
+    settings, size = exp.settings, source.image_size
     model = settings.shapes_only(source.skeleton)
     task = settings.task(model, source.skeleton)
     cells = cost(model, *settings.one_clip(model.description)).output[-2:]
-    chosen = np.unique(np.linspace(0, len(source) - 1, 64).astype(int))
-    batch = batch_of(source, chosen, experiment.machine)
+    batch = batch_of(source, spread_rows(len(source), 64), exp.machine)
     keypoints, visible = batch["keypoints"][:, :1], batch["visible"][:, :1]
     target, weights = task.targets(keypoints, visible, size, cells)
     joints = target[:, :, : len(source.skeleton)]
@@ -63,17 +60,17 @@ def codec_check(experiment: Experiment, clips: int = 4) -> Any:
         target[:clips, 0].cpu().numpy(),
         [f"clip {clip + 1}" for clip in range(len(images))],
         [*source.skeleton.joints, "background"][: target.shape[2]],
-        f"What the network is taught: {experiment.run.label}",
+        f"What the network is taught: {exp.run.label}",
     )
-    return experiment.run.figure("2-targets", figure, "Target heat maps over their crops.")
+    return exp.run.figure("2-targets", figure, "Target heat maps over their crops.")
 
 
-def error_gallery(experiment: Experiment, columns: int = 6) -> Any:
+def error_gallery(exp: Experiment, columns: int = 6) -> Any:
     """A figure of the best, middling and worst test frames, prediction over dotted truth.
 
     Detections have no truth: the surest, middling and least sure ones are shown.
     """
-    clips, found = experiment.test, experiment.predictions
+    clips, found = exp.test, exp.predictions
     known = clips.visible.any()
     if known:
         distance = np.linalg.norm(found.keypoints - clips.keypoints, axis=-1)
@@ -81,41 +78,40 @@ def error_gallery(experiment: Experiment, columns: int = 6) -> Any:
         seen = clips.visible.sum(1)
         badness = np.where(clips.visible, share, 0).sum(1) / seen.clip(1)
         order = np.flatnonzero(seen)[np.argsort(badness[seen > 0], kind="stable")]
+        labels = [f"{100 * x:.1f} % of the crop" for x in badness]
     else:
-        badness = -found.scores.mean(1)
-        order = np.argsort(badness, kind="stable")
+        order = np.argsort(-found.scores.mean(1), kind="stable")
+        labels = [f"score {score:.2f}" for score in found.scores.mean(1)]
     middle = max(0, (len(order) - columns) // 2)
     rows = np.r_[order[:columns], order[middle : middle + columns], order[-columns:]].tolist()
-    label = (lambda x: f"{100 * x:.1f} % of the crop") if known else (lambda x: f"score {-x:.2f}")
-    figure = figures.skeleton_grid(
-        [crop_of(clips, row) for row in rows],
-        clips.to_crop(found.keypoints)[rows],
-        clips.visible[rows],
-        clips.skeleton,
-        f"{'Best' if known else 'Surest'}, middling and worst frames: {experiment.run.label}",
-        columns=min(columns, len(order)),
-        labels=[label(badness[row]) for row in rows],
-        others=clips.to_crop(clips.keypoints)[rows],
-    )
+    title = f"{'Best' if known else 'Surest'}, middling and worst frames: {exp.run.label}"
+    columns = min(columns, len(order))
+    figure = _predicted(exp, rows, title, columns, [labels[row] for row in rows])
     caption = "Predictions (lines) over the annotation (dotted): best, middling and worst frames."
-    return experiment.run.figure("4-predictions", figure, caption)
+    return exp.run.figure("4-predictions", figure, caption)
 
 
-def prediction_picture(experiment: Experiment, rows: list[int]) -> "Figure":
+def prediction_picture(exp: Experiment, rows: list[int]) -> "Figure":
     """Test frames with the prediction (lines) over the annotation (dotted)."""
-    clips, found = experiment.test, experiment.predictions.keypoints
-    people = clips.people
-    figure = figures.skeleton_grid(
+    people = exp.test.people
+    labels = [f"{people.sequence[row]:04d}, frame {people.frame[row]}" for row in rows]
+    return _predicted(exp, rows, exp.run.label, len(rows), labels)
+
+
+def _predicted(
+    exp: Experiment, rows: list[int], title: str, columns: int, labels: list[str]
+) -> "Figure":
+    clips = exp.test
+    return figures.skeleton_grid(
         [crop_of(clips, row) for row in rows],
-        clips.to_crop(found)[rows],
+        clips.to_crop(exp.predictions.keypoints)[rows],
         clips.visible[rows],
         clips.skeleton,
-        experiment.run.label,
-        columns=len(rows),
-        labels=[f"{people.sequence[row]:04d}, frame {people.frame[row]}" for row in rows],
+        title,
+        columns,
+        labels,
         others=clips.to_crop(clips.keypoints)[rows],
     )
-    return figure
 
 
 def crop_of(clips: Clips, row: int) -> np.ndarray:
@@ -126,22 +122,22 @@ def crop_of(clips: Clips, row: int) -> np.ndarray:
 
 
 @torch.inference_mode()
-def heatmaps(experiment: Experiment, clip: int | None = None) -> Any:
+def heatmaps(exp: Experiment, clip: int | None = None) -> Any:
     """A figure of heat maps, one column a joint.
 
     Rows are the stages of CPM about one image, the frames of a clip for LPM, and four people for a
     top-down network.
 
     Args:
-        experiment: after `train`.
+        exp: after `train`.
         clip: number of the test clip; the middle one by default.
     """
-    clips, task = experiment.test, experiment.task
+    clips, task = exp.test, exp.task
     clip = len(clips) // 2 if clip is None else clip
     task.model.eval()
-    pose_machine = experiment.about.family == "pose_machine"
-    chosen = [clip] if pose_machine else np.linspace(0, len(clips) - 1, 4).astype(int)
-    images = batch_of(clips, chosen, experiment.machine)["images"]
+    pose_machine = exp.about.family == "pose_machine"
+    chosen = [clip] if pose_machine else spread_rows(len(clips), 4)
+    images = batch_of(clips, chosen, exp.machine)["images"]
     maps = task.outputs(images).float().cpu().numpy()
     frames = images.permute(0, 1, 3, 4, 2).cpu().numpy()
     if not pose_machine:
@@ -154,25 +150,24 @@ def heatmaps(experiment: Experiment, clip: int | None = None) -> Any:
         shown = [frames[0, 0]] * len(first) + list(frames[0])
         rows = first + [f"frame {n + 1}" for n in range(images.shape[1])]
     names = [*clips.skeleton.joints, "background"][: maps.shape[1]]
-    title = f"Heat maps of the {experiment.settings.eval_split} split: {experiment.run.label}"
+    title = f"Heat maps of the {exp.settings.eval_split} split: {exp.run.label}"
     figure = figures.heatmap_grid(shown, maps, rows, names, title)
-    what = rows[-1].split()[0]
-    caption = f"Maps over the crop, one row a {what}, one column a joint."
-    return experiment.run.figure("5-heatmaps", figure, caption)
+    caption = f"Maps over the crop, one row a {rows[-1].split()[0]}, one column a joint."
+    return exp.run.figure("5-heatmaps", figure, caption)
 
 
-def clip_gif(experiment: Experiment, longest: int = 24) -> Any:
+def clip_gif(exp: Experiment, longest: int = 24) -> Any:
     """An animated picture of a test sequence with the predicted skeleton."""
-    clips, people = experiment.test, experiment.test.people
+    clips, people = exp.test, exp.test.people
     sequences, counts = np.unique(people.sequence, return_counts=True)
     sequence = sequences[counts.argmax()]
     rows = np.flatnonzero(people.sequence == sequence)[:longest]
-    sample = "generated sample, " if experiment.run.record.is_sample else ""
+    sample = "generated sample, " if exp.run.record.is_sample else ""
     data = figures.skeleton_gif(
         [people.read(row) for row in rows.tolist()],
-        experiment.predictions.keypoints[rows],
+        exp.predictions.keypoints[rows],
         clips.skeleton,
         f"{sample}{people.dataset} {sequence:04d}: predicted",
     )
-    caption = f"Test sequence {sequence:04d} of {experiment.run.label}, predicted frame by frame."
-    return experiment.run.picture("6-clip.gif", data, caption)
+    caption = f"Test sequence {sequence:04d} of {exp.run.label}, predicted frame by frame."
+    return exp.run.picture("6-clip.gif", data, caption)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...config.recipes import published
-from ...data.clips import loader
 from ...data.predictions import Predictions
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
 from ...inference.evaluate import mean_pose, predict
+from ...metrics.score import Score
 from ...reporting.pages import build_index, shown, write_report
 from ...reporting.tables import comparison
 from .experiment import Experiment
@@ -20,76 +20,71 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def evaluate(experiment: Experiment) -> "pd.DataFrame":
+def evaluate(exp: Experiment) -> "pd.DataFrame":
     """Score the test split under the official protocol, beside mean pose and published scores."""
-    settings, run, machine = experiment.settings, experiment.run, experiment.machine
-    pin = machine.device.type == "cuda"
-    batches = loader(experiment.test, settings.batch_size, False, machine.workers, pin)
-    experiment.predictions = predict(
-        experiment.task, batches, machine, settings.flip_test, settings.test_scales, bar
-    )
-    if bias := settings.test_bias:
-        found = experiment.predictions
-        experiment.predictions = replace(found, keypoints=found.keypoints - bias)
-    soft = settings.soft_nms
-    score = official_score(experiment.test, experiment.predictions, experiment.root, soft)
-    save_predictions(run.folder, experiment.test, experiment.predictions, soft)
-    never_looks = _as_predictions(mean_pose(experiment.train, experiment.test))
-    baseline = official_score(experiment.test, never_looks, experiment.root, soft)
-    known = _published(experiment)
-    table = comparison(score, baseline, known, run.record)
-    flips = "with" if settings.flip_test else "without"
-    moved = f"{bias:g} px taken off every prediction, " if bias else ""
-    protocol = (
-        f"{score.protocol}; {settings.eval_split} split, {moved}{flips} flip test, "
-        f"{len(settings.test_scales)} test scale{'s' * (len(settings.test_scales) > 1)}"
-    )
+    settings, run = exp.settings, exp.run
+    batches, bias, soft = exp.batches(exp.test), settings.test_bias, settings.soft_nms
+    scales = settings.test_scales
+    found = predict(exp.task, batches, exp.machine, settings.flip_test, scales, bar)
+    exp.predictions = replace(found, keypoints=found.keypoints - bias)
+    score = official_score(exp.test, exp.predictions, exp.root, soft)
+    save_predictions(run.folder, exp.test, exp.predictions, soft)
+    mean = mean_pose(exp.train, exp.test)
+    mean_predictions = Predictions(mean, np.ones(mean.shape[:2]))
+    baseline = official_score(exp.test, mean_predictions, exp.root, soft)
+    table = _table(exp, score, baseline)
     run.table(table)
+    moved = f"{bias:g} px taken off every prediction, " if bias else ""
+    flips = "with" if settings.flip_test else "without"
     run.update(
-        protocol=f"{protocol}; generated sample data" if run.record.is_sample else protocol,
+        protocol=f"{score.protocol}; {settings.eval_split} split, {moved}{flips} flip test, "
+        f"{len(scales)} test scale{'s' * (len(scales) > 1)}"
+        + "; generated sample data"
+        * run.record.is_sample,
         metric=score.metric,
         split=settings.eval_split,
         metrics=score.values,
         baseline={"mean_pose": baseline.mean},
         published={
-            p["method"]: p[score.headline.lower()] for p in known if p["metric"] == score.metric
+            row["method"]: row[score.headline.lower()]
+            for row in _published(exp)
+            if row["metric"] == score.metric
         },
         n_samples=score.n_people,
     )
-    experiment.tables[f"{score.metric}, {run.label}"] = table
     return table
 
 
-def _published(experiment: Experiment) -> list[dict[str, Any]]:
-    """Scores published for the paper that the network is from, on the test split."""
-    if experiment.settings.eval_split != "test":
-        return []
-    return published(experiment.about.stem, experiment.settings.dataset)
-
-
-def _as_predictions(keypoints: np.ndarray) -> Predictions:
-    return Predictions(keypoints, np.ones(keypoints.shape[:2]))
-
-
-def evaluate_leniently(experiment: Experiment) -> "pd.DataFrame":
+def evaluate_leniently(exp: Experiment) -> "pd.DataFrame":
     """The same predictions under MobilePose-master's own metric, beside its published table."""
-    test, run = experiment.test, experiment.run
-    score = mobilepose_score(test, experiment.predictions.keypoints)
-    baseline = mobilepose_score(test, mean_pose(experiment.train, test))
-    known = _published(experiment)
-    table = comparison(score, baseline, known, run.record)
-    experiment.tables[f"{score.metric} (lenient), {run.label}"] = table
+    score = mobilepose_score(exp.test, exp.predictions.keypoints)
+    baseline = mobilepose_score(exp.test, mean_pose(exp.train, exp.test))
+    return _table(exp, score, baseline, " (lenient)")
+
+
+def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> "pd.DataFrame":
+    """This run beside the mean pose and published scores, also for the report."""
+    run = exp.run
+    table = comparison(score, baseline, _published(exp), run.record)
+    exp.tables[f"{score.metric}{kind}, {run.label}"] = table
     return table
 
 
-def finish(experiment: Experiment) -> str:
+def _published(exp: Experiment) -> list[dict[str, Any]]:
+    """Scores published for the paper that the network is from, on the test split."""
+    if exp.settings.eval_split != "test":
+        return []
+    return published(exp.about.stem, exp.settings.dataset)
+
+
+def finish(exp: Experiment) -> str:
     """Write the report, mark the run finished and rebuild the index.
 
     Returns:
         Where things are and the result in one line.
     """
-    run, record = experiment.run, experiment.run.record
-    path = write_report(run, experiment.tables, experiment.network, notebook_cells())
+    run, record = exp.run, exp.run.record
+    path = write_report(run, exp.tables, exp.network, notebook_cells())
     run.end("finished")
     index = build_index()
     return (
