@@ -114,18 +114,14 @@ def _official(folder: Path, records: _Records) -> Truth:
     path = _truth_file(folder)
     truth = ground_truth(path)
     if len(truth.keypoints) != len(records.keypoints):
-        raise PosekitError(
-            f"{path} has {len(truth.keypoints)} people and {records.path} has "
-            f"{len(records.keypoints)}: both must be the same split, in the same order"
-        )
+        counts = f"{len(truth.keypoints)} people and {records.path} has {len(records.keypoints)}"
+        raise PosekitError(f"{path} has {counts}: both must be of the same split")
     both = records.visible & truth.visible
     # A few coordinates of the official file are 0, so most joints have to agree and not all.
     near = np.abs(truth.keypoints - records.keypoints).max(-1) <= 1
     if (strange := 2 * (both & near).sum(1) < both.sum(1)).any():
-        raise PosekitError(
-            f"{path} and {records.path} show different people in record {strange.argmax()}: both "
-            "must be in the same order"
-        )
+        problem = f"show different people in record {strange.argmax()}"
+        raise PosekitError(f"{path} and {records.path} {problem}: both must be in the same order")
     return truth
 
 

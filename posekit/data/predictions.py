@@ -90,9 +90,7 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
         PosekitError: the file is missing, damaged, too large, or its columns do not fit together.
     """
     if not path.is_file():
-        raise PosekitError(
-            f"{path} is missing: is {path.parent} the folder of a run that was evaluated?"
-        )
+        raise PosekitError(f"{path} is missing: name the folder of a run that was evaluated")
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())

@@ -16,7 +16,7 @@ _COLUMNS = ("image", "boxes", "score")
 
 
 def read_detections(folder: Path, split: str) -> dict[str, Any]:
-    """The columns of the people that a detector has found, image by image; nothing is known of their joints.
+    """The columns of the people that a detector has found, image by image, without joints.
 
     Boxes are as found, with x2 = x + width, and may reach out of the image.
 
@@ -29,23 +29,17 @@ def read_detections(folder: Path, split: str) -> dict[str, Any]:
     """
     path = folder / DETECTIONS
     if split != "test":
-        raise PosekitError(
-            f"COCO has detections for the test split (val2017) only, not for {split}: use the "
-            "ground-truth boxes"
-        )
+        problem = f"COCO has detections for the test split (val2017), not for {split}"
+        raise PosekitError(f"{problem}: use the ground-truth boxes")
     if not path.is_file():
-        raise PosekitError(
-            f"{path} is missing: put the person detections there that HRNet and Simple Baselines "
-            "publish, or use the ground-truth boxes"
-        )
+        publishers = "HRNet and Simple Baselines publish"
+        raise PosekitError(f"{path} is missing: put the person detections there that {publishers}")
     images = labels(folder, split)["images"]
     found = cached("coco-detections", path, 1, [path], _COLUMNS, lambda: _read_columns(path))
     known = np.isin(found["image"], images)
     if not known.any():
-        raise PosekitError(
-            f"{path} has no detection in the {len(images)} images of "
-            f"{label_file(folder, split)}: both must be of {SETS[split]}"
-        )
+        problem = f"no detection in the {len(images)} images of {label_file(folder, split)}"
+        raise PosekitError(f"{path} has {problem}: both must be of {SETS[split]}")
     sides = found["boxes"][:, 2:] - found["boxes"][:, :2]
     rows = np.flatnonzero(known & (found["score"] >= 0) & (sides > 0).all(-1))
     rows = rows[np.argsort(position(images, found["image"][rows]), kind="stable")]
@@ -71,9 +65,8 @@ def _read_columns(path: Path) -> dict[str, np.ndarray]:
     records = load_records(path)
     people = column(path, records, "category_id", (), "detection") == PERSON
     low, size = np.split(column(path, records, "bbox", (4,), "detection"), 2, axis=1)
-    columns = {
-        "image": id_column(path, records, "image_id", "detection"),
-        "boxes": np.concatenate([low, low + size], 1).astype(np.float32),
-        "score": column(path, records, "score", (), "detection").astype(np.float32),
+    return {
+        "image": id_column(path, records, "image_id", "detection")[people],
+        "boxes": np.concatenate([low, low + size], 1)[people].astype(np.float32),
+        "score": column(path, records, "score", (), "detection")[people].astype(np.float32),
     }
-    return {name: values[people] for name, values in columns.items()}

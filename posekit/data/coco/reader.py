@@ -92,10 +92,8 @@ def _read_labels(path: Path) -> dict[str, np.ndarray]:
     joints = numbers("keypoints", (3 * len(COCO),)).reshape(-1, len(COCO), 3)
     flag = joints[..., 2]
     if (bad := ~np.isin(flag, (0, 1, 2)).all(-1)).any():
-        raise PosekitError(
-            f"{path}: annotation {bad.argmax()} has visibilities other than 0, 1 and 2 in the "
-            "field keypoints: copy the file again"
-        )
+        problem = "has visibilities other than 0, 1 and 2 in the field keypoints"
+        raise PosekitError(f"{path}: annotation {bad.argmax()} {problem}: copy the file again")
     place = position(ids, image)
     boxes, inside = clean_boxes(numbers("bbox", (4,)), sizes[place])
     area = numbers("area", limit=MAX_PIXELS**2)
@@ -120,9 +118,8 @@ def _image_sizes(path: Path, images: list[dict]) -> tuple[np.ndarray, np.ndarray
     sizes = np.stack([column(path, images, side, (), "image") for side in ("height", "width")], -1)
     _, first, which = np.unique(ids, return_index=True, return_inverse=True)
     if (clash := (sizes != sizes[first[which]]).any(-1)).any():
-        raise PosekitError(
-            f"{path}: field images has several sizes for the id {ids[clash][0]}: copy it again"
-        )
+        problem = f"field images has several sizes for the id {ids[clash][0]}"
+        raise PosekitError(f"{path}: {problem}: copy it again")
     keep = np.sort(first)
     return ids[keep], sizes[keep]
 
