@@ -2,9 +2,8 @@
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +25,7 @@ _COLUMNS = dict.fromkeys(KEYS, (("N",), "iu")) | {
 _LARGEST = 2**32  # bytes of all columns; ten times those of COCO's 104,125 detected people
 
 
-@dataclass(frozen=True)
-class Predictions:
+class Predictions(NamedTuple):
     """Keypoints of every row of a split.
 
     Attributes:

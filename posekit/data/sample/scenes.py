@@ -1,7 +1,7 @@
 """Images for the generated sample: people on clutter, photographed, with what can be seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +15,7 @@ _OCCLUDER = 255
 _PER_PERSON = 40  # labels kept free for the parts of one person
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(NamedTuple):
     """People in front of a background, drawn.
 
     Attributes:
