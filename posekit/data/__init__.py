@@ -8,37 +8,15 @@ import numpy as np
 from ..errors import PosekitError
 from ..files.words import few
 from . import lsp, mpii, penn_action
-from .annotations import Annotations, Folder, ImageSource
+from .annotations import Annotations, Folder
 from .coco import spec as coco
-from .dataset import (
-    DATASETS,
-    SPLITS,
-    DataSet,
-    EmptySplit,
-    Sample,
-    Scorer,
-    dataset,
-    dataset_name,
-    register,
-)
+from .dataset import DATASETS, SPLITS, DataSet, EmptySplit, Sample, dataset, dataset_name, register
 from .scoring import PckScorer
 
 __all__ = [
-    "DATASETS",
-    "Annotations",
-    "DataSet",
-    "EmptySplit",
-    "Folder",
-    "ImageSource",
-    "PckScorer",
-    "Sample",
-    "Scorer",
-    "check",
-    "dataset",
-    "dataset_name",
-    "load",
-    "register",
-]
+    "DATASETS", "Annotations", "DataSet", "EmptySplit", "Folder", "PckScorer", "Sample",
+    "check", "dataset", "dataset_name", "load", "register",
+]  # fmt: skip
 
 for _spec in (lsp.SPEC, mpii.SPEC, penn_action.SPEC, coco.SPEC):
     register(_spec)

@@ -196,9 +196,7 @@ def loader(
     """
     processes = share[1]
     if batch_size % processes:
-        raise PosekitError(
-            f"batch_size={batch_size} is no multiple of {processes} processes: choose another"
-        )
+        raise PosekitError(f"batch_size={batch_size}: choose a multiple of {processes} processes")
     return DataLoader(
         clips,
         batch_size // processes,

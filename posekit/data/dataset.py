@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -99,8 +99,7 @@ class Scorer:
         return mobilepose_pck(*joints)
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """How the generated sample of a data set is made.
 
     Attributes:

@@ -73,9 +73,7 @@ def _environment(path: Path) -> Any:
         options = {"readonly": True, "create": False, "lock": False, "readahead": False}
         store = lmdb.open(str(path), subdir=path.is_dir(), **options)
     except lmdb.Error as error:
-        raise PosekitError(
-            f"{path} is not a readable LMDB ({error}): copy it or build it again"
-        ) from error
+        raise PosekitError(f"{path} is no readable LMDB ({error}): build it again") from error
     # Reading a page behind the end of a cut file would kill the process with SIGBUS.
     if _file(path).stat().st_size < (store.info()["last_pgno"] + 1) * store.stat()["psize"]:
         store.close()
@@ -132,10 +130,8 @@ def build(
             ) from error
     held = int(FrameStore(path).present(names).sum())
     if held < len(names):
-        raise PosekitError(
-            f"{path} exists and holds {held} of {len(names)} frames: set overwrite to build it "
-            "again, or remove it"
-        )
+        count = f"holds {held} of {len(names)} frames"
+        raise PosekitError(f"{path} exists and {count}: set overwrite to build it again")
     return FrameStore(path).describe()
 
 
@@ -167,7 +163,9 @@ def _write(table: Annotations, names: np.ndarray, path: Path, progress: Progress
     with lmdb.open(str(path), map_size=size, readahead=False, lock=False) as store:
         for start in range(0, len(names), _BATCH):
             batch = names[start : start + _BATCH].tolist()
-            frames = [(name.encode(), _whole(table, name)) for name in batch]
+            frames = [(name.encode(), table.images.encoded(name)) for name in batch]
+            if cut := [key.decode() for key, data in frames if not is_whole(data)]:
+                raise PosekitError(f"image {cut[0]} is empty or cut off: replace the file")
             # Values lie in whole pages: this is more than the batch can take.
             size += sum(len(value) + 2 * 4096 for _, value in frames)
             store.set_mapsize(size)
@@ -175,10 +173,3 @@ def _write(table: Annotations, names: np.ndarray, path: Path, progress: Progress
                 transaction.cursor().putmulti(frames, append=True)
             if progress:
                 progress(start + len(frames), len(names))
-
-
-def _whole(table: Annotations, name: str) -> bytes:
-    data = table.images.encoded(name)
-    if not is_whole(data):
-        raise PosekitError(f"image {name} is empty or cut off: replace the file, then build again")
-    return data

@@ -25,7 +25,7 @@ _LSPET_OFFSET = 10000
 # LSP's images are cut around the person with a margin of about 0.16 of the longer extent of the
 # joints on each side (median of the left and upper margins of all 2000 images).
 _MARGIN = 0.16
-_TORSO = ("right_hip", "left_shoulder")
+_TORSO = LSP.index("right_hip", "left_shoulder")
 
 
 def read(folder: Path, split: str) -> dict[str, Any]:
@@ -49,8 +49,7 @@ def read(folder: Path, split: str) -> dict[str, Any]:
     if split == "train" and extension.exists():
         more, seen = _read_joints(extension, (14, 3, None), (2, 0, 1))
         extra = np.arange(1, len(more) + 1, dtype=np.int32)
-        points = np.concatenate([points, more])
-        visible = np.concatenate([visible, seen])
+        points, visible = np.concatenate([points, more]), np.concatenate([visible, seen])
         occluded = np.concatenate([occluded, np.zeros(seen.shape, bool)])
         boxes = np.concatenate([boxes, _like_lsp(more, seen) - 1])
         number = np.concatenate([number, extra + _LSPET_OFFSET])
@@ -58,7 +57,7 @@ def read(folder: Path, split: str) -> dict[str, Any]:
     elif split == "train":
         notes = ("without LSPET (no joints_10000.mat)",)
     keypoints = np.where(visible[..., None], points - 1, 0)
-    torso = np.where(visible[:, LSP.index(*_TORSO)].all(1), _torso(keypoints), np.nan)
+    torso = np.where(visible[:, _TORSO].all(1), _torso(keypoints), np.nan)
     return {
         "keypoints": keypoints.astype(np.float32),
         "visible": visible,
@@ -78,8 +77,7 @@ def _truth(root: Path) -> Truth:
 
 
 def _torso(keypoints: np.ndarray) -> np.ndarray:
-    hip, shoulder = LSP.index(*_TORSO)
-    return np.linalg.norm(keypoints[:, hip] - keypoints[:, shoulder], axis=-1)
+    return np.linalg.norm(np.diff(keypoints[:, _TORSO], axis=1)[:, 0], axis=-1)
 
 
 def image_boxes(table: Annotations) -> np.ndarray:

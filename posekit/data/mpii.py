@@ -6,7 +6,7 @@ sizes are in annot/gt_valid.mat.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -28,16 +28,6 @@ _HEAD_OF_NECK = 0.75
 _UNIT = 200.0  # pixels of person height per unit of scale
 
 
-class _Records(NamedTuple):
-    path: Path
-    keypoints: np.ndarray
-    visible: np.ndarray
-    occluded: np.ndarray
-    centre: np.ndarray
-    scale: np.ndarray
-    image: list[str]
-
-
 def read(folder: Path, split: str) -> dict[str, Any]:
     """The columns of the people of one split in file order; images are not looked at.
 
@@ -55,26 +45,21 @@ def read(folder: Path, split: str) -> dict[str, Any]:
         folder: of MPII.
         split: train or test (valid).
     """
-    records = _read_records(folder, split)
-    joints, visible, notes = records.keypoints, records.visible, ()
+    path, columns = _read_records(folder, split)
+    joints, visible, notes = columns["keypoints"], columns["visible"], ()
     if split == "test":
-        joints, visible, reference = _official(folder, records)
+        joints, visible, reference = _official(folder, path, columns)
     else:
         ends = MPII.index("upper_neck", "head_top")
         length = _HEAD_OF_NECK * np.linalg.norm(np.diff(joints[:, ends], axis=1)[:, 0], axis=-1)
         reference = np.where(visible[:, ends].all(1) & (length > 0), length, np.nan)
         notes = ("head size taken as 0.75 of the distance from upper neck to head top",)
-    half = _UNIT * records.scale[:, None] / 2
-    middle = records.centre - 1
-    image = np.array([f"images/{name}" for name in records.image], str)
-    return {
+    return columns | {
         "keypoints": np.where(visible[..., None], joints - 1, 0).astype(np.float32),
         "visible": visible,
-        "occluded": records.occluded & visible,
-        "boxes": np.concatenate([middle - half, middle + half], 1).astype(np.float32),
+        "occluded": columns["occluded"] & visible,
         "reference": reference.astype(np.float32),
-        "image": image,
-        "image_id": np.unique(image, return_inverse=True)[1] + 1,
+        "image_id": np.unique(columns["image"], return_inverse=True)[1] + 1,
         "notes": notes,
     }
 
@@ -110,27 +95,23 @@ def _truth_file(folder: Path) -> Path:
     return path
 
 
-def _official(folder: Path, records: _Records) -> Truth:
+def _official(folder: Path, other: Path, columns: dict[str, np.ndarray]) -> Truth:
     path = _truth_file(folder)
-    truth = ground_truth(path)
-    if len(truth.keypoints) != len(records.keypoints):
-        raise PosekitError(
-            f"{path} has {len(truth.keypoints)} people and {records.path} has "
-            f"{len(records.keypoints)}: both must be the same split, in the same order"
-        )
-    both = records.visible & truth.visible
+    truth, keypoints = ground_truth(path), columns["keypoints"]
+    if len(truth.keypoints) != len(keypoints):
+        counts = f"{len(truth.keypoints)} people and {other} has {len(keypoints)}"
+        raise PosekitError(f"{path} has {counts}: both must be of the same split")
+    both = columns["visible"] & truth.visible
     # A few coordinates of the official file are 0, so most joints have to agree and not all.
-    near = np.abs(truth.keypoints - records.keypoints).max(-1) <= 1
+    near = np.abs(truth.keypoints - keypoints).max(-1) <= 1
     if (strange := 2 * (both & near).sum(1) < both.sum(1)).any():
-        raise PosekitError(
-            f"{path} and {records.path} show different people in record {strange.argmax()}: both "
-            "must be in the same order"
-        )
+        problem = f"show different people in record {strange.argmax()}"
+        raise PosekitError(f"{path} and {other} {problem}: both must be in the same order")
     return truth
 
 
-def _read_records(folder: Path, split: str) -> _Records:
-    """The people of either layout.
+def _read_records(folder: Path, split: str) -> tuple[Path, dict[str, np.ndarray]]:
+    """The file of either layout and columns of its people, with keypoints in its coordinates.
 
     In pytorch-pose's a missing joint is (0, 0), and the third value 0 alone means occluded.
     """
@@ -162,8 +143,14 @@ def _read_records(folder: Path, split: str) -> _Records:
     for i, file in enumerate(names):
         if not isinstance(file, str) or not file or Path(file).name != file or "\\" in file:
             raise PosekitError(f"{path}: record {i} has no plain file name in field {image}")
-    centres = column(path, people, centre, (2,))
-    return _Records(path, keypoints, visible, occluded, centres, scales, names)
+    middle, half = column(path, people, centre, (2,)) - 1, _UNIT * scales[:, None] / 2
+    return path, {
+        "keypoints": keypoints,
+        "visible": visible,
+        "occluded": occluded,
+        "boxes": np.concatenate([middle - half, middle + half], 1).astype(np.float32),
+        "image": np.array([f"images/{name}" for name in names], str),
+    }
 
 
 class _Scorer(PckScorer):

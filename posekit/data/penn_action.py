@@ -50,9 +50,8 @@ def read(folder: Path, split: str) -> dict[str, Any]:
     if frames.is_dir():
         clips = {name for name in os.listdir(frames) if re.fullmatch(r"\d{4}", name)}
         if without := sorted(clips - {f"{s:04d}" for s in np.unique(columns["sequence"])}):
-            raise PosekitError(
-                f"{folder / 'labels'} lacks .mat files for frames/ {few(without)}: copy them there"
-            )
+            problem = f"lacks .mat files for frames/ {few(without)}"
+            raise PosekitError(f"{folder / 'labels'} {problem}: copy them there")
     rows = columns["train"] == (split == "train")
     sequence, frame, boxes = (columns[name][rows] for name in ("sequence", "frame", "boxes"))
     pairs = zip(sequence.tolist(), frame.tolist(), strict=True)
@@ -99,9 +98,7 @@ def actions(folder: Path, sequences: Iterable[int]) -> list[str]:
         try:
             word = loadmat(path, variable_names=["action"]).get("action", "")
         except Exception as error:  # scipy has no common exception for damaged files
-            raise PosekitError(
-                f"{path} is not a readable MATLAB file ({error}): copy it again"
-            ) from error
+            raise PosekitError(f"{path} is not readable ({error}): copy it again") from error
         found.append("".join(np.ravel(word).astype(str).tolist()).strip())
     return found
 
@@ -205,22 +202,18 @@ def _check_predictions(
     given: dict[int, np.ndarray], lengths: dict[int, int], split: str | None
 ) -> None:
     """Refuse predictions of other sequences or lengths, and a split that is not complete."""
+    where = f"Penn Action {split or 'labels'}"
     if strange := sorted(given.keys() - lengths):
-        raise PosekitError(
-            f"Penn Action {split or 'labels'}: no labels for the predicted sequences {strange[:5]}"
-        )
+        raise PosekitError(f"{where}: no labels for the predicted sequences {strange[:5]}")
     lacking = sorted(lengths.keys() - given)
     if (split and lacking) or not given:
-        raise PosekitError(
-            f"Penn Action {split or ''}: {len(lacking)} sequences have no prediction, among them "
-            f"{lacking[:5]}"
-        )
+        count = f"{len(lacking)} sequences have no prediction"
+        raise PosekitError(f"{where}: {count}, among them {lacking[:5]}")
     for key, found in given.items():
-        if found.shape != (lengths[key], len(PENN_ACTION), 2):
-            raise PosekitError(
-                f"Penn Action sequence {key:04d}: predictions of shape {found.shape}, labels have "
-                f"{(lengths[key], len(PENN_ACTION), 2)}"
-            )
+        shape = lengths[key], len(PENN_ACTION), 2
+        if found.shape != shape:
+            problem = f"predictions of shape {found.shape}, labels have {shape}"
+            raise PosekitError(f"Penn Action sequence {key:04d}: {problem}")
 
 
 SPEC = DataSet(

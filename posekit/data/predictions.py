@@ -2,9 +2,8 @@
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +25,7 @@ _COLUMNS = dict.fromkeys(KEYS, (("N",), "iu")) | {
 _LARGEST = 2**32  # bytes of all columns; ten times those of COCO's 104,125 detected people
 
 
-@dataclass(frozen=True)
-class Predictions:
+class Predictions(NamedTuple):
     """Keypoints of every row of a split.
 
     Attributes:
@@ -90,9 +88,7 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
         PosekitError: the file is missing, damaged, too large, or its columns do not fit together.
     """
     if not path.is_file():
-        raise PosekitError(
-            f"{path} is missing: is {path.parent} the folder of a run that was evaluated?"
-        )
+        raise PosekitError(f"{path} is missing: name the folder of a run that was evaluated")
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())

@@ -112,10 +112,8 @@ def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path 
         for key in ("dataset", "split", "source")
     )
     if name != spec.name or split not in (None, part):
-        raise PosekitError(
-            f"{folder} is a run on the {part} split of {name}, not on the {split or part} split of "
-            f"{spec.name}"
-        )
+        wanted = f"the {split or part} split of {spec.name}"
+        raise PosekitError(f"{folder} is a run on the {part} split of {name}, not on {wanted}")
     table = read_predictions(folder / FILE)
     place = sample_root() if source == "sample" and not root else data_root(root and str(root))
     people = _rows_of(spec, table, part, source, place)

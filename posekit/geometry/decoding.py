@@ -200,7 +200,6 @@ def decode_enlarged(maps: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, 
     Returns:
         keypoints (..., K, 2) in crop pixels and scores (..., K), float32.
     """
-    large = F.interpolate(
-        maps.float().flatten(0, -3)[:, None], image_size, mode="bicubic", align_corners=False
-    )
+    flat = maps.float().flatten(0, -3)[:, None]
+    large = F.interpolate(flat, image_size, mode="bicubic", align_corners=False)
     return argmax(large.reshape(*maps.shape[:-2], *image_size))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import PosekitError
 from ..files.reading import column, load_json
@@ -28,7 +29,7 @@ _RESULT = {"image_id": (), "category_id": (), "keypoints": _TRIPLETS, "score": (
 
 
 def results_from_arrays(
-    image_ids: np.ndarray, keypoints: np.ndarray, keypoint_scores: np.ndarray, scores: np.ndarray
+    image_ids: NDArray, keypoints: NDArray, keypoint_scores: NDArray, scores: NDArray
 ) -> list[dict[str, Any]]:
     """Detections as COCO's results format, ready for `json.dump` and `coco_keypoint_ap`.
 
@@ -126,9 +127,7 @@ def sections(where: str | Path, content: object) -> list[list[dict]]:
     return found
 
 
-def check_annotations(
-    where: str | Path, ids: np.ndarray, images: np.ndarray, known: np.ndarray
-) -> None:
+def check_annotations(where: str | Path, ids: NDArray, images: NDArray, known: NDArray) -> None:
     """Refuse annotations that share an id, or whose image is not among those that are known."""
     if (strange := ~np.isin(images, known)).any():
         raise PosekitError(
@@ -164,7 +163,7 @@ def _detections(results: Sequence[dict[str, Any]], known: Collection[int]) -> li
     return _records(image.astype(int), keypoints, score)
 
 
-def _records(*columns: np.ndarray) -> list[dict[str, Any]]:
+def _records(*columns: NDArray) -> list[dict[str, Any]]:
     return [
         {"image_id": image, "category_id": PERSON, "keypoints": joints, "score": score}
         for image, joints, score in zip(*(c.tolist() for c in columns), strict=True)

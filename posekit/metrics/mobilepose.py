@@ -11,17 +11,17 @@ Both are lenient and must not be compared with the official protocols of `pck`.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..geometry.skeletons import PENN_ACTION, POSE_MACHINE
 from .pck import hits, score_of_hits
 from .score import Score
 
 PENN_TEST_ORDER = POSE_MACHINE.index("head_top", *PENN_ACTION.joints[1:])
-PENN_TEST_ORDER_AS_PRINTED = (0, 2, 5, 3, 6, 4, 7, 8, 11, 9, 12, 10, 13)
 
 
 def mobilepose_pck(
-    predicted: np.ndarray, truth: np.ndarray, visible: np.ndarray, threshold: float = 0.2
+    predicted: NDArray, truth: NDArray, visible: NDArray, threshold: float = 0.2
 ) -> Score:
     """MobilePose-master's training and validation PCK (its utils/evaluation).
 
@@ -47,10 +47,10 @@ def mobilepose_pck(
 
 
 def penn_test(
-    predicted: np.ndarray,
-    truth: np.ndarray,
-    visible: np.ndarray,
-    box_side: np.ndarray,
+    predicted: NDArray,
+    truth: NDArray,
+    visible: NDArray,
+    box_side: NDArray,
     order: Sequence[int] = PENN_TEST_ORDER,
 ) -> Score:
     """MobilePose-master's PENN_test.m on Penn Action.
@@ -61,8 +61,8 @@ def penn_test(
         visible: (N, 14) bool.
         box_side: (N,) longer side of its box in the crop: padded and rescaled, it is always the
             crop's own side, so that the threshold is 51.2 of 256 pixels.
-        order: joint behind each printed column; `PENN_TEST_ORDER_AS_PRINTED` reproduces its wrong
-            one, which scores the neck and skips the right knee.
+        order: joint behind each printed column; the repository's own scores the neck and skips
+            the right knee.
     """
     index = list(order)
     sentence = (

@@ -9,6 +9,7 @@ the mean of their (padded) boxes and every joint counts.
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import PosekitError
 from ..geometry.skeletons import COCO
@@ -17,9 +18,7 @@ _EPSILON = np.spacing(1)  # pycocotools' guard against an area of 0
 _IMAGES_AT_ONCE = 256  # keeps the arrays of a step of the suppression in the processor's cache
 
 
-def similarity(
-    predicted: np.ndarray, truth: np.ndarray, visible: np.ndarray, areas: np.ndarray
-) -> np.ndarray:
+def similarity(predicted: NDArray, truth: NDArray, visible: NDArray, areas: NDArray) -> NDArray:
     """Similarity of predicted to annotated poses; the leading axes broadcast.
 
     Args:
@@ -37,9 +36,7 @@ def similarity(
     return per_joint.sum(-1) / np.maximum(visible.sum(-1), 1)
 
 
-def mean_oks(
-    predicted: np.ndarray, truth: np.ndarray, visible: np.ndarray, areas: np.ndarray
-) -> float:
+def mean_oks(predicted: NDArray, truth: NDArray, visible: NDArray, areas: NDArray) -> float:
     """Mean similarity of predictions to the people they were made for.
 
     Args:
@@ -60,9 +57,7 @@ def mean_oks(
     return float(found.mean()) if known.any() else float("nan")
 
 
-def rescore(
-    keypoint_scores: np.ndarray, box_scores: np.ndarray, threshold: float = 0.2
-) -> np.ndarray:
+def rescore(keypoint_scores: NDArray, box_scores: NDArray, threshold: float = 0.2) -> NDArray:
     """Score of a person: box score times the mean of the keypoint scores above a threshold.
 
     Args:
@@ -79,12 +74,8 @@ def rescore(
 
 
 def oks_nms(
-    image_ids: np.ndarray,
-    keypoints: np.ndarray,
-    scores: np.ndarray,
-    areas: np.ndarray,
-    threshold: float = 0.9,
-) -> np.ndarray:
+    image_ids: NDArray, keypoints: NDArray, scores: NDArray, areas: NDArray, threshold: float = 0.9
+) -> NDArray:
     """Drop detections that are too similar to a better one of the same image, greedily.
 
     Args:
@@ -112,13 +103,13 @@ def oks_nms(
 
 
 def soft_oks_nms(
-    image_ids: np.ndarray,
-    keypoints: np.ndarray,
-    scores: np.ndarray,
-    areas: np.ndarray,
+    image_ids: NDArray,
+    keypoints: NDArray,
+    scores: NDArray,
+    areas: NDArray,
     threshold: float = 0.9,
     limit: int = 20,
-) -> np.ndarray:
+) -> NDArray:
     """Keep the best detections of each image, lowering what is similar to one already taken.
 
     The scores, multiplied by exp(-OKS^2 / threshold), decide only which detections stay and in what
@@ -151,9 +142,7 @@ def soft_oks_nms(
     return _ranked(image_ids, rank)
 
 
-def lowered(
-    scores: np.ndarray, overlap: np.ndarray, threshold: float, rule: str = "gaussian"
-) -> np.ndarray:
+def lowered(scores: NDArray, overlap: NDArray, threshold: float, rule: str = "gaussian") -> NDArray:
     """Scores of detections that overlap a better one, lowered (Bodla et al. 2017).
 
     Args:
@@ -168,8 +157,8 @@ def lowered(
 
 
 def _by_image(
-    image_ids: np.ndarray, keypoints: np.ndarray, scores: np.ndarray, areas: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    image_ids: NDArray, keypoints: NDArray, scores: NDArray, areas: NDArray
+) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
     """Rows, poses and areas of images with about as many people.
 
     Rows are (I, P), from the best person of an image down, padded by -1; padding to the next
@@ -191,7 +180,7 @@ def _by_image(
             yield rows, points / (np.sqrt(8) * np.array(COCO.sigmas)), areas[rows]
 
 
-def _overlap(points: np.ndarray, areas: np.ndarray, which: int | np.ndarray = 0) -> np.ndarray:
+def _overlap(points: NDArray, areas: NDArray, which: int | NDArray = 0) -> NDArray:
     """Similarity (I, P) of each image's people (2, I, P, K) to the one at `which`; NaN counts 0."""
     images = np.arange(points.shape[1])
     one = points[:, images, which][:, :, None]
@@ -200,13 +189,13 @@ def _overlap(points: np.ndarray, areas: np.ndarray, which: int | np.ndarray = 0)
     return np.nan_to_num(np.exp(distance / -area[..., None]).mean(-1), nan=0.0)
 
 
-def _ranked(image_ids: np.ndarray, rank: np.ndarray) -> np.ndarray:
+def _ranked(image_ids: NDArray, rank: NDArray) -> NDArray:
     """Rows with a rank, sorted by image and rank."""
     rows = np.flatnonzero(rank >= 0)
     return rows[np.lexsort((rank[rows], image_ids[rows]))]
 
 
-def check_same_length(**columns: np.ndarray) -> None:
+def check_same_length(**columns: NDArray) -> None:
     """Refuse columns of different lengths."""
     if len({len(column) for column in columns.values()}) > 1:
         lengths = ", ".join(f"{name} {len(column)}" for name, column in columns.items())

@@ -10,15 +10,14 @@ The lenient definitions of MobilePose-master are in `mobilepose`.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import PosekitError
 from ..geometry.skeletons import Skeleton
 from .score import Protocol, Score
 
 
-def hits(
-    predicted: np.ndarray, truth: np.ndarray, reference: np.ndarray, threshold: float
-) -> np.ndarray:
+def hits(predicted: NDArray, truth: NDArray, reference: NDArray, threshold: float) -> NDArray:
     """Which joints are within `threshold` of the reference length.
 
     Args:
@@ -35,11 +34,7 @@ def hits(
 
 
 def pck_score(
-    protocol: Protocol,
-    predicted: np.ndarray,
-    truth: np.ndarray,
-    visible: np.ndarray,
-    reference: np.ndarray,
+    protocol: Protocol, predicted: NDArray, truth: NDArray, visible: NDArray, reference: NDArray
 ) -> Score:
     """Score keypoints under a data set's official protocol.
 
@@ -75,8 +70,8 @@ def pck_score(
 
 
 def score_of_hits(
-    correct: np.ndarray,
-    counted: np.ndarray,
+    correct: NDArray,
+    counted: NDArray,
     skeleton: Skeleton,
     metric: str,
     sentence: str,
@@ -93,6 +88,6 @@ def score_of_hits(
     return Score(float(mean), columns, metric, sentence, len(counted), extra or {})
 
 
-def _mean(values: np.ndarray) -> float:
+def _mean(values: NDArray) -> float:
     values = values[np.isfinite(values)]
     return float(values.mean()) if values.size else float("nan")

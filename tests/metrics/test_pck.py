@@ -40,7 +40,7 @@ def test_penn_test(order):
     box = np.array(data["box"])
     side = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
     joints = {
-        "literal": mobilepose.PENN_TEST_ORDER_AS_PRINTED,
+        "literal": (0, 2, 5, 3, 6, 4, 7, 8, 11, 9, 12, 10, 13),
         "corrected": mobilepose.PENN_TEST_ORDER,
     }[order]
     score = mobilepose.penn_test(predicted, truth, np.array(data["vis"]) == 1, side, joints)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import PosekitError
 from ...files.cache import cached
-from ...files.reading import MAX_PIXELS, column, id_column, load_json
+from ...files.reading import MAX_PIXELS, column, id_column, load_json, load_records
 from ...geometry.crops import clean_boxes
 from ...geometry.skeletons import COCO
 from ...metrics.coco_ap import PERSON, check_annotations, sections
@@ -20,6 +20,7 @@ from ..dataset import EmptySplit, dataset
 SETS = {"train": "train2017", "test": "val2017"}
 DETECTIONS = "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
 _TRUTH = ("images", "image", "annotation", "keypoints", "flag", "boxes", "area")
+_FOUND = ("image", "boxes", "score")
 
 
 def read(folder: Path, split: str) -> dict[str, Any]:
@@ -49,6 +50,63 @@ def read(folder: Path, split: str) -> dict[str, Any]:
         "image": image_names(split, truth["image"]),
         "image_id": truth["image"],
         "annotation_id": truth["annotation"],
+    }
+
+
+def read_detections(folder: Path, split: str) -> dict[str, Any]:
+    """The columns of the people that a detector has found, image by image, without joints.
+
+    Boxes are as found, with x2 = x + width, and may reach out of the image.
+
+    Args:
+        folder: of COCO, with the detections that HRNet and Simple Baselines publish.
+        split: test.
+
+    Raises:
+        PosekitError: there are no detections, or they are of other images.
+    """
+    path = folder / DETECTIONS
+    if split != "test":
+        problem = f"COCO has detections for the test split (val2017), not for {split}"
+        raise PosekitError(f"{problem}: use the ground-truth boxes")
+    if not path.is_file():
+        publishers = "HRNet and Simple Baselines publish"
+        raise PosekitError(f"{path} is missing: put the person detections there that {publishers}")
+    images = labels(folder, split)["images"]
+    found = cached("coco-detections", path, 1, [path], _FOUND, lambda: _read_found(path))
+    known = np.isin(found["image"], images)
+    if not known.any():
+        problem = f"no detection in the {len(images)} images of {label_file(folder, split)}"
+        raise PosekitError(f"{path} has {problem}: both must be of {SETS[split]}")
+    sides = found["boxes"][:, 2:] - found["boxes"][:, :2]
+    rows = np.flatnonzero(known & (found["score"] >= 0) & (sides > 0).all(-1))
+    rows = rows[np.argsort(_position(images, found["image"][rows]), kind="stable")]
+    image = found["image"][rows]
+    notes = []
+    if empty := len(images) - len(np.unique(image)):
+        notes.append(f"{empty} of {len(images)} images have no detected person")
+    if strange := int((~known).sum()):
+        notes.append(f"{strange} detections in images without labels are left out")
+    return {
+        "keypoints": np.zeros((len(rows), len(COCO), 2), np.float32),
+        "visible": np.zeros((len(rows), len(COCO)), bool),
+        "boxes": found["boxes"][rows],
+        "reference": np.full(len(rows), np.nan, np.float32),
+        "image": image_names(split, image),
+        "image_id": image,
+        "score": found["score"][rows],
+        "notes": tuple(notes),
+    }
+
+
+def _read_found(path: Path) -> dict[str, np.ndarray]:
+    records = load_records(path)
+    people = column(path, records, "category_id", (), "detection") == PERSON
+    low, size = np.split(column(path, records, "bbox", (4,), "detection"), 2, axis=1)
+    return {
+        "image": id_column(path, records, "image_id", "detection")[people],
+        "boxes": np.concatenate([low, low + size], 1)[people].astype(np.float32),
+        "score": column(path, records, "score", (), "detection")[people].astype(np.float32),
     }
 
 
@@ -92,11 +150,9 @@ def _read_labels(path: Path) -> dict[str, np.ndarray]:
     joints = numbers("keypoints", (3 * len(COCO),)).reshape(-1, len(COCO), 3)
     flag = joints[..., 2]
     if (bad := ~np.isin(flag, (0, 1, 2)).all(-1)).any():
-        raise PosekitError(
-            f"{path}: annotation {bad.argmax()} has visibilities other than 0, 1 and 2 in the "
-            "field keypoints: copy the file again"
-        )
-    place = position(ids, image)
+        problem = "has visibilities other than 0, 1 and 2 in the field keypoints"
+        raise PosekitError(f"{path}: annotation {bad.argmax()} {problem}: copy the file again")
+    place = _position(ids, image)
     boxes, inside = clean_boxes(numbers("bbox", (4,)), sizes[place])
     area = numbers("area", limit=MAX_PIXELS**2)
     inside &= (boxes[:, 2:] > boxes[:, :2]).any(-1)  # a box of one pixel has no scale
@@ -120,14 +176,13 @@ def _image_sizes(path: Path, images: list[dict]) -> tuple[np.ndarray, np.ndarray
     sizes = np.stack([column(path, images, side, (), "image") for side in ("height", "width")], -1)
     _, first, which = np.unique(ids, return_index=True, return_inverse=True)
     if (clash := (sizes != sizes[first[which]]).any(-1)).any():
-        raise PosekitError(
-            f"{path}: field images has several sizes for the id {ids[clash][0]}: copy it again"
-        )
+        problem = f"field images has several sizes for the id {ids[clash][0]}"
+        raise PosekitError(f"{path}: {problem}: copy it again")
     keep = np.sort(first)
     return ids[keep], sizes[keep]
 
 
-def position(ids: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def _position(ids: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Where each of the chosen ids, all of them known, stands in ids."""
     order = np.argsort(ids)
     return order[np.searchsorted(ids, chosen, sorter=order)]

@@ -5,8 +5,7 @@ from dataclasses import replace
 from ...geometry.skeletons import COCO
 from ..dataset import DataSet, Sample
 from ..sample.coco import write_coco
-from .detections import read_detections
-from .reader import read
+from .reader import read, read_detections
 from .scoring import CocoScorer
 
 _ANNOTATED = DataSet(

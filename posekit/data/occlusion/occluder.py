@@ -58,11 +58,7 @@ class Occluder:
     rgb: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse unknown names: a misspelt mode would occlude something else.
-
-        Raises:
-            PosekitError: with the known names.
-        """
+        """Refuse unknown names: a misspelt mode would occlude something else."""
         for name, known in (("kind", KINDS), ("mode", MODES), ("frames", ("all", "run"))):
             _one_of("Occluder: " + name, getattr(self, name), known)
         if not 0 <= self.prob <= 1:
@@ -86,9 +82,8 @@ class Occluder:
                 regions, patch = self._choose_parts_to_mix(clip, rng)
             else:
                 regions = self._choose_target(clip, rng, joints)
-            for frame, region in zip(frames, regions, strict=False):
-                if region is None:
-                    continue
+            found = [(f, r) for f, r in zip(frames, regions, strict=False) if r is not None]
+            for frame, region in found:
                 occlude_region(crops[frame], region, effect, patch)
                 if self.exclude:
                     counted[frame] &= ~self._excluded(region, sample.keypoints[frame])
@@ -134,15 +129,12 @@ class Occluder:
         self, clip: Sample, rng: Generator
     ) -> tuple[list[Region | None], np.ndarray | None]:
         """The regions of one part, and the image of another part of another person."""
-        for part in rng.permutation(_MIXED_PARTS).tolist() if clip.donor else ():
-            regions = self._regions(part, clip, whole=True)
-            if any(regions):
-                break
-        else:
-            return [], None
-        for _ in range(_MAX_DONORS):
-            other = Sample(*(values[None] for values in clip.donor()))
-            other = self._with_missing_joints(other)
+        parts = rng.permutation(_MIXED_PARTS).tolist() if clip.donor else []
+        found = ((part, self._regions(part, clip, whole=True)) for part in parts)
+        part, regions = next(((part, r) for part, r in found if any(r)), (None, []))
+        for _ in range(_MAX_DONORS if part else 0):
+            donor = Sample(*(values[None] for values in clip.donor()))
+            other = self._with_missing_joints(donor)
             for name in rng.permutation([p for p in _MIXED_PARTS if p != part]).tolist():
                 (found,) = self._regions(name, other, whole=True)
                 if found:

@@ -6,12 +6,11 @@ originals.
 """
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ...errors import PosekitError
-from ...files.places import project_root
+from ...files import places
 from ..dataset import dataset as spec_of
 from .output import VERSION
 
@@ -22,9 +21,8 @@ def sample_root(smoke: bool | None = None) -> Path:
     Args:
         smoke: the miniature for tests; None means what POSEKIT_SMOKE says.
     """
-    if smoke is None:
-        smoke = os.environ.get("POSEKIT_SMOKE") == "1"
-    return project_root() / "data" / f".sample-{VERSION}{'-smoke' if smoke else ''}"
+    small = places.smoke() if smoke is None else smoke
+    return places.project_root() / "data" / f".sample-{VERSION}{'-smoke' if small else ''}"
 
 
 def ensure_sample(dataset: str, root: Path | None = None, smoke: bool = False) -> Path:
@@ -51,20 +49,16 @@ def ensure_sample(dataset: str, root: Path | None = None, smoke: bool = False) -
     target = root / spec.folder
     if target.is_dir():
         return root
+    size = spec.sample.smoke_size if smoke else spec.sample.size
     try:
         root.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{spec.name}-", dir=root))
-    except OSError as error:
-        raise PosekitError(
-            f"cannot write the sample to {root} ({error.strerror}): make the folder writable"
-        ) from error
-    try:
-        spec.sample.write(work, *(spec.sample.smoke_size if smoke else spec.sample.size))
-        work.chmod(0o755)
-        os.replace(work, target)
+        with TemporaryDirectory(prefix=f".{spec.name}-", dir=root) as folder:
+            work = Path(folder, spec.folder)
+            work.mkdir()
+            spec.sample.write(work, *size)
+            os.replace(work, target)
     except OSError as error:
         if not target.is_dir():  # not a race that another process won
-            raise PosekitError(f"cannot write the sample to {target}: {error}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+            problem = f"cannot write the sample to {target} ({error})"
+            raise PosekitError(f"{problem}: make room for it in a writable folder") from error
     return root

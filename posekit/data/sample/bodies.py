@@ -5,7 +5,7 @@ follow from them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -30,8 +30,7 @@ _RADII = {
 }
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A convex piece of a person.
 
     Attributes:
@@ -47,8 +46,7 @@ class Part:
     colour: np.ndarray
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(NamedTuple):
     """One person over T frames.
 
     Attributes:

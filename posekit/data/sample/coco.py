@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from ...geometry.skeletons import COCO
 from ...metrics.coco_ap import PERSON
@@ -47,15 +48,12 @@ def _write_split(folder: Path, name: str, numbers: range) -> list[dict]:
         rng = generator(_STREAM, number)
         crowded = number % _CROWDED == 0
         scene = _draw(rng, crowded)
-        file = f"{number:012d}.jpg"
+        file, (h, w) = f"{number:012d}.jpg", scene.images[0].shape[:2]
         save_image(folder / "images" / name / file, scene.images[0])
-        h, w = scene.images[0].shape[:2]
         images.append({"id": number, "width": w, "height": h, "file_name": file})
         person = {"image_id": number, "category_id": PERSON}
-        here = [
-            {"id": 10 * number + i} | person | record
-            for i, record in enumerate(_people(rng, scene, crowded))
-        ]
+        records = enumerate(_people(rng, scene, crowded), 10 * number)
+        here = [{"id": i} | person | record for i, record in records]
         found += [person | detection for detection in _detect(rng, here, (h, w))]
         people += here
     content = {"images": images, "annotations": people, "categories": [_CATEGORY]}
@@ -63,17 +61,15 @@ def _write_split(folder: Path, name: str, numbers: range) -> list[dict]:
     return found
 
 
-def _draw(rng: np.random.Generator, crowded: bool) -> Scene:
+def _draw(rng: Generator, crowded: bool) -> Scene:
     people = 3 if crowded else int(rng.choice(3, p=(0.5, 0.3, 0.2))) + 1
-    low = 160 + 20 * (people - 1)
-    size = int(rng.integers(160, 221)), int(rng.integers(low, 221))
+    size = int(rng.integers(160, 221)), int(rng.integers(140 + 20 * people, 221))
     return draw_scene(rng, size, COCO.joints, people=people, heights=(60, 110), margin=-12)
 
 
-def _people(rng: np.random.Generator, scene: Scene, crowded: bool) -> list[dict]:
+def _people(rng: Generator, scene: Scene, crowded: bool) -> list[dict]:
     """One record a person; in a crowded image the second and third share one."""
-    size = scene.images[0].shape[:2]
-    masks = [_mask(figure, size) for figure in scene.people]
+    masks = [_mask(figure, scene.images[0].shape[:2]) for figure in scene.people]
     single = masks[:1] if crowded else masks
     records = [_person(rng, scene, i, mask) for i, mask in enumerate(single)]
     if crowded:
@@ -89,13 +85,11 @@ def _runs(mask: np.ndarray) -> dict:
     return {"size": list(mask.shape), "counts": np.diff(ends, prepend=0).tolist()}
 
 
-def _person(rng: np.random.Generator, scene: Scene, index: int, mask: np.ndarray) -> dict:
-    figure = scene.people[index]
-    annotated = scene.inside[index, 0].copy()
+def _person(rng: Generator, scene: Scene, index: int, mask: np.ndarray) -> dict:
+    figure, unannotated = scene.people[index], rng.random() < 0.06
+    annotated = scene.inside[index, 0] & (not unannotated)
     if not figure.front:
         annotated[_BEHIND] = False
-    if rng.random() < 0.06:  # joints were not annotated
-        annotated[:] = False
     flag = annotated * (1 + scene.seen[index, 0])
     points = np.where(annotated[:, None], figure.keypoints(COCO.joints)[0].round(), 0)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -120,13 +114,12 @@ def _region(mask: np.ndarray) -> dict:
     return {"bbox": [x, y, w, h], "area": int(mask.sum())}
 
 
-def _detect(rng: np.random.Generator, people: list[dict], size: tuple[int, int]) -> list[dict]:
+def _detect(rng: Generator, people: list[dict], size: tuple[int, int]) -> list[dict]:
     """What a fair detector finds: most people, some twice, and sometimes background."""
     found = []
     for person in people:
         box = np.array(person["bbox"], float)
-        times = int(rng.choice(3, p=(0.08, 0.77, 0.15)))
-        for time in range(times):
+        for time in range(rng.choice(3, p=(0.08, 0.77, 0.15))):
             jitter = rng.normal(0, 0.03 + 0.04 * time, 4) * np.tile(box[2:], 2)
             found.append((box + jitter, rng.uniform(0.75, 1) * 0.6**time))
     for _ in range(rng.poisson(0.5)):

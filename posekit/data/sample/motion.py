@@ -3,7 +3,7 @@
 A person is a chain of bones in the image plane, of height 1 until it is placed in an image.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -19,8 +19,7 @@ ACTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class _Motion:
+class _Motion(NamedTuple):
     """Draws lengths and swinging angles of one person over T frames."""
 
     rng: Generator

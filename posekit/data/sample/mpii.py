@@ -1,6 +1,7 @@
 """The generated sample of MPII: images with one or two people."""
 
 import json
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,12 @@ def write_mpii(folder: Path, train: int, test: int) -> None:
     """
     (folder / "images").mkdir()
     (folder / "annot").mkdir()
-    index = 0
-    for split, count in (("train", train), ("valid", test)):
+    numbers = count(1)
+    for split, size in (("train", train), ("valid", test)):
         people = []
-        while len(people) < count:
-            index += 1
-            people += _draw_image(index, folder / "images")
-        records, heads = zip(*people[:count], strict=True)
+        while len(people) < size:
+            people += _draw_image(next(numbers), folder / "images")
+        records, heads = zip(*people[:size], strict=True)
         path = folder / "annot" / f"{split}.json"
         path.write_text(json.dumps(records), encoding="utf-8")
     save_mat(folder / "annot" / "gt_valid.mat", _ground_truth(records, heads))

@@ -1,7 +1,7 @@
 """Images for the generated sample: people on clutter, photographed, with what can be seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +15,7 @@ _OCCLUDER = 255
 _PER_PERSON = 40  # labels kept free for the parts of one person
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(NamedTuple):
     """People in front of a background, drawn.
 
     Attributes:
@@ -72,7 +71,7 @@ def draw_scene(
         for label, figure in zip(labels, cast, strict=True):
             paint(canvas, figure, t, label)
         for outline, colour in occluders:
-            fill(canvas, outline - drift[t] + drift[0], colour, _OCCLUDER, edge=colour * 0.6)
+            fill(canvas, outline - drift[t] + drift[0], colour, _OCCLUDER, edge=0.6)
         pairs = zip(labels, cast, strict=True)
         sight.append([in_sight(canvas[..., 3], figure, t, n, names) for n, figure in pairs])
         images.append(_photograph(rng, canvas[..., :3], gain, soft))
@@ -116,7 +115,7 @@ def _world(rng: Generator, size: tuple[int, int], frames: int) -> tuple[np.ndarr
         b = a + reach * np.array([np.cos(angle), np.sin(angle)])
         ra, rb = rng.uniform(2, 6, 2) if rng.random() < 0.7 else rng.uniform(6, 14, 2)
         colour = rng.uniform(30, 230, 3)
-        fill(world, capsule(a, b, ra, rb), colour, 0, edge=colour * 0.6)
+        fill(world, capsule(a, b, ra, rb), colour, 0, edge=0.6)
     middle, speed = spare / 2, rng.uniform(-0.6, 0.6, 2)
     drift = middle + (np.arange(frames) - (frames - 1) / 2)[:, None] * speed
     return world[..., :3], drift
@@ -161,7 +160,7 @@ def paint(canvas: np.ndarray, figure: Figure, frame: int, first_label: int) -> N
     """
     for label, part in enumerate(figure.parts, first_label):
         outline = part.outline[frame]
-        fill(canvas, outline, part.colour, label, edge=part.colour * 0.55)
+        fill(canvas, outline, part.colour, label, edge=0.55)
         if part.radius > 1.5:  # light from above left
             middle = outline.mean(0)
             lit = middle + 0.55 * (outline - middle) - 0.22 * part.radius
@@ -169,17 +168,14 @@ def paint(canvas: np.ndarray, figure: Figure, frame: int, first_label: int) -> N
 
 
 def fill(
-    canvas: np.ndarray,
-    outline: np.ndarray,
-    colour: np.ndarray,
-    label: int,
-    edge: np.ndarray | None = None,
+    canvas: np.ndarray, outline: np.ndarray, colour: np.ndarray, label: int, edge: float = 0.0
 ) -> None:
-    """Fill a convex polygon (P, 2), with a thin edge where one is given."""
+    """Fill a convex polygon (P, 2), with a thin edge of this part of its colour."""
     points = np.rint(outline * (1 << _SHIFT)).astype(np.int32)
     cv2.fillConvexPoly(canvas, points, (*colour.tolist(), label), cv2.LINE_AA, _SHIFT)
-    if edge is not None:
-        cv2.polylines(canvas, [points], True, (*edge.tolist(), label), 1, cv2.LINE_AA, _SHIFT)
+    if edge:
+        darker = (*(edge * colour).tolist(), label)
+        cv2.polylines(canvas, [points], True, darker, 1, cv2.LINE_AA, _SHIFT)
 
 
 def in_sight(
