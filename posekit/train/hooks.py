@@ -53,8 +53,9 @@ class Log(Hook):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.records: list[dict[str, Any]] = []
-        damage = ValueError, KeyError, TypeError, RecursionError
-        with contextlib.suppress(FileNotFoundError, *damage):
+        with contextlib.suppress(
+            FileNotFoundError, ValueError, KeyError, TypeError, RecursionError
+        ):
             for line in path.read_bytes().splitlines():
                 record = json.loads(line)
                 int(record["epoch"])
