@@ -53,9 +53,8 @@ class Log(Hook):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.records: list[dict[str, Any]] = []
-        with contextlib.suppress(
-            FileNotFoundError, ValueError, KeyError, TypeError, RecursionError
-        ):
+        damage = ValueError, KeyError, TypeError, RecursionError
+        with contextlib.suppress(FileNotFoundError, *damage):
             for line in path.read_bytes().splitlines():
                 record = json.loads(line)
                 int(record["epoch"])
