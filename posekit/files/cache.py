@@ -5,7 +5,7 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,12 @@ from .places import project_root
 from .writing import replacing
 
 _UNREADABLE = OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile
+
+
+def fingerprint_of(files: Iterable[Path], *more: object) -> str:
+    """A text that changes with the name, size or time of files, or with anything else given."""
+    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(str((stats, more)).encode()).hexdigest()
 
 
 def cached(
@@ -36,9 +42,11 @@ def cached(
         names: of the columns.
         read: makes the columns anew.
     """
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    fingerprint = hashlib.sha256(str((version, stats)).encode()).hexdigest()
-    path = _cache_file(kind, place)
+    folder = project_root() / "data" / ".cache"
+    if not os.access(folder.parent, os.W_OK):
+        folder = Path(tempfile.gettempdir()) / f"posekit-cache-{getattr(os, 'getuid', int)()}"
+    path = folder / f"{kind}-{fingerprint_of((), place.resolve())[:12]}.npz"
+    fingerprint = fingerprint_of(files, version)
     with contextlib.suppress(*_UNREADABLE), np.load(path, allow_pickle=False) as file:
         if file["fingerprint"].item() == fingerprint:
             return {name: file[name] for name in names}
@@ -48,10 +56,3 @@ def cached(
         with replacing(path) as partial:
             np.savez(partial, **columns, fingerprint=np.array(fingerprint))
     return columns
-
-
-def _cache_file(kind: str, place: Path) -> Path:
-    folder = project_root() / "data" / ".cache"
-    if not os.access(folder.parent, os.W_OK):
-        folder = Path(tempfile.gettempdir()) / f"posekit-cache-{os.getuid()}"
-    return folder / f"{kind}-{hashlib.sha256(str(place.resolve()).encode()).hexdigest()[:12]}.npz"

@@ -16,9 +16,7 @@ from ..errors import PosekitError
 MAX_ELEMENTS = 2**24  # forty times the largest array of any data set read here
 MAX_JSON = 2**32  # bytes; sixteen times the largest file of labels read here
 MAX_PIXELS = 1e6  # of a coordinate; no image of any data set is a tenth as large
-_NUMBERS = {"double", "single", "logical"} | {
-    f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)
-}
+_NUMBERS = "double single logical int8 uint8 int16 uint16 int32 uint32 int64 uint64".split()
 
 
 def first_existing(folder: Path, *names: str) -> Path | None:

@@ -62,8 +62,7 @@ def picture_grid(
     width = width or 11.0 / columns
     height = width * h / w + (0.3 if len(labels) else 0)
     figure = Figure(figsize=(columns * width, rows * height + 0.5), layout="constrained")
-    for ax in figure.subplots(rows, columns, squeeze=False).flat:
-        ax.set_axis_off()
+    figure.subplots(rows, columns, subplot_kw={"frame_on": False, "xticks": (), "yticks": ()})
     for ax, image in zip(figure.axes, images, strict=False):
         ax.imshow(image)
         ax.autoscale(False)

@@ -6,7 +6,6 @@ per epoch.
 
 import contextlib
 import datetime as dt
-import hashlib
 import io
 import itertools
 import json
@@ -24,6 +23,7 @@ import yaml
 from ..config.resolve import Config
 from ..data import dataset
 from ..data.dataset import address
+from ..files.cache import fingerprint_of
 from ..files.places import project_root, reports_root
 from ..files.writing import write_bytes, write_text
 from .lock import hold
@@ -182,8 +182,7 @@ def _data_stamp(config: Config) -> str:
         return "sample"
     spec = dataset(config.settings.dataset)
     folder = spec.need(config.data_root)
-    stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in spec.label_files(folder)]
-    return hashlib.sha256(repr((str(folder.resolve()), stats)).encode()).hexdigest()[:16]
+    return fingerprint_of(spec.label_files(folder), str(folder.resolve()))[:16]
 
 
 def _params_yaml(config: Config) -> str:

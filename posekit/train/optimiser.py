@@ -20,12 +20,11 @@ def make_optimiser(model: nn.Module, settings: TrainingSettings) -> optim.Optimi
         if "stage1" in name:
             factor *= settings.first_stage_lr_factor
         decay = 0.0 if bias else settings.weight_decay
-        groups.setdefault((factor, decay), []).append(parameter)
-    parameter_groups = []
-    for (factor, decay), parameters in groups.items():
-        lr = settings.lr * factor
-        group = {"params": parameters, "lr": lr, "base_lr": lr, "weight_decay": decay}
-        parameter_groups.append(group)
+        groups.setdefault((settings.lr * factor, decay), []).append(parameter)
+    parameter_groups = [
+        {"params": parameters, "lr": lr, "base_lr": lr, "weight_decay": decay}
+        for (lr, decay), parameters in groups.items()
+    ]
     if settings.optimiser == "sgd":
         return optim.SGD(parameter_groups, momentum=settings.momentum)
     return {"adam": optim.Adam, "adamw": optim.AdamW}[settings.optimiser](parameter_groups)
