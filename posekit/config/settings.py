@@ -64,15 +64,23 @@ def check(
     Raises:
         PosekitError: naming every unknown, mistyped or impossible parameter at once.
     """
-    given = set_knobs(kind, namespace)
+    given = _given(kind, namespace)
     found = [*wrong, *_unknown(tuple(kind.model_fields), namespace)]
     refuse(title, found + problems(kind, given, skip_missing=True))
     namespace[_CHECKED_MARK] = True
     return given
 
 
-def set_knobs(kind: type[Settings], namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The knobs of this kind that are set in a notebook, unchecked."""
+def early(kind: type[Settings], namespace: Mapping[str, Any], title: str) -> Any:
+    """The parameters that decide which other knobs there are, before `check` knows all of them.
+
+    Raises:
+        PosekitError: naming every impossible one below the title.
+    """
+    return kind.made(_given(kind, namespace), title)
+
+
+def _given(kind: type[Settings], namespace: Mapping[str, Any]) -> dict[str, Any]:
     fields = kind.model_fields.items()
     return {n: namespace[n] for n, f in fields if is_set(namespace.get(n), f.annotation)}
 

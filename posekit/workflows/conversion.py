@@ -4,30 +4,23 @@ import json
 import os
 import tempfile
 from collections.abc import MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import torch
-from pydantic import create_model
 from torch import nn
 
-from .. import models
 from ..config.families import option_fields
 from ..config.knobs import Count, Joints, NetworkName
-from ..config.settings import check, knob, set_knobs
+from ..config.settings import check, early, knob
 from ..errors import PosekitError
 from ..files.places import existing_path
 from ..files.writing import write_text
 from ..geometry.skeletons import SKELETONS
-from ..inference.stored_settings import (
-    NOTED,
-    home_of,
-    noted_metadata,
-    run_settings,
-    usual_settings,
-)
-from ..models import describe, options_of
+from ..inference import stored_settings as stored
+from ..models import create_model, describe, options_of
 from ..reporting.record import trained_runs
 from ..reporting.run_folder import new_folder
 from ..weights import RUN_WEIGHTS, LoadReport, load_weights, read_metadata, save_weights
@@ -79,7 +72,7 @@ class Conversion:
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the crop, pixels: what is set or noted, else the recipe's."""
-        usual = usual_settings(self.settings.network, home_of(self.skeleton))
+        usual = stored.usual_settings(self.settings.network, stored.home_of(self.skeleton))
         return self.settings.image_size or usual.image_size
 
     @property
@@ -91,7 +84,7 @@ class Conversion:
     def build(self) -> nn.Module:
         """The network with fresh weights."""
         settings = self.settings
-        return models.create_model(settings.network, settings.num_keypoints, **settings.options())
+        return create_model(settings.network, settings.num_keypoints, **settings.options())
 
     def text(self) -> str:
         """What is read, and as which network."""
@@ -109,8 +102,7 @@ def start(namespace: MutableMapping[str, Any]) -> Conversion:
     Raises:
         PosekitError: naming everything that is wrong with the parameters, or what is missing.
     """
-    asked = ConversionKnobs.made(set_knobs(ConversionKnobs, namespace), TITLE)
-    scratch, noted = None, {}
+    asked, scratch, noted = early(ConversionKnobs, namespace, TITLE), None, {}
     if asked.weights:
         files, story = _files(asked.weights), "your weights"
     elif asked.network or asked.skeleton or asked.num_keypoints:
@@ -143,7 +135,7 @@ def _files(weights: str | list[str]) -> list[Path]:
 def _example(folder: Path) -> Path:
     """A narrow network in the shape of a published training checkpoint."""
     torch.manual_seed(0)
-    state = models.create_model("pose_resnet_50", width=0.125).state_dict()
+    state = create_model("pose_resnet_50", width=0.125).state_dict()
     content = {"epoch": 140, "state_dict": {f"module.{k}": v for k, v in state.items()}}
     path = folder / "checkpoint.pth.tar"
     torch.save(content | {"optimizer": {"lr": 0.001}}, path)
@@ -152,20 +144,20 @@ def _example(folder: Path) -> Path:
 
 def _noted(file: Path) -> dict[str, Any]:
     """What a file or a run says about the network that it is for."""
-    stored: dict[str, Any] = dict(noted_metadata(file / RUN_WEIGHTS if file.is_dir() else file))
+    noted = stored.noted_metadata(file / RUN_WEIGHTS if file.is_dir() else file)
     if (file / "params.yaml").is_file():
-        settings = run_settings(file)
-        stored = settings.options() | {"image_size": settings.image_size} | stored
-        return stored | {"network": settings.network}
-    network = {"network": stored["model"]} if stored.get("model") else {}
-    return stored | network
+        settings = stored.run_settings(file)
+        options = settings.options() | {"image_size": settings.image_size}
+        return options | noted | {"network": settings.network}
+    return noted | ({"network": noted["model"]} if noted.get("model") else {})
 
 
 def _settings(
     namespace: MutableMapping[str, Any], network: str, noted: dict[str, Any]
 ) -> ConversionKnobs:
     """The parameters with what the files note, refused where they make no sense together."""
-    kind = create_model("ConversionSettings", __base__=ConversionKnobs, **option_fields(network))
+    fields = option_fields(network)
+    kind = pydantic.create_model("ConversionSettings", __base__=ConversionKnobs, **fields)
     values = {n: v for n, v in noted.items() if n in kind.model_fields}
     settings = kind.made(values | check(kind, namespace, TITLE) | {"network": network}, TITLE)
     if (name := settings.skeleton) is None:
@@ -206,19 +198,17 @@ def save(job: Conversion) -> str:
     Raises:
         PosekitError: the folder cannot be written, or holds results already.
     """
-    settings, model = job.settings, job.model
+    settings, model, about = job.settings, job.model, job.model.description
     job.folder = job.folder or _folder(settings)
     path = job.folder / RUN_WEIGHTS
-    about = model.description
-    noted = {n: v for n, v in _noted(job.files[0]).items() if n in NOTED}
+    noted = {n: v for n, v in _noted(job.files[0]).items() if n in stored.NOTED}
     noted |= {n: getattr(about, n) for n in ("paper", "colour", "num_keypoints")}
     noted |= {"skeleton": job.skeleton} if job.skeleton else {}
     noted |= {n: getattr(settings, n) for n in options_of(settings.network)}
     noted |= {"image_size": list(job.image_size), "source": ", ".join(f.name for f in job.files)}
     save_weights(model, path, {name: str(value) for name, value in noted.items()})
-    again = job.build()
+    again, state = job.build(), model.state_dict()
     load_weights(again, path)
-    state = model.state_dict()
     for name, value in again.state_dict().items():
         if not torch.equal(_bytes(value), _bytes(state[name])):
             raise PosekitError(f"{path}: {name} differs from what was written; is the disk whole?")
@@ -269,16 +259,12 @@ def card(job: Conversion) -> Any:
 
 def finish(job: Conversion) -> str:
     """Write conversion.json, the record of what was done; where everything is, as text."""
-    report, exported = job.report, job.exported
-    record = {
+    record = asdict(job.report) | {
         "story": job.story,
         "source": [path.name for path in job.files],
         "network": job.settings.network,
         "options": job.settings.options(),
-        "matched": report.matched,
-        "converted": report.converted,
-        "ignored": report.ignored,
-        "onnx_difference": exported.difference if exported else None,
+        "onnx_difference": job.exported and job.exported.difference,
         "files": job.written,
     }
     write_text(job.folder / "conversion.json", json.dumps(record, indent=1))

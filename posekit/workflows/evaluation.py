@@ -14,7 +14,7 @@ from pydantic import create_model
 
 from ..config.knobs import Joints
 from ..config.resolve import Config, resolve_source
-from ..config.settings import Settings, check, knob, set_knobs
+from ..config.settings import Settings, check, early, knob
 from ..data import dataset, dataset_name
 from ..errors import PosekitError
 from ..files.places import smoke
@@ -66,7 +66,7 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     Raises:
         PosekitError: naming everything that is wrong with the parameters, before any work.
     """
-    asked = EvaluationKnobs.made(set_knobs(EvaluationKnobs, namespace), _TITLE)
+    asked = early(EvaluationKnobs, namespace, _TITLE)
     name = dataset_name(namespace.get("dataset") or "COCO")
     found = _find(asked, name)
     kind = create_model("EvaluationSettings", __base__=(EvaluationKnobs, type(found.settings)))

@@ -131,7 +131,8 @@ def renew(paper: str) -> None:
         cell["source"] = heading if heading.startswith("##") else f"# {about.paper}"
     for cell in book["cells"]:
         cell["source"] = re.sub(r'lab\.start\("\w+"', f'lab.start("{paper}"', cell["source"])
-        cell["outputs"], cell["execution_count"] = [], None
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
     _write(path, book, "", "say what the paper claims and why each step is there in")
 
 
