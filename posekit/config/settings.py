@@ -158,7 +158,7 @@ def _unknown(names: Sequence[str], namespace: Mapping[str, Any]) -> list[str]:
 def _problem(kind: type[Settings], error: Any) -> str:
     name = str(error["loc"][0])
     if error["type"] == "missing":
-        return f"{name}: has no value"
+        return f"{name}: has {'too few values' if len(error['loc']) > 1 else 'no value'}"
     if error["type"] == "extra_forbidden":
         return f"{name}={brief(error['input'])}: unknown parameter{near(name, kind.model_fields)}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")

@@ -109,11 +109,19 @@ class Estimator:
         model = self.task.model
         frames = normalised(images, model)
         centre = centre_map(self.framing.image_size, self.task.centre_sigma, frames)
-        people = zip(frames.split(1), states, strict=True)
-        steps = [model.step(frame, centre, state) for frame, state in people]
-        heatmaps = torch.stack([maps for maps, _ in steps]).float()
+        heatmaps, after = [None] * len(states), [None] * len(states)
+        new = [row for row, state in enumerate(states) if state is None]
+        known = [row for row, state in enumerate(states) if state is not None]
+        for rows in new, known:
+            for some in (rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH)):
+                before = zip(*(states[row] for row in some), strict=True) if rows is known else ()
+                before = [torch.cat(parts) for parts in before] or None
+                maps, state = model.step(frames[some], centre.expand(len(some), -1, -1, -1), before)
+                for i, row in enumerate(some):
+                    heatmaps[row], after[row] = maps[i : i + 1], [p[i : i + 1] for p in state]
+        heatmaps = torch.stack(heatmaps).float()
         heatmaps = heatmaps[:, :, :-1] if model.description.background else heatmaps
-        return heatmaps, [state for _, state in steps]
+        return heatmaps, after
 
 
 def number_equal_names(estimators: Sequence[Estimator]) -> None:
