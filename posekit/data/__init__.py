@@ -11,10 +11,10 @@ from . import lsp, mpii, penn_action
 from .annotations import Annotations, Folder
 from .coco import spec as coco
 from .dataset import DATASETS, SPLITS, DataSet, EmptySplit, Sample, dataset, dataset_name, register
-from .scoring import PckScorer
+from .scoring import PckScorer, Scorer
 
 __all__ = [
-    "DATASETS", "Annotations", "DataSet", "EmptySplit", "Folder", "PckScorer", "Sample",
+    "DATASETS", "Annotations", "DataSet", "EmptySplit", "Folder", "PckScorer", "Sample", "Scorer",
     "check", "dataset", "dataset_name", "load", "register",
 ]  # fmt: skip
 

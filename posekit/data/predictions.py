@@ -2,8 +2,9 @@
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,8 @@ _COLUMNS = dict.fromkeys(KEYS, (("N",), "iu")) | {
 _LARGEST = 2**32  # bytes of all columns; ten times those of COCO's 104,125 detected people
 
 
-class Predictions(NamedTuple):
+@dataclass(frozen=True)
+class Predictions:
     """Keypoints of every row of a split.
 
     Attributes:
