@@ -249,8 +249,7 @@ def skeleton_gif(frames: Images, keypoints: np.ndarray, skeleton: Skeleton, labe
         scale = 320 / max(frame.shape[:2])
         image = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         paint_skeleton(image, (points + 0.5) * scale - 0.5, np.ones(len(points), bool), skeleton)
-        place = (6, image.shape[0] - 8)
-        cv2.putText(image, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
+        cv2.putText(image, label, (6, len(image) - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.42, [255] * 3)
         images.append(image)
     return gif(images, 0.2)
 
