@@ -94,13 +94,9 @@ class TopDownTraining(TrainingKnobs, TopDownTesting):
     scale_factor: Fraction = knob("spread of the random factor on the person's size")
     rotation_prob: Fraction = knob("share of people that are turned", 0.6)
     half_body_prob: Fraction = knob("share of people cut to half their body", 0.0)
-    reference_mode: bool = knob(
-        "the references' oddities in coin, target, schedule, occlusion", False
-    )
+    reference_mode: bool = knob("the references' coin, target, schedule and occlusion", False)
     schedule: Literal["milestones", "onecycle"] = knob("milestones or onecycle", "milestones")
-    lr_milestones: tuple[Count, ...] = knob(
-        "epochs after which the learning rate falls", min_length=1
-    )
+    lr_milestones: tuple[Count, ...] = knob("epochs after which lr falls", min_length=1)
     loss: Literal["mse", "ohkm"] = knob("mse, or ohkm for the 8 worst joints", "mse")
 
     def task(self, model: Any, joints: Skeleton) -> Task:

@@ -18,11 +18,13 @@ from .settings import Settings, knob
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Scales = Annotated[tuple[Positive, ...], Field(min_length=1)]
 Pixels = Annotated[int, Field(ge=16)]
 Dataset = Annotated[str, AfterValidator(dataset_name)]
 Joints = Annotated[str, AfterValidator(lambda name: skeleton(name).name)]
 Source = Literal["auto", "real", "sample"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Occlusion = Literal["none", "blur", "cutout", "both", "multi", "partmix"]
 Split = Literal["test", "val", "train"]
 Boxes = Literal["ground_truth", "detections"]
 
@@ -101,9 +103,7 @@ class TestingKnobs(Settings):
 
     batch_size: Count = knob("clips or images in an iteration", 32)
     flip_test: bool = knob("average with the mirrored image when testing", True)
-    test_scales: tuple[Positive, ...] = knob(
-        "sizes of the person to add up when testing", (1.0,), min_length=1
-    )
+    test_scales: Scales = knob("sizes of the person to add up when testing", (1.0,))
     test_bias: float = knob("image pixels taken off x and y of every prediction", 0.0)
     soft_nms: bool = knob("lower duplicates' scores instead of dropping them", False)
 
@@ -137,9 +137,7 @@ class TrainingKnobs(Settings):
     rotation: float = knob("random turn, degrees", ge=0, le=180)
     flip_prob: Fraction = knob("share of clips that are mirrored")
     colour_jitter: Fraction = knob("random factor on each channel, 1 +- this", 0.0)
-    occlusion: Literal["none", "blur", "cutout", "both", "multi", "partmix"] = knob(
-        "occlusion of crops: none, blur, cutout, both, multi, partmix", "none"
-    )
+    occlusion: Occlusion = knob("of crops: none, blur, cutout, both, multi, partmix", "none")
     occlusion_mode: Literal["keypoint", "parts", "all"] = knob(
         "what blur and cutout hide: keypoint, parts, all", "parts"
     )
@@ -150,9 +148,7 @@ class TrainingKnobs(Settings):
     )
 
     epochs: Count = knob("passes over all training frames")
-    rounds: int = knob(
-        "whole schedules, each from the best weights of the one before", 1, ge=1, le=100
-    )
+    rounds: int = knob("whole schedules, each from the best weights before", 1, ge=1, le=100)
     optimiser: Literal["sgd", "adam", "adamw"] = knob("sgd, adam or adamw")
     lr: Positive = knob("base learning rate")
     momentum: float = knob("of sgd", 0.9, ge=0, lt=1)

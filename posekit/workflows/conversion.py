@@ -177,19 +177,11 @@ def load(job: Conversion) -> str:
         PosekitError: the files cannot be read, hold code, or belong to another network.
     """
     files, model = job.files, job.build()
-    report = load_weights(model, files if len(files) > 1 else files[0])
-    job.model, job.report = model.eval(), report
-    numbers = sum(p.numel() for p in model.parameters())
-    lines = [
-        f"matched    {report.matched} of {len(model.state_dict())} tensors of the network",
-        f"converted  {', '.join(report.converted) or 'nothing'}",
-        f"ignored    {', '.join(report.ignored) or 'nothing'}",
-        f"the network has {numbers:,} parameters, {model.description.num_keypoints} joints "
-        f"({job.skeleton or 'unknown: set skeleton'})",
-    ]
-    if strange := report.not_finite:
-        lines.append(f"NOT FINITE: {len(strange)} tensors, {', '.join(strange[:4])}")
-    return "\n".join(lines)
+    job.report = load_weights(model, files if len(files) > 1 else files[0])
+    job.model = model.eval()
+    numbers, joints = sum(p.numel() for p in model.parameters()), model.description.num_keypoints
+    known = job.skeleton or "unknown: set skeleton"
+    return f"{job.report}\nthe network has {numbers:,} parameters, {joints} joints ({known})"
 
 
 def save(job: Conversion) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -57,15 +58,9 @@ def efficiency(exp: Experiment, repeats: int = 5) -> "pd.DataFrame":
     joints, run = exp.train.skeleton, exp.run
     chosen = contenders(exp.settings, full=not exp.config.smoke)
     times = latencies({name: _timed(one, joints) for name, one in chosen.items()}, repeats)
-    table = pd.DataFrame(
-        {
-            "network": name,
-            **row(cost_of(one, joints)),
-            "ms": round(times[name][0], 1),
-            "ms with flip test": round(times[name][1], 1),
-        }
-        for name, one in chosen.items()
-    )
+    table = pd.DataFrame([row(cost_of(one, joints)) for one in chosen.values()])
+    table.insert(0, "network", list(chosen))
+    table[["ms", "ms with flip test"]] = np.round(list(times.values()), 1)
     exp.tables["Efficiency: one image, one CPU thread, random weights"] = table.astype(str)
     own = times[_title_of(exp.settings)]
     run.update(latency_ms=round(own[0], 2), latency_flip_ms=round(own[1], 2))

@@ -44,12 +44,10 @@ def run(paper: str, dataset: str, parameters: dict[str, str], out: Path | None =
     Raises:
         PosekitError: for a paper without notebook and for every parameter that cannot be.
     """
-    source = notebook_path(paper)
-    if not source.is_file():
-        papers = sorted(p.stem.removeprefix("train_") for p in source.parent.glob("train_*.ipynb"))
-        raise PosekitError(f"no notebook of {paper!r}: there are {', '.join(papers) or 'none'}")
-    parameters = {"dataset": dataset, **parameters}
+    source, parameters = notebook_path(paper), {"dataset": dataset, **parameters}
     resolve(paper, dict(parameters))
+    if not source.is_file():
+        raise PosekitError(f"no {source}: begin it with python -m posekit notebook {paper}")
 
     import papermill
 
@@ -63,24 +61,17 @@ def run(paper: str, dataset: str, parameters: dict[str, str], out: Path | None =
         except papermill.PapermillExecutionError as error:
             print(f"{source.name} stopped: {error.ename}: {error.evalue}", file=sys.stderr)
             status = 1
-        finally:
+        finally:  # a failed or interrupted run keeps its notebook as well
             del os.environ["POSEKIT_RUN_LINK"]
-            _keep(executed, link, out)
+            targets = [out] if out else []
+            if link.is_file():
+                targets.append(Path(link.read_text(encoding="utf-8").strip(), "run.ipynb"))
+            for target in targets if executed.is_file() else []:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(target, executed.read_bytes())
+                print(f"executed notebook: {target}")
     print(f"report: {build_index()}")
     return status
-
-
-def _keep(executed: Path, link: Path, out: Path | None) -> None:
-    """Put the executed notebook where it belongs, also that of a failed or interrupted run."""
-    if not executed.is_file():
-        return
-    targets = [out] if out else []
-    if link.is_file():
-        targets.append(Path(link.read_text(encoding="utf-8").strip(), "run.ipynb"))
-    for target in targets:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(target, executed.read_bytes())
-        print(f"executed notebook: {target}")
 
 
 def clean(paths: list[Path]) -> None:

@@ -88,8 +88,7 @@ def start(namespace: dict[str, Any]) -> Preparation:
     title = "the prepare_pennaction notebook cannot run with this:"
     settings = PreparationSettings(**check(PreparationSettings, namespace, title))
     source, root = resolve_source(DATASET, settings.source, settings.data_root)
-    if source == "sample":
-        root = ensure_sample(DATASET, smoke=smoke())
+    root = root or ensure_sample(DATASET, smoke=smoke())
     return Preparation(settings, source, data.dataset(DATASET).find(root))
 
 
@@ -137,9 +136,7 @@ def actions(job: Preparation) -> "pd.DataFrame":
         names = penn_action.actions(job.folder, sequences.tolist())
         parts.append(pd.DataFrame({"action": names, "split": split, "frames": frames}))
     clips = pd.concat(parts)
-    counts = clips.pivot_table(
-        index="action", columns="split", values="frames", aggfunc="size", fill_value=0
-    )[list(job.tables)]
+    counts = clips.groupby(["action", "split"]).size().unstack(fill_value=0)[list(job.tables)]
     lengths = clips.groupby("action")["frames"].agg(["sum", "min", "max"])
     lengths.columns = ["frames", "shortest", "longest"]
     return counts.add_suffix(" sequences").join(lengths).rename_axis(columns=None)
@@ -156,19 +153,12 @@ def write(job: Preparation) -> "pd.DataFrame":
     rows, overwrite = [], job.settings.overwrite
     for split, table in job.tables.items():
         path, started = job.store(split).path, time.perf_counter()
-        kept = path.exists() and not overwrite
+        status = "kept" if path.exists() and not overwrite else "written"
         built = build(table, path, progress_lines("frames", path.name), overwrite)
+        seconds = time.perf_counter() - started
         job.stores[split] = built
-        rows.append(
-            {
-                "store": path.name,
-                "status": "kept" if kept else "written",
-                "frames": built["frames"],
-                "MB": round(built["bytes"] / 1e6, 1),
-                "seconds": round(time.perf_counter() - started, 1),
-            }
-        )
-    return pd.DataFrame(rows)
+        rows.append((path.name, status, built["frames"], built["bytes"] / 1e6, seconds))
+    return pd.DataFrame(rows, columns=["store", "status", "frames", "MB", "seconds"]).round(1)
 
 
 def contents(job: Preparation) -> str:
@@ -183,15 +173,11 @@ def contents(job: Preparation) -> str:
             f"{STORES[split]}: {built['frames']:,} frames of {built['sequences']:,} "
             f"sequences, keys {', '.join(built['first'])} ..."
         )
-        if files is None:
-            continue
-        names, store = _names(job.tables[split], 200), job.store(split)
+        names, store = _names(job.tables[split], 200 if files else 0), job.store(split)
         if odd := [name for name in names if store.encoded(name) != files.encoded(name)]:
-            raise PosekitError(
-                f"{store.path}: {odd[0]} differs from its file: set overwrite to build the store "
-                "again"
-            )
-        lines.append(f"  {len(names)} of them read back: byte for byte the files")
+            raise PosekitError(f"{store.path}: {odd[0]} differs from its file: set overwrite")
+        if files:
+            lines.append(f"  {len(names)} of them read back: byte for byte the files")
     return "\n".join(lines)
 
 

@@ -83,14 +83,11 @@ def _blocks(model: nn.Module) -> list[StochasticBlock]:
 @contextmanager
 def everything_kept(model: nn.Module) -> Iterator[None]:
     """Let every stochastic block add all that it computes."""
-    chances = [(block, block.survival) for block in _blocks(model)]
-    try:
-        for block, _ in chances:
+    with ExitStack() as afterwards:
+        for block in _blocks(model):
+            afterwards.callback(setattr, block, "survival", block.survival)
             block.survival = 1.0
         yield
-    finally:
-        for block, chance in chances:
-            block.survival = chance
 
 
 @contextmanager
@@ -100,10 +97,8 @@ def drawn_at_test(model: nn.Module) -> Iterator[None]:
     def draw(block: StochasticBlock, _: Any) -> None:
         block.training = True  # the block's own flag, not its children's
 
-    blocks = _blocks(model)
-    with ExitStack() as hooks:
-        for block in blocks:
-            hooks.callback(block.register_forward_pre_hook(draw).remove)
+    with ExitStack() as afterwards:
+        for block in _blocks(model):
+            afterwards.callback(setattr, block, "training", block.training)
+            afterwards.callback(block.register_forward_pre_hook(draw).remove)
         yield
-    for block in blocks:
-        block.training = model.training

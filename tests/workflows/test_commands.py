@@ -56,7 +56,9 @@ def test_run_refuses_before_anything_starts(project, capsys):
     assert command.main(["run", "lpm", "PennAction", "-p", "epohcs", "2"]) == 2
     assert "did you mean epochs?" in capsys.readouterr().err
     assert command.main(["run", "lmp", "PennAction"]) == 2
-    assert "there are lpm" in capsys.readouterr().err
+    assert "unknown paper 'lmp': there are cpm" in capsys.readouterr().err
+    assert command.main(["run", "cpm", "PennAction"]) == 2
+    assert "python -m posekit notebook cpm" in capsys.readouterr().err
 
 
 def test_clean_keeps_what_nbval_compares(project):

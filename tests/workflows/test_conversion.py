@@ -41,7 +41,7 @@ def test_a_checkpoint_becomes_a_file_that_says_what_it_is(tmp_path):
     first = {"weights": str(tmp_path / "theirs.pth.tar"), "network": "lpn_50", "skeleton": "mpii"}
     first |= {"width": 0.125, "attention": "se", "onnx": False, "folder": str(tmp_path / "out")}
     job, said = run(**first)
-    assert "ignored    epoch" in said[1] and "every number equal" in said[2]
+    assert "not used: epoch" in said[1] and "every number equal" in said[2]
     path = tmp_path / "out" / "weights.safetensors"
     noted = read_metadata(path)
     assert (noted["model"], noted["attention"], noted["skeleton"]) == ("lpn_50", "se", "mpii")

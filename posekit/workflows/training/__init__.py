@@ -9,20 +9,3 @@ from .loading import load
 from .opening import start
 from .pictures import clip_gif, codec_check, error_gallery, heatmaps, sample_grid
 from .scoring import evaluate, evaluate_leniently, finish
-
-__all__ = [
-    "build",
-    "clip_gif",
-    "codec_check",
-    "curves",
-    "error_gallery",
-    "evaluate",
-    "evaluate_leniently",
-    "finish",
-    "first_loss",
-    "heatmaps",
-    "load",
-    "sample_grid",
-    "start",
-    "train",
-]

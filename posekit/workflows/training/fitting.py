@@ -58,7 +58,10 @@ def train(
     )
     if best is not None:
         exp.task.model.load_state_dict(best.best_weights())
-        _save_weights(exp)
+        about, joints = exp.about, exp.train.skeleton.name
+        metadata = {"paper": about.paper, "colour": about.colour, "skeleton": joints}
+        metadata |= {"run": run.folder.name, "data": run.label} | noted_settings(exp.settings)
+        save_weights(exp.task.model, run.folder / RUN_WEIGHTS, metadata)
     return pd.DataFrame(exp.log.records)
 
 
@@ -97,19 +100,6 @@ def validation(exp: Experiment, batches: DataLoader) -> float:
     for part, found in distributed.gather((rows, keypoints[rows])):
         keypoints[part] = found
     return distributed.from_first(lambda: validation_score(clips, keypoints))
-
-
-def _save_weights(exp: Experiment) -> None:
-    """Write the weight file of the run."""
-    model, run, about = exp.task.model, exp.run, exp.task.model.description
-    metadata = {
-        "paper": about.paper,
-        "skeleton": exp.train.skeleton.name,
-        "colour": about.colour,
-        "run": run.folder.name,
-        "data": run.label,
-    }
-    save_weights(model, run.folder / RUN_WEIGHTS, metadata | noted_settings(exp.settings))
 
 
 def validation_metric(exp: Experiment) -> str:

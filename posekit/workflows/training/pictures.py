@@ -55,13 +55,10 @@ def codec_check(exp: Experiment, clips: int = 4) -> Any:
         f"in crops of {size[0]} x {size[1]} px with cells of {size[0] / cells[0]:.3g} px"
     )
     images = batch["images"][:clips, 0].permute(0, 2, 3, 1).cpu().numpy()
-    figure = figures.heatmap_grid(
-        images,
-        target[:clips, 0].cpu().numpy(),
-        [f"clip {clip + 1}" for clip in range(len(images))],
-        [*source.skeleton.joints, "background"][: target.shape[2]],
-        f"What the network is taught: {exp.run.label}",
-    )
+    rows = [f"clip {clip + 1}" for clip in range(len(images))]
+    names = [*source.skeleton.joints, "background"][: target.shape[2]]
+    title = f"What the network is taught: {exp.run.label}"
+    figure = figures.heatmap_grid(images, target[:clips, 0].cpu().numpy(), rows, names, title)
     return exp.run.figure("2-targets", figure, "Target heat maps over their crops.")
 
 
@@ -140,19 +137,17 @@ def heatmaps(exp: Experiment, clip: int | None = None) -> Any:
     images = batch_of(clips, chosen, exp.machine)["images"]
     maps = task.outputs(images).float().cpu().numpy()
     frames = images.permute(0, 1, 3, 4, 2).cpu().numpy()
-    if not pose_machine:
-        shown, rows = frames[:, 0], [f"person {n + 1}" for n in range(len(maps))]
-    elif images.shape[1] == 1:
-        maps, shown = maps[0], [frames[0, 0]] * maps.shape[1]
-        rows = [f"stage {n + 1}" for n in range(len(maps))]
-    else:
-        maps, first = maps[0], ["initial"] * (maps.shape[1] - images.shape[1])
-        shown = [frames[0, 0]] * len(first) + list(frames[0])
-        rows = first + [f"frame {n + 1}" for n in range(images.shape[1])]
+    shown, what, first = list(frames[:, 0]), "person", 0
+    if pose_machine:
+        maps, n_frames = maps[0], images.shape[1]
+        before = len(maps) - n_frames  # stages before the last ones are of the first frame
+        shown = [frames[0, 0]] * before + list(frames[0])
+        what, first = ("stage", 0) if n_frames == 1 else ("frame", before)
+    rows = ["initial"] * first + [f"{what} {n + 1}" for n in range(len(maps) - first)]
     names = [*clips.skeleton.joints, "background"][: maps.shape[1]]
     title = f"Heat maps of the {exp.settings.eval_split} split: {exp.run.label}"
     figure = figures.heatmap_grid(shown, maps, rows, names, title)
-    caption = f"Maps over the crop, one row a {rows[-1].split()[0]}, one column a joint."
+    caption = f"Maps over the crop, one row a {what}, one column a joint."
     return exp.run.figure("5-heatmaps", figure, caption)
 
 

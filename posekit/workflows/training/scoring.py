@@ -36,11 +36,12 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     run.table(table)
     moved = f"{bias:g} px taken off every prediction, " if bias else ""
     flips = "with" if settings.flip_test else "without"
-    run.update(
-        protocol=f"{score.protocol}; {settings.eval_split} split, {moved}{flips} flip test, "
+    protocol = (
+        f"{score.protocol}; {settings.eval_split} split, {moved}{flips} flip test, "
         f"{len(scales)} test scale{'s' * (len(scales) > 1)}"
-        + "; generated sample data"
-        * run.record.is_sample,
+    )
+    run.update(
+        protocol=f"{protocol}; generated sample data" if run.record.is_sample else protocol,
         metric=score.metric,
         split=settings.eval_split,
         metrics=score.values,
