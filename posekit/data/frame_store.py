@@ -152,6 +152,8 @@ def _put(folder: Path, path: Path, overwrite: bool) -> None:
         os.replace(folder / "new", path)
     except OSError:
         if not path.exists():
+            if overwrite:
+                os.replace(folder / "old", path)
             raise
     _environment.cache_clear()  # readers open the new one
 

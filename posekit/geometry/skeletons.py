@@ -133,6 +133,7 @@ COCO = Skeleton(
 )  # fmt: skip
 
 SKELETONS = {s.name: s for s in (COCO, MPII, LSP, PENN_ACTION, POSE_MACHINE)}
+USUAL_SKELETON = {17: "coco", 16: "mpii"}  # what a number of joints usually means
 
 _SAME_JOINT = {"head": "head_top", "upper_neck": "neck"}
 _ABOUT_NECK = ("head_top", "right_shoulder", "left_shoulder")

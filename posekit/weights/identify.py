@@ -100,8 +100,7 @@ def weight_files(folder: Path | None = None) -> list[Path]:
         raise PosekitError(f"{folder}: there is no such folder of weights")
     found = {
         path
-        for root in (project_root() / "data" / "weights", folder)
-        if root is not None and os.path.isdir(root)
+        for root in filter(None, (project_root() / "data" / "weights", folder))
         for path in root.rglob("*")
         if path.name.lower().endswith(ENDINGS) and not os.path.isdir(path)
     }
@@ -152,13 +151,11 @@ def _identify_tensors(tensors: dict[str, Tensor], noted: WeightsMetadata) -> str
         release = " of the released code" * ("survival" in match.options)
         return f"{match.name}{release}, {match.num_keypoints} joints{''.join(details)}: loads"
     if match.candidates:
-        names = " or ".join(match.candidates)
-        return f"{names} of another size or number of joints: loads with these"
+        return f"{' or '.join(match.candidates)}, another size or joint number: loads with these"
     if "fc.weight" in tensors or "classifier.weight" in tensors:
         return "a classifier, such as ImageNet's: for the parameter backbone"
     if noted.model is not None:
-        name = short(noted.model)
-        return f"{name}, not of posekit: loads as my_module:{name}@FILE"
+        return f"{short(noted.model)}, not of posekit: loads as my_module:NAME@FILE"
     return "none of posekit's networks: does not load"
 
 

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 
 from ..errors import PosekitError
 from ..files.paths import expanded
-from ..geometry.skeletons import SKELETONS
+from ..geometry.skeletons import SKELETONS, USUAL_SKELETON
 from ..models import Description
 from ..models.lpm import LPM, State
 from .load import check_allocated
-from .onnx_reader import METADATA, SKELETON_BY_SIZE, check_packages, open_session
+from .onnx_reader import METADATA, check_packages, open_session
 
 OPSET = 20
 CLIP_FRAMES = 5  # of the clip networks that have no step
@@ -139,7 +139,7 @@ def _skeleton(path: Path, about: Description, wanted: str | None) -> str | None:
     fitting = [name for name in SKELETONS if len(SKELETONS[name]) == about.num_keypoints]
     own = about.skeleton if about.skeleton in fitting else None
     if wanted is None:
-        return own or SKELETON_BY_SIZE.get(about.num_keypoints)
+        return own or USUAL_SKELETON.get(about.num_keypoints)
     choices = [own] if own else fitting
     if wanted not in choices:
         raise PosekitError(

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from ..errors import PosekitError
 from ..files.paths import expanded, regular_file
+from ..geometry.skeletons import USUAL_SKELETON
 from ..models import Description
 from .metadata import checked_description
 
 METADATA = "posekit"  # key of the metadata, a JSON object with the fields of a Description
-SKELETON_BY_SIZE = {17: "coco", 16: "mpii"}  # what a number of maps usually means
 
 
 class OnnxNetwork(nn.Module):
@@ -51,7 +51,7 @@ class OnnxNetwork(nn.Module):
         self.described = bool(stored)
         maps = outputs[0].shape[-3] if isinstance(outputs[0].shape[-3], int) else 0
         usual = Description(path.name, f"a network stored as ONNX, {path.name}", num_keypoints=maps)
-        fields = asdict(usual) | {"skeleton": SKELETON_BY_SIZE.get(maps)} | stored | known
+        fields = asdict(usual) | {"skeleton": USUAL_SKELETON.get(maps)} | stored | known
         self.description = checked_description(fields, path)
         if self.description.kind != "image":
             raise PosekitError(

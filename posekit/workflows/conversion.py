@@ -18,7 +18,7 @@ from ..config.settings import check, early, knob
 from ..errors import PosekitError
 from ..files.places import existing_path
 from ..files.writing import write_text
-from ..geometry.skeletons import SKELETONS
+from ..geometry.skeletons import SKELETONS, USUAL_SKELETON
 from ..inference import stored_settings as stored
 from ..models import create_model, describe, options_of
 from ..reporting.record import trained_runs
@@ -28,7 +28,6 @@ from ..weights.identify import identify
 from ..weights.onnx_export import ExportReport, export_onnx
 
 TITLE = "the convert_weights notebook cannot run with this:"
-_BY_JOINTS = {17: "coco", 16: "mpii"}
 
 
 class ConversionKnobs(NetworkName):
@@ -79,7 +78,7 @@ class Conversion:
     def skeleton(self) -> str | None:
         """Name of the joints, None if neither the file, the network nor their number says it."""
         name = describe(self.settings.network).skeleton or self.settings.skeleton
-        return name or _BY_JOINTS.get(self.model.description.num_keypoints)
+        return name or USUAL_SKELETON.get(self.model.description.num_keypoints)
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
