@@ -254,7 +254,7 @@ def test_a_data_set_alone(outside):
     assert exact.mean == 100 and exact.protocol.startswith("100 exp(")
     with pytest.raises(PosekitError, match=r"Toy: predictions of shape \(4, 4, 2\)"):
         posekit.score("Toy", table.keypoints[:, 1:], root=outside)
-    with pytest.raises(PosekitError, match="no Toy data.*Download toy.zip from https://example.org/toy"):
+    with pytest.raises(PosekitError, match="no Toy data.*toy.zip from https://example.org/toy"):
         resolve("simplebaseline", parameters(outside, data_root=None))
     with pytest.raises(PosekitError, match=r"Toy: boxes is \(4, 2\), it has to be \(4, 4\)"):
         replace(table, boxes=table.boxes[:, :2])

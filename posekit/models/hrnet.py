@@ -104,6 +104,11 @@ def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:
     return layers
 
 
+def dense_down(in_channels: int, out_channels: int, last: bool) -> nn.Module:
+    """One step of half the resolution by a strided 3x3 convolution, with a ReLU but at the end."""
+    return (conv_bn if last else conv_bn_relu)(in_channels, out_channels, 3, 2)
+
+
 class Exchange(nn.Module):
     """Parallel branches, then every resolution receives all others.
 
@@ -123,11 +128,10 @@ class Exchange(nn.Module):
         channels: Sequence[int],
         branch: Callable[[int], nn.Module],
         rows: int | None = None,
-        down: Down | None = None,
+        down: Down = dense_down,
         activation: Callable[[Tensor], Tensor] = torch.relu_,
     ) -> None:
         super().__init__()
-        down = down or _dense_down
         self.branches = nn.ModuleList(branch(c) for c in channels)
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(_path(channels, j, i, down) for j in range(len(channels)))
@@ -156,10 +160,6 @@ def _path(channels: Sequence[int], source: int, target: int, down: Down) -> nn.M
         return conv_bn(c, out, 1).append(nn.Upsample(scale_factor=2 ** (source - target)))
     steps = [down(c, c, False) for _ in range(target - source - 1)]
     return nn.Sequential(*steps, down(c, out, True))
-
-
-def _dense_down(in_channels: int, out_channels: int, last: bool) -> nn.Module:
-    return (conv_bn if last else conv_bn_relu)(in_channels, out_channels, 3, 2)
 
 
 class HRNet(HighResolutionFrame):

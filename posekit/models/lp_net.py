@@ -84,11 +84,7 @@ class LPNet(ResNetFrame):
     """
 
     def __init__(
-        self,
-        depth: int,
-        num_keypoints: int,
-        width: Width = 1.0,
-        gcb: ContextBlocks = True,
+        self, depth: int, num_keypoints: int, width: Width = 1.0, gcb: ContextBlocks = True
     ) -> None:
         super().__init__()
         block = partial(LightBottleneck, gcb=gcb)

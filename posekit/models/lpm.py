@@ -94,10 +94,7 @@ class LPM(nn.Module):
         return torch.stack(beliefs, dim=1)
 
     def step(
-        self,
-        frame: Tensor,
-        centre: Tensor,
-        state: State | tuple[Tensor, Tensor, Tensor] | None = None,
+        self, frame: Tensor, centre: Tensor, state: tuple[Tensor, Tensor, Tensor] | None = None
     ) -> tuple[Tensor, State]:
         """Predict the next frame of a stream.
 

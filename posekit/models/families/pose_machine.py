@@ -71,8 +71,9 @@ class PoseMachineTask:
         Returns:
             (B, T, C, H, W) and (B, T, C), C with the background where the network has one.
         """
-        maps = gaussian_maps(keypoints, visible, image_size, map_size, self.sigma, self._half_pixel)
-        if self.model.description.background:
+        about = self.model.description
+        maps = gaussian_maps(keypoints, visible, image_size, map_size, self.sigma, about.half_pixel)
+        if about.background:
             maps = with_background(maps)
             visible = torch.cat([visible, torch.ones_like(visible[..., :1])], -1)
         return maps, visible.float()
@@ -104,10 +105,6 @@ class PoseMachineTask:
 
     def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Keypoints (B, T, K, 2) in crop pixels and their scores (B, T, K)."""
-        if self._half_pixel:
+        if self.model.description.half_pixel:
             return decode_enlarged(beliefs, image_size)
         return decode(beliefs, image_size, "quarter")
-
-    @property
-    def _half_pixel(self) -> bool:
-        return self.model.description.half_pixel
