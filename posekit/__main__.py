@@ -11,11 +11,11 @@ from .errors import PosekitError
 _PAIR = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
 
 
-def main(words: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 for a failed run, 2 for bad input."""
-    arguments = _parser().parse_args(words)
+    parsed = _parser().parse_args(arguments)
     try:
-        return arguments.do(arguments) or 0
+        return parsed.do(parsed) or 0
     except PosekitError as error:
         print(error, file=sys.stderr)
         return 2

@@ -75,16 +75,14 @@ class NetworkKnobs(NetworkName):
                 not return one map a joint.
         """
         model = self.shapes_only(joints)
-        about = model.description
-        inputs = self.one_clip(about)
+        about, inputs = model.description, self.one_clip(model.description)
         with torch.no_grad():
             maps = model(*inputs)
-        expected = about.num_keypoints + about.background
-        found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-        if not isinstance(maps, Tensor) or found[-3:-2] != (expected,):
+        count, shape = about.num_keypoints + about.background, tuple(getattr(maps, "shape", ()))
+        if shape[-3:-2] != (count,):
             raise PosekitError(
-                f"network {about.name} returns {found} for {tuple(inputs[0].shape)}: expected are "
-                f"{expected} maps, (B, {expected}, H, W)"
+                f"network {about.name} returns {shape or type(maps).__name__} for "
+                f"{tuple(inputs[0].shape)}: expected are {count} maps, (B, {count}, H, W)"
             )
 
     def one_clip(self, about: Description) -> list[Tensor]:

@@ -90,8 +90,8 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
     with contextlib.suppress(PosekitError):  # `check` says what is wrong with it
         usual = dataset_name(_early(namespace, "dataset", usual))
     file = recipe_file(paper, usual, _early(namespace, "recipe", "paper"))
-    wanted, folder = _early(namespace, "source", "auto"), _early(namespace, "data_root")
-    source, root = resolve_source(usual, wanted, folder)
+    source, folder = _early(namespace, "source", "auto"), _early(namespace, "data_root")
+    source, root = resolve_source(usual, source, folder)
     small = source == "sample" and smoke()
     smaller = ["sample.yaml"] * (source == "sample") + ["smoke.yaml"] * small
     layers = {f"recipe params/{paper}/{file}": read_recipe(paper, file)}

@@ -30,7 +30,8 @@ __all__ = ["build", "error_gallery", "evaluate", "finish", "heatmaps", "load", "
 
 Three = tuple[float, float, float]
 _TITLE = "the evaluate notebook cannot run with this:"
-_EATEN = ("skeleton", "colour", "mean", "std", "half_pixel")  # what an ONNX file may not say
+# What an ONNX file may not say of its input.
+_INPUT = ("skeleton", "colour", "mean", "std", "half_pixel")
 
 
 class EvaluationKnobs(Settings):
@@ -73,7 +74,7 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     given = check(kind, namespace, _TITLE)
     about = found.about
     values = found.settings.model_dump(exclude={"source", "data_root", "eval_split", "holdout"})
-    values |= {n: getattr(about, n) for n in _EATEN}
+    values |= {n: getattr(about, n) for n in _INPUT}
     values |= {"dataset": name, "colour": about.colour.lower()}
     filled = {n: v for n, v in values.items() if n not in given}
     settings = kind.made(filled | given, f"{_TITLE} {found.story}")
@@ -94,13 +95,13 @@ def _find(asked: EvaluationKnobs, dataset: str) -> Found:
         PosekitError: nothing of that name exists, or a parameter does not go with it.
     """
     is_file, is_name = asked.model.lower().endswith(".onnx"), _is_name(asked.model)
-    names = [*(("width",) if is_file else _EATEN), *(() if is_name else ("weights",))]
+    names = [*(("width",) if is_file else _INPUT), *(() if is_name else ("weights",))]
     if foreign := [name for name in names if getattr(asked, name) is not None]:
         raise PosekitError(
             f"{', '.join(foreign)}: not for model={asked.model!r}, which knows it by itself"
         )
     name = f"{asked.model}@{asked.weights}" if asked.weights else asked.model
-    onnx = {name: getattr(asked, name) for name in _EATEN}
+    onnx = {name: getattr(asked, name) for name in _INPUT}
     onnx["colour"] = asked.colour and asked.colour.upper()
     return find_network(name, dataset, asked.width, onnx)
 

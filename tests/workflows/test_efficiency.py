@@ -143,8 +143,12 @@ def reports(tmp_path, monkeypatch):
     return tmp_path
 
 
+def configured(paper, **knobs):
+    return resolve(paper, {"dataset": "MPII", "resume": "never", **knobs})
+
+
 def a_run(paper, score, status="finished", **knobs):
-    run = Run.open(resolve(paper, {"dataset": "MPII", "resume": "never", **knobs}))
+    run = Run.open(configured(paper, **knobs))
     run.update(metric="PCKh@0.5", metrics={"Mean": score}, baseline={"mean_pose": 20.0})
     run.end(status)
     return run
@@ -168,15 +172,16 @@ def test_only_runs_that_compare_are_compared(reports, monkeypatch):
     (empty.folder / "metrics.json").write_text('{"status": "finished", "metrics": null}')
     mine = a_run("lpn", 58.0, "interrupted")  # finish comes after this figure
     assert settings_if_usable(broken.folder) is None and settings_if_usable(old.folder) is None
-    expected = mine.config.settings.model_dump() | {"source": "sample"}
+    config = configured("lpn")
+    expected = config.settings.model_dump() | {"source": "sample"}
     assert settings_if_usable(mine.folder).model_dump() == expected
 
     shown = []
     monkeypatch.setattr(
         figures, "tradeoff", lambda *a, real=figures.tradeoff: shown.append(a) or real(*a)
     )
-    about, train = describe(mine.config.network), SimpleNamespace(skeleton=MPII)
-    compare_runs(Experiment(mine.config, mine, choose_machine("cpu"), about, train=train))
+    about, train = describe(config.network), SimpleNamespace(skeleton=MPII)
+    compare_runs(Experiment(config, mine, choose_machine("cpu"), about, train=train))
     points, metric, baseline, _ = shown[0]
     assert metric == "PCKh@0.5" and baseline == 20
     assert [(name, score) for name, score, *_ in points] == [

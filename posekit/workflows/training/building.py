@@ -91,10 +91,10 @@ def batch_of(clips: Clips, chosen: np.ndarray, machine: Machine) -> dict[str, to
 
 @torch.no_grad()
 def first_loss(exp: Experiment) -> str:
-    """The loss of the untrained network on one batch, beside that of saying nothing at all."""
+    """The loss of the untrained network on one batch, beside that of empty maps."""
     count = min(exp.settings.batch_size, len(exp.train))
     batch = batch_of(exp.train, np.arange(count), exp.machine)
     exp.task.model.eval()
     outputs = exp.task.outputs(batch["images"])
-    drawn, silent = (exp.task.loss(o, batch) for o in (outputs, torch.zeros_like(outputs)))
-    return f"loss before training {drawn:.4g}; of empty maps {silent:.4g}"
+    drawn, empty = (exp.task.loss(o, batch) for o in (outputs, torch.zeros_like(outputs)))
+    return f"loss before training {drawn:.4g}; of empty maps {empty:.4g}"

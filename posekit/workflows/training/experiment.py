@@ -28,7 +28,7 @@ class Experiment:
         config: the checked parameters.
         run: the run folder.
         machine: device, precision, loading processes.
-        about: what the network eats and returns.
+        about: what the network takes and returns.
         root: the data root that is read.
         train: training clips, augmented.
         val: clips held out from training, for choosing the best epoch.

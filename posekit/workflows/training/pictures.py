@@ -1,4 +1,4 @@
-"""Pictures of what goes in, what is taught and what comes out."""
+"""Figures of what goes in, what is taught and what comes out."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -73,9 +73,9 @@ def error_gallery(exp: Experiment, columns: int = 6) -> Any:
         distance = np.linalg.norm(found.keypoints - clips.keypoints, axis=-1)
         share = distance / clips.sides[clips.clip_of_row, None]
         seen = clips.visible.sum(1)
-        badness = np.where(clips.visible, share, 0).sum(1) / seen.clip(1)
-        order = np.flatnonzero(seen)[np.argsort(badness[seen > 0], kind="stable")]
-        labels = [f"{100 * x:.1f} % of the crop" for x in badness]
+        errors = np.where(clips.visible, share, 0).sum(1) / seen.clip(1)
+        order = np.flatnonzero(seen)[np.argsort(errors[seen > 0], kind="stable")]
+        labels = [f"{100 * x:.1f} % of the crop" for x in errors]
     else:
         order = np.argsort(-found.scores.mean(1), kind="stable")
         labels = [f"score {score:.2f}" for score in found.scores.mean(1)]
