@@ -1,5 +1,6 @@
 """Evaluate and finish: scores beside the mean pose and published ones, and the report."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     batches, bias, soft = exp.batches(exp.test), settings.test_bias, settings.soft_nms
     scales = settings.test_scales
     found = predict(exp.task, batches, exp.machine, settings.flip_test, scales, bar)
-    exp.predictions = found._replace(keypoints=found.keypoints - bias)
+    exp.predictions = replace(found, keypoints=found.keypoints - bias)
     score = official_score(exp.test, exp.predictions, exp.root, soft)
     save_predictions(run.folder, exp.test, exp.predictions, soft)
     mean = mean_pose(exp.train, exp.test)
