@@ -151,7 +151,7 @@ def _identify_tensors(tensors: dict[str, Tensor], noted: WeightsMetadata) -> str
         release = " of the released code" * ("survival" in match.options)
         return f"{match.name}{release}, {match.num_keypoints} joints{''.join(details)}: loads"
     if match.candidates:
-        return f"{' or '.join(match.candidates)}, another size or joint number: loads with these"
+        return f"{' or '.join(match.candidates)} of another size or joint number: loads with these"
     if "fc.weight" in tensors or "classifier.weight" in tensors:
         return "a classifier, such as ImageNet's: for the parameter backbone"
     if noted.model is not None:
