@@ -1,4 +1,4 @@
-"""The table of networks: what each eats and returns, which paper it is from, how to build it."""
+"""The table of networks: what each takes and returns, which paper it is from, how to build it."""
 
 import inspect
 import re
@@ -137,7 +137,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def describe(name: str) -> Description:
-    """What a network of this name eats and returns, without building it.
+    """What a network of this name takes and returns, without building it.
 
     Args:
         name: one of `list_models()`, or `my_module:MyNet` for a network from outside the package.
@@ -164,7 +164,7 @@ def create_model(name: str, num_keypoints: int | None = None, **options: object)
         **options: the builder's own, such as `width`.
 
     Returns:
-        The network; its `.description` says what it eats and returns.
+        The network; its `.description` says what it takes and returns.
 
     Raises:
         PosekitError: for an unknown name or option, or a value that makes no network.

@@ -33,7 +33,7 @@ def clips(root, boxes="ground_truth"):
 
 @pytest.mark.parametrize("name", ["hrnet_w32", "pose_resnet_50"])
 def test_a_network_gets_its_own_colour_order(name):
-    """HRNet eats RGB and Simple Baselines BGR, both with the RGB-ordered mean and deviation."""
+    """HRNet takes RGB and Simple Baselines BGR, both with the RGB-ordered mean and deviation."""
     model = create_model(name, 17, width=0.125)
     image = torch.zeros(1, 1, 3, 2, 2, dtype=torch.uint8)
     image[:, :, 0] = 255  # red

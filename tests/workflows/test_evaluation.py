@@ -204,7 +204,7 @@ def test_weights_and_their_export_score_the_same(tmp_path):
     model = create_model("pose_resnet_50", 17, width=0.1).eval()
     save_weights(model, tmp_path / "net.safetensors")
     export_onnx(model, tmp_path / "net.onnx", (64, 64))
-    # pose_resnet eats BGR: the score agrees only if the file says so.
+    # pose_resnet takes BGR: the score agrees only if the file says so.
     ours = run(
         source="sample",
         model="pose_resnet_50",

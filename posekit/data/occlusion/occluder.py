@@ -2,8 +2,8 @@
 
 After 'Tilting at windmills'. `reference_mode` brings the reference's mistakes back, those of
 `regions` and these: only five parts are drawn from, missing joints of MPII count as present at
-(-2, -2), PartMix swaps red and blue of its patch for networks that eat RGB, and joints are excluded
-within twice the painted box, for parts only.
+(-2, -2), PartMix swaps red and blue of its patch for networks that take RGB, and joints are
+excluded within twice the painted box, for parts only.
 """
 
 from collections.abc import Collection
@@ -45,7 +45,7 @@ class Occluder:
         exclude: occluded joints are left out of the loss.
         frames: "all" frames of a clip, or a random "run" of them; it is the same part in each.
         reference_mode: as the reference, see above.
-        rgb: the network eats RGB, not BGR; the reference's PartMix then swaps red and blue.
+        rgb: the network takes RGB, not BGR; the reference's PartMix then swaps red and blue.
     """
 
     skeleton: Skeleton

@@ -23,7 +23,7 @@ class PoseMachineTask:
     """Inputs, targets, loss and decoding of the pose-machine family; see `task.Task`.
 
     Attributes:
-        model: a network of the registry (its `description` says what it eats).
+        model: a network of the registry (its `description` says what it takes).
         sigma: of the target Gaussians, crop pixels.
         centre_sigma: of the centre map, crop pixels.
         reduction: "sum" (caffe: half the sum of squares per clip) or "mean".

@@ -10,7 +10,7 @@ class Task(Protocol):
     """Inputs, targets, loss and decoding of one family.
 
     Attributes:
-        model: a network of the registry; its `description` says what it eats.
+        model: a network of the registry; its `description` says what it takes.
     """
 
     model: nn.Module
