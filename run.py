@@ -39,7 +39,7 @@ def main(words):
         stop(__doc__, 0)
     jobs = {
         "": ["-m", "posekit", "run", "lpm", "PennAction", *rest],
-        "test": ["-m", "pytest", "--nbval", *rest],
+        "test": ["-m", "pytest", "--nbval", "-n", "2", *rest],
         "lab": ["-m", "jupyter", "lab", "notebooks", *rest],
         "report": ["-m", "posekit", "report", *rest],
         "setup": None,
