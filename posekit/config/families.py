@@ -5,13 +5,14 @@ options of the chosen network are knobs besides. (Fields of the last base class 
 """
 
 from inspect import Parameter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import create_model, field_validator
+from pydantic import AfterValidator, create_model, field_validator
 
 from ..data import transforms as augment
 from ..data.framing import Framing
 from ..data.occlusion.occluder import Occluder
+from ..errors import PosekitError
 from ..geometry.decoding import DECODERS
 from ..geometry.skeletons import Skeleton
 from ..models import Description, describe, options_of
@@ -22,19 +23,48 @@ from ..models.families.top_down import TopDownTask
 from .knobs import CommonKnobs, Count, Dataset, Fraction, Positive, TrainingKnobs
 from .settings import knob
 
+_LONGEST = 128  # frames of a clip
+
+
+def _test_frames(value: Any) -> Any:
+    """None, all, or a number of frames that may be text."""
+    if value in (None, "all"):
+        return value
+    count = int(value) if str(value).isdecimal() else 0
+    if not 1 <= count <= _LONGEST:
+        raise ValueError(f"must be all, or a number from 1 to {_LONGEST}")
+    return count
+
 
 class PoseMachineTesting(CommonKnobs):
     """CPM and LPM, tested."""
 
     dataset: Dataset = knob("LSP, MPII, PennAction or COCO", "PennAction")
-    frames: int = knob("frames in a clip (T)", 5, ge=1, le=128)
+    frames: int = knob("frames in a clip (T)", 5, ge=1, le=_LONGEST)
+    test_frames: Annotated[int | str | None, AfterValidator(_test_frames)] = knob(
+        "frames in a tested clip; all for one recurrence a video", None
+    )
     sigma: Positive = knob("Gaussian of a target, crop pixels")
     centre_sigma: Positive = knob("Gaussian of the centre map, crop pixels", 21.0)
     flip_test: bool = knob("average with the mirrored image when testing", False)
 
-    def clip_length(self, about: Description) -> int:
-        """Frames that the network sees at a time; 1 for still images."""
-        return self.frames if about.kind == "clip" else 1
+    def clip_length(self, about: Description, testing: bool = False) -> int | str:
+        """Frames that the network sees at a time; 1 for still images, "all" for whole videos."""
+        if about.kind != "clip":
+            return 1
+        return testing and self.test_frames or self.frames
+
+    def check_shapes(self, joints: Skeleton) -> None:
+        """Run the network on shapes alone, with clips as trained and as tested."""
+        super().check_shapes(joints)
+        if self.test_frames == "all" and not hasattr(self.shapes_only(joints), "step"):
+            raise PosekitError(
+                f"test_frames=all: {self.network} cannot carry a state from frame to frame (it has "
+                "no method step): take the network lpm, or a number of frames"
+            )
+        if self.test_frames not in (None, "all"):
+            changes = {"frames": self.test_frames, "test_frames": None}
+            self.model_copy(update=changes).check_shapes(joints)
 
     def framing(self, crop_drop: float = 0.0) -> Framing:
         """How a box becomes a crop: a square about its middle."""

@@ -91,7 +91,7 @@ class NetworkKnobs(NetworkName):
         shapes = [(*lead, 3, *self.image_size)] + [(1, 1, *self.image_size)] * about.centre_map
         return [torch.empty(shape, device="meta") for shape in shapes]
 
-    def clip_length(self, about: Description) -> int:
+    def clip_length(self, about: Description, testing: bool = False) -> int | str:
         """Frames that the network sees at a time; 1 for still images."""
         return 1
 

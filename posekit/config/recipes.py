@@ -95,16 +95,22 @@ def own_values(values: dict[str, Any], paper: str, network: str) -> dict[str, An
     return {name: value for name, value in values.items() if name not in foreign}
 
 
-def published(paper: str, dataset: str) -> list[dict[str, Any]]:
+def published(paper: str, dataset: str, sides: bool = False) -> list[dict[str, Any]]:
     """Published scores from params/published.csv, or published_coco.csv for COCO's numbers.
+
+    Args:
+        paper: stem of the paper.
+        dataset: its name.
+        sides: instead, from published_sides.csv, those that tell left from right.
 
     Returns:
         Rows with paper, dataset, method, metric, source and the scores as printed, None where the
-        source is silent: percent for head, shoulder, elbow, wrist, hip, knee, ankle, mean; 0..1 for
-        COCO's ap, ap50, ...
+        source is silent: percent for head, shoulder, elbow, wrist, hip, knee, ankle, mean, or for
+        the data set's own joints; 0..1 for COCO's ap, ap50, ...
     """
     dataset, words = dataset_name(dataset), ("paper", "dataset", "method", "metric", "source")
-    files = [project_root() / "params" / f"published{end}.csv" for end in ("", "_coco")]
+    ends = ("_sides",) if sides else ("", "_coco")
+    files = [project_root() / "params" / f"published{end}.csv" for end in ends]
     lines = [file.read_text(encoding="utf-8").splitlines() for file in files]
     return [
         {k: v if k in words else float(v) if v else None for k, v in row.items()}

@@ -5,8 +5,9 @@ batch on the device.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -59,28 +60,40 @@ class Clips(Dataset):
     Args:
         people: the rows to cut into clips.
         skeleton: the network's joints.
-        frames: T.
+        frames: T; "all" for networks that carry a state through a video: each frame is a clip, cut
+            about its own box, at one size for the video, as LPM's release tests.
         framing: how a box becomes a crop.
         transforms: the augmentation, see `data.transforms`; none for testing. The attribute is a
             list that may be changed before an epoch starts.
         seed: of the augmentation.
+        random_start: clips of several frames begin anywhere in their sequence, drawn anew in every
+            epoch, as LPM's release trains.
+        scales: sizes of the person, each of which is cut from the image; for testing.
     """
 
     people: Annotations
     skeleton: Skeleton
-    frames: int
+    frames: int | Literal["all"]
     framing: Framing
     transforms: Sequence[Transform] = ()
     seed: int = 0
+    random_start: bool = False
+    scales: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         people, self.transforms = self.people, list(self.transforms)
         self._donors: dict[tuple[int, int], Donor] = {}
-        self.rows, self.scored = windows(people.sequence, self.frames)
+        whole = self.frames == "all"
+        self.rows, self.scored = windows(people.sequence, 1 if whole else self.frames)
         self.keypoints, self.visible = convert(
             people.keypoints, people.visible, people.skeleton, self.skeleton
         )
         self.centres, self.sides = self.framing.place(union_box(people.boxes[self.rows]))
+        if whole:
+            _, video = np.unique(people.sequence, return_inverse=True)
+            largest = np.zeros(len(video))
+            np.maximum.at(largest, video, self.sides)
+            self.sides = largest[video]
         self.clip_of_row = np.empty(len(people), dtype=int)
         self.clip_of_row[self.rows[self.scored]] = np.nonzero(self.scored)[0]
 
@@ -109,14 +122,17 @@ class Clips(Dataset):
         """One sample.
 
         Returns:
-            images (T, 3, h, w) uint8 RGB; keypoints (T, K, 2) float32 crop pixels; visible (T, K)
-            bool; rows (T,); scored (T,) bool.
+            images (T, 3, h, w) uint8 RGB, with `scales` (T, S, 3, h, w); keypoints (T, K, 2)
+            float32 crop pixels; visible (T, K) bool; rows (T,); scored (T,) bool.
         """
         epoch, clip = key
-        rows = self.rows[clip]
         rng = np.random.default_rng([self.seed, epoch, clip])
         geometric, photometric = by_kind(self.transforms)
-        placement = Placement(self.centres[clip], self.sides[clip])
+        rows, placement = self.rows[clip], Placement(self.centres[clip], self.sides[clip])
+        if self.random_start:
+            rows = self._moved(rows, rng)
+            box = union_box(self.people.boxes[rows][None])
+            placement = Placement(*(values[0] for values in self.framing.place(box)))
         person = Person(self.keypoints[rows[0]], self.visible[rows[0]])
         for move in geometric:
             placement = move.place(placement, person, rng)
@@ -124,18 +140,33 @@ class Clips(Dataset):
         keypoints, visible = self._joints(rows, matrix)
         if placement.flip:
             keypoints, visible = keypoints[:, self.skeleton.flip], visible[:, self.skeleton.flip]
-        shown, frame = np.unique(rows, return_inverse=True)
-        crops = np.stack([self.framing.cut(self.people.read(row), matrix) for row in shown])[frame]
+        sizes = [replace(placement, side=placement.side / scale) for scale in self.scales or ()]
+        crops = self._cut(rows, [self.framing.matrix(**vars(size)) for size in sizes] or [matrix])
+        crops = crops if self.scales else crops[:, 0]
         sample = Sample(crops, keypoints, visible, partial(self._donor, epoch, rng))
         for change in photometric:
             sample = change.apply(sample, rng)
         return {
-            "images": np.ascontiguousarray(sample.crops.transpose(0, 3, 1, 2)),
+            "images": np.ascontiguousarray(np.moveaxis(sample.crops, -1, -3)),
             "keypoints": sample.keypoints,
             "visible": sample.visible,
             "rows": rows,
             "scored": self.scored[clip],
         }
+
+    def _moved(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """As many frames of the same sequence from a random one on, where it has more."""
+        sequence, count = self.people.sequence, len(rows)
+        own = np.flatnonzero(sequence == sequence[rows[0]])
+        if count == 1 or len(own) <= count:
+            return rows
+        return own[rng.integers(len(own) - count + 1) + np.arange(count)]
+
+    def _cut(self, rows: np.ndarray, matrices: list[np.ndarray]) -> np.ndarray:
+        """Crops (T, S, h, w, 3) of some rows by every matrix; an image is decoded once."""
+        shown, frame = np.unique(rows, return_inverse=True)
+        images = map(self.people.read, shown)
+        return np.array([[self.framing.cut(im, m) for m in matrices] for im in images])[frame]
 
     def _joints(self, rows: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints (T, K, 2) float32 in crop pixels and visible (T, K) of some rows."""

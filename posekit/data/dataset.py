@@ -53,7 +53,9 @@ class Scorer:
         points = np.where(people.visible, self.points(people, found.keypoints), np.nan)
         groups = people.skeleton.groups.items()
         columns = {name: _mean(points[:, people.skeleton.index(*ours)]) for name, ours in groups}
-        return Score(_mean(points), columns, self.name, self.sentence, len(people))
+        joints = dict(zip(people.skeleton.joints, map(_mean, points.T), strict=True))
+        names = self.name, self.sentence
+        return Score(_mean(points), columns, *names, len(people), joints=joints)
 
     def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
         """A score for choosing the best epoch, percent, of keypoints (N, K, 2) of rows."""

@@ -57,6 +57,11 @@ class Framing:
         """The maps (..., 2, 3) from image to crop pixels, for centres (..., 2) and sides (...)."""
         return crop_matrix(centre, side, self.image_size, rotation, flip, self.half_pixel)
 
+    def zoom(self, scale: float) -> np.ndarray:
+        """The map (2, 3) from pixels of a crop to those where its side is divided by this."""
+        whole = self.matrix(np.zeros(2), 1.0)
+        return self.matrix(whole[:, 2], whole[0, 0] / scale)
+
     def cut(self, image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         """The crop (h, w, 3) of an image (H, W, 3) that `matrix` (2, 3) maps to it."""
         (h, w), fill = self.image_size, (self.fill,) * 3

@@ -8,8 +8,12 @@ s = h / H pixels per cell:
     otherwise   g s                 MobilePose-master, HRNet and its relatives
 """
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from .crops import transform
 
 Size = tuple[int, int]  # (h, w) or (H, W)
 _CUT = 4.6052  # exponents beyond it count as zero: Gaussians end at 0.01 (caffe CPM and LPM)
@@ -26,6 +30,30 @@ def cells_to_pixels(cells: Tensor, image_size: Size, map_size: Size, half_pixel:
     """Map (x, y) in cells (..., 2) to crop pixels."""
     stride = cells.new_tensor([image_size[1] / map_size[1], image_size[0] / map_size[0]])
     return (cells + 0.5) * stride - 0.5 if half_pixel else cells * stride
+
+
+def resampled(
+    maps: Tensor, matrix: np.ndarray, image_size: Size, half_pixel: bool, mode: str = "bicubic"
+) -> Tensor:
+    """Maps of one crop on the cells of another one of the same size.
+
+    Args:
+        maps: (..., K, H, W); 0 outside.
+        matrix: (2, 3) from pixels of the other crop to those of the maps' own.
+        image_size: (h, w) of both crops.
+        half_pixel: where cells lie on the crops.
+
+    Returns:
+        (..., K, H, W).
+    """
+    H, W = maps.shape[-2:]
+    half, cells, pixels = 0.5 * half_pixel, np.array([W, H]), np.array(image_size[::-1])
+    here = (np.stack(np.meshgrid(range(W), range(H)), -1) + half) * pixels / cells - half
+    there = (transform(matrix, here) + half) * cells / pixels - half
+    grid = torch.from_numpy((2 * there + 1) / cells - 1).to(maps)
+    flat = maps.flatten(0, -4)
+    grid = grid.expand(len(flat), -1, -1, -1)
+    return F.grid_sample(flat, grid, mode=mode, align_corners=False).reshape(maps.shape)
 
 
 def gaussian_maps(

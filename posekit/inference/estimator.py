@@ -11,9 +11,8 @@ from torch import Tensor
 
 from ..data.framing import Framing
 from ..geometry.crops import invert, transform
-from ..geometry.heatmaps import centre_map
 from ..geometry.skeletons import Skeleton
-from ..models.families.task import Task, normalised
+from ..models.families.task import Task
 from .evaluate import average_heatmaps
 
 _BATCH = 16  # people in one pass
@@ -106,9 +105,6 @@ class Estimator:
 
     def _step(self, images: Tensor, states: list[Any]) -> tuple[Tensor, list[Any]]:
         """One frame (P, 3, h, w) of a video: heatmaps (P, 1, K, H, W) and everybody's new state."""
-        model = self.task.model
-        frames = normalised(images, model)
-        centre = centre_map(self.framing.image_size, self.task.centre_sigma, frames)
         heatmaps, after = [None] * len(states), [None] * len(states)
         new = [row for row, state in enumerate(states) if state is None]
         known = [row for row, state in enumerate(states) if state is not None]
@@ -116,12 +112,10 @@ class Estimator:
             for some in (rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH)):
                 before = zip(*(states[row] for row in some), strict=True) if rows is known else ()
                 before = [torch.cat(parts) for parts in before] or None
-                maps, state = model.step(frames[some], centre.expand(len(some), -1, -1, -1), before)
+                maps, state = self.task.step(images[some], before)
                 for i, row in enumerate(some):
                     heatmaps[row], after[row] = maps[i : i + 1], [p[i : i + 1] for p in state]
-        heatmaps = torch.stack(heatmaps).float()
-        heatmaps = heatmaps[:, :, :-1] if model.description.background else heatmaps
-        return heatmaps, after
+        return torch.stack(heatmaps).float(), after
 
 
 def number_equal_names(estimators: Sequence[Estimator]) -> None:

@@ -1,59 +1,69 @@
 """Predict a split: a network's heatmaps, the keypoints of every row, and the mean pose."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from ..config.machine import Machine
 from ..data.clips import Clips
+from ..data.framing import Framing
 from ..data.predictions import Predictions
+from ..geometry.heatmaps import resampled
 from ..models.families.task import Task
 
 
-def average_heatmaps(
-    task: Task,
-    images: Tensor,
-    flip_test: bool = False,
-    scales: Sequence[float] = (1.0,),
-) -> Tensor:
-    """The network's belief about each frame, averaged over mirror images and sizes.
+def average_heatmaps(task: Task, images: Tensor, flip_test: bool = False) -> Tensor:
+    """The network's belief about each frame, with `flip_test` averaged with the mirror image's.
 
     Args:
         task: the network.
         images: (B, T, 3, h, w) uint8.
         flip_test: also look at the mirror image.
-        scales: sizes of the person to look at; each enlarges or shrinks the crop about its middle.
 
     Returns:
         (B, T, K, H, W) float32.
     """
-    total: Tensor | int = 0
-    for scale in scales:
-        scaled = _zoom(images, scale)
-        maps = task.heatmaps(scaled).float()
-        if flip_test:
-            maps = (maps + task.flip_back(task.heatmaps(scaled.flip(-1)).float())) / 2
-        total = total + _zoom(maps, 1 / scale)
-    return total / len(scales)
+    maps = task.heatmaps(images).float()
+    if flip_test:
+        maps = (maps + task.flip_back(task.heatmaps(images.flip(-1)).float())) / 2
+    return maps
 
 
-def _zoom(images: Tensor, scale: float) -> Tensor:
-    """Enlarge (..., C, h, w) about its middle by a factor, same size out; zeros come in as grey."""
-    if scale == 1:
-        return images
-    flat = images.flatten(0, -4)
-    empty = 128.0 if images.dtype == torch.uint8 else 0.0
-    theta = images.new_tensor([[1 / scale, 0, 0], [0, 1 / scale, 0]], dtype=torch.float32)
-    grid = F.affine_grid(theta.expand(len(flat), 2, 3), list(flat.shape), align_corners=False)
-    out = F.grid_sample(flat.float() - empty, grid, align_corners=False) + empty
-    if images.dtype == torch.uint8:
-        out = out.round().clamp(0, 255).to(torch.uint8)
-    return out.reshape(images.shape)
+@dataclass
+class _Recurrence:
+    """A recurrent network that watches one video after another, and what it remembers.
+
+    Attributes:
+        task: the network.
+        flip_test: also look at the mirror images; all sizes and mirror images are one batch.
+        sequence: the video that the state is about.
+        state: after the last frame.
+    """
+
+    task: Task
+    flip_test: bool
+    sequence: int | None = None
+    state: Any = None
+
+    def heatmaps(self, frames: Tensor, sequences: np.ndarray) -> Tensor:
+        """Beliefs (N, S, K, H, W) about the next N frames (N, S, 3, h, w) of some videos (N,)."""
+        maps = []
+        for views, sequence in zip(frames, sequences, strict=True):
+            if sequence != self.sequence:
+                self.sequence, self.state = sequence, None
+            views = torch.cat([views, views.flip(-1)]) if self.flip_test else views
+            found, self.state = self.task.step(views, self.state)
+            maps.append(found.float())
+        maps = torch.stack(maps)
+        if not self.flip_test:
+            return maps
+        straight, mirrored = maps.chunk(2, 1)
+        return (straight + self.task.flip_back(mirrored)) / 2
 
 
 @torch.inference_mode()
@@ -62,32 +72,48 @@ def predict(
     batches: DataLoader,
     machine: Machine,
     flip_test: bool = False,
-    scales: Sequence[float] = (1.0,),
     bar: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
 ) -> Predictions:
     """Predict every row of a split once; rows that no batch scores stay zero.
+
+    Maps of several sizes of a person are averaged on the cells of the crop at size 1.
 
     Args:
         task: the network; it is put in evaluation mode.
         batches: from `posekit.data.loader`, unshuffled, without augmentation.
         machine: device and precision.
         flip_test: average with the mirror image.
-        scales: sizes to add up.
         bar: wraps the batches in a progress bar.
     """
     task.model.eval()
     clips: Clips = batches.dataset
+    scales = clips.scales or (1.0,)
+    video = _Recurrence(task, flip_test) if clips.frames == "all" else None
     keypoints, scores = np.zeros(clips.keypoints.shape), np.zeros(clips.visible.shape)
     for batch in bar(batches, "predicting"):
-        images = batch["images"].to(machine.device, non_blocking=True)
+        images, rows = batch["images"].to(machine.device, non_blocking=True), batch["rows"].numpy()
+        images = images if clips.scales else images[:, :, None]
         with machine.autocast():
-            maps = average_heatmaps(task, images, flip_test, scales)
-        found, heights = task.decode(maps, clips.image_size)
+            if video:
+                maps = video.heatmaps(images[:, 0], clips.people.sequence[rows[:, 0]])[:, None]
+                sizes = maps.unbind(2)
+            else:
+                sizes = [average_heatmaps(task, one, flip_test) for one in images.unbind(2)]
+        pairs = zip(sizes, scales, strict=True)
+        maps = sum(_at_size_one(task, maps, scale, clips.framing) for maps, scale in pairs)
+        found, heights = task.decode(maps / len(scales), clips.image_size)
         scored = batch["scored"].numpy()
-        rows = batch["rows"].numpy()[scored]
-        keypoints[rows] = found.cpu().numpy()[scored]
-        scores[rows] = heights.cpu().numpy()[scored]
+        keypoints[rows[scored]] = found.cpu().numpy()[scored]
+        scores[rows[scored]] = heights.cpu().numpy()[scored]
     return Predictions(clips.to_image(keypoints), scores)
+
+
+def _at_size_one(task: Task, maps: Tensor, scale: float, framing: Framing) -> Tensor:
+    """Maps (B, T, K, H, W) of crops at another size, on the cells of the crop at size 1."""
+    if scale == 1:
+        return maps
+    half_pixel = task.model.description.half_pixel
+    return resampled(maps, framing.zoom(scale), framing.image_size, half_pixel)
 
 
 def mean_pose(train: Clips, test: Clips) -> np.ndarray:

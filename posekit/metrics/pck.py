@@ -85,7 +85,8 @@ def score_of_hits(
         group: _mean(percent[skeleton.index(*joints)]) for group, joints in skeleton.groups.items()
     }
     mean = 100 * correct.sum() / n.sum() if n.sum() else float("nan")
-    return Score(float(mean), columns, metric, sentence, len(counted), extra or {})
+    joints = dict(zip(skeleton.joints, percent.tolist(), strict=True))
+    return Score(float(mean), columns, metric, sentence, len(counted), extra or {}, joints)
 
 
 def _mean(values: NDArray) -> float:

@@ -45,6 +45,8 @@ class Score:
         protocol: one sentence that defines the numbers.
         n_people: people (frames of people) scored.
         extra: numbers under further definitions, each named by its key.
+        joints: the data set's own joints, left and right apart -> percent, NaN where nobody
+            counts; empty for COCO.
     """
 
     mean: float
@@ -53,6 +55,7 @@ class Score:
     protocol: str
     n_people: int
     extra: dict[str, float] = field(default_factory=dict)
+    joints: dict[str, float] = field(default_factory=dict)
 
     @property
     def headline(self) -> str:
@@ -64,8 +67,13 @@ class Score:
         """Every column with its number, the headline among them."""
         return self.per_joint | {self.headline: self.mean} | self.extra
 
-    def table(self) -> "pd.DataFrame":
-        """One row: the columns of `values`, and the metric's name."""
+    @property
+    def by_joint(self) -> dict[str, float]:
+        """Every joint of the data set that counts, and the headline."""
+        return {n: p for n, p in self.joints.items() if p == p} | {self.headline: self.mean}
+
+    def table(self, sides: bool = False) -> "pd.DataFrame":
+        """One row: `values`, or with `sides` `by_joint`, and the metric's name."""
         import pandas as pd
 
-        return pd.DataFrame([{**self.values, "metric": self.metric}])
+        return pd.DataFrame([{**(self.by_joint if sides else self.values), "metric": self.metric}])

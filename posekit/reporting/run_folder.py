@@ -131,11 +131,11 @@ class Run:
         self.update(figures=self.record.figures | {file: caption})
         return Image(data=data, format=kind, alt=caption)
 
-    def table(self, frame: "pd.DataFrame") -> None:
-        """Write the results as table.csv, table.md and table.tex."""
-        write_text(self.folder / "table.csv", frame.to_csv(index=False))
-        write_text(self.folder / "table.md", to_markdown(frame))
-        write_text(self.folder / "table.tex", to_latex(frame))
+    def table(self, frame: "pd.DataFrame", name: str = "table") -> None:
+        """Write results as <name>.csv, <name>.md and <name>.tex."""
+        write_text(self.folder / f"{name}.csv", frame.to_csv(index=False))
+        write_text(self.folder / f"{name}.md", to_markdown(frame))
+        write_text(self.folder / f"{name}.tex", to_latex(frame))
 
     def note_error(self, error: BaseException) -> None:
         """Record that an error ended a run that had not finished: failed, or interrupted."""

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
 
 def comparison(
-    score: Score, baseline: Score, published: list[dict], record: RunRecord
+    score: Score,
+    baseline: Score,
+    published: list[dict],
+    record: RunRecord,
+    testing: str = "",
+    sides: bool = False,
 ) -> "pd.DataFrame":
     """The run, the mean pose, and what was published under the same metric.
 
@@ -21,17 +26,22 @@ def comparison(
         baseline: of the mean pose.
         published: rows from `posekit.config.recipes.published`.
         record: of the run; where it read generated data, published rows say that theirs are real.
+        testing: how the run was tested, one phrase.
+        sides: a column for every joint of the data set, left and right apart.
     """
     import pandas as pd
 
+    def numbers(one: Score) -> dict[str, float]:
+        return one.by_joint if sides else one.values
+
     rows = [
-        {"result": f"{what}, {record.label}", **one.values, "metric": one.metric, "source": ""}
-        for what, one in (("this run", score), ("mean pose", baseline))
+        {"result": f"{what}, {record.label}", **numbers(one), "metric": one.metric, "source": how}
+        for what, one, how in (("this run", score, testing), ("mean pose", baseline, ""))
     ]
     rows += [
         {
             "result": f"published{' on the real data' * record.is_sample}: {p['method']}",
-            **{column: p.get(column.lower()) for column in score.values},
+            **{column: p.get(column.lower()) for column in numbers(score)},
             "metric": p["metric"],
             "source": p["source"],
         }

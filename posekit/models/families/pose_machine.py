@@ -7,6 +7,7 @@ stages are the final beliefs about frames 1..T; the stages before them are about
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,11 +48,15 @@ class PoseMachineTask:
         Returns:
             (B, S, C, H, W) stages, or (B * T, S, C, H, W) of an image network.
         """
-        frames = normalised(images, self.model)
         if self.model.description.kind == "image":
-            frames = frames.flatten(0, 1)
+            images = images.flatten(0, 1)
+        return self.model(*self._inputs(images))
+
+    def _inputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames (B, ..., 3, h, w) as the network likes them, and their centre maps."""
+        frames = normalised(images, self.model)
         centre = centre_map(tuple(images.shape[-2:]), self.centre_sigma, frames)
-        return self.model(frames, centre.expand(len(frames), -1, -1, -1))
+        return frames, centre.expand(len(frames), -1, -1, -1)
 
     def targets(
         self,
@@ -89,6 +94,15 @@ class PoseMachineTask:
         frame = [0] * (n_stages - n_frames) + list(range(n_frames))
         return self.criterion(outputs.float(), maps[:, frame], weights[:, frame])
 
+    def step(self, images: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """The belief about the next frame (B, 3, h, w), joints only, and the state after it."""
+        belief, state = self.model.step(*self._inputs(images), state)
+        return self._joints(belief), state
+
+    def _joints(self, beliefs: Tensor) -> Tensor:
+        """Beliefs (..., C, H, W) without the background."""
+        return beliefs[..., :-1, :, :] if self.model.description.background else beliefs
+
     def heatmaps(self, images: Tensor) -> Tensor:
         """The final belief about each frame, joints only: (B, T, K, H, W)."""
         n_clips, n_frames = images.shape[:2]
@@ -97,7 +111,7 @@ class PoseMachineTask:
             final = stages[:, -1].unflatten(0, (n_clips, n_frames))
         else:
             final = stages[:, -n_frames:]
-        return final[:, :, :-1] if self.model.description.background else final
+        return self._joints(final)
 
     def flip_back(self, beliefs: Tensor) -> Tensor:
         """Beliefs about mirrored crops, turned back and with sides swapped."""

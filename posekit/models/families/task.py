@@ -1,6 +1,6 @@
 """What the training loop and the evaluation ask of a family of networks."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,13 @@ class Task(Protocol):
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """The final map of every joint in every frame, (B, T, K, H, W)."""
+        ...
+
+    def step(self, images: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Maps (B, K, H, W) of the next frame (B, 3, h, w) of videos, and the state after it.
+
+        Only recurrent networks have it: those whose `model` has a `step`.
+        """
         ...
 
     def flip_back(self, beliefs: Tensor) -> Tensor:

@@ -34,10 +34,11 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
     joints = SKELETONS.get(exp.about.skeleton or "", spec.skeleton)
     frames, framing = settings.clip_length(exp.about), settings.framing(spec.crop_drop)
     cut = partial(Clips, skeleton=joints, frames=frames, framing=framing)
-    augmentation = [*settings.transforms(joints), *transforms]
-    exp.train = cut(tables["train"], transforms=augmentation, seed=settings.seed)
+    training = {"transforms": [*settings.transforms(joints), *transforms], "seed": settings.seed}
+    exp.train = cut(tables["train"], **training, random_start=True)
     exp.val = cut(tables["val"])
-    exp.test = cut(tables.get("found", tables[settings.eval_split]))
+    scored = tables.get("found", tables[settings.eval_split])
+    exp.test = cut(scored, frames=settings.clip_length(exp.about, testing=True))
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
     if settings.eval_split != "test":
         notes.append(f"scored on the {settings.eval_split} part, not on the test split")

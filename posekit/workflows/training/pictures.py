@@ -1,5 +1,6 @@
 """Figures of what goes in, what is taught and what comes out."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,9 +128,9 @@ def heatmaps(exp: Experiment, clip: int | None = None) -> Any:
 
     Args:
         exp: after `train`.
-        clip: number of the test clip; the middle one by default.
+        clip: number of the test clip, cut as in training; the middle one by default.
     """
-    clips, task = exp.test, exp.task
+    clips, task = replace(exp.test, frames=exp.settings.clip_length(exp.about)), exp.task
     clip = len(clips) // 2 if clip is None else clip
     task.model.eval()
     pose_machine = exp.about.family == "pose_machine"

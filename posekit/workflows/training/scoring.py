@@ -23,23 +23,17 @@ if TYPE_CHECKING:
 def evaluate(exp: Experiment) -> "pd.DataFrame":
     """Score the test split under the official protocol, beside mean pose and published scores."""
     settings, run = exp.settings, exp.run
-    batches, bias, soft = exp.batches(exp.test), settings.test_bias, settings.soft_nms
-    scales = settings.test_scales
-    found = predict(exp.task, batches, exp.machine, settings.flip_test, scales, bar)
-    exp.predictions = replace(found, keypoints=found.keypoints - bias)
+    batches = exp.batches(replace(exp.test, scales=settings.test_scales))
+    found = predict(exp.task, batches, exp.machine, settings.flip_test, bar)
+    exp.predictions = replace(found, keypoints=found.keypoints - settings.test_bias)
+    soft = settings.soft_nms
     score = official_score(exp.test, exp.predictions, exp.root, soft)
     save_predictions(run.folder, exp.test, exp.predictions, soft)
     mean = mean_pose(exp.train, exp.test)
     mean_predictions = Predictions(mean, np.ones(mean.shape[:2]))
     baseline = official_score(exp.test, mean_predictions, exp.root, soft)
     table = _table(exp, score, baseline)
-    run.table(table)
-    moved = f"{bias:g} px taken off every prediction, " if bias else ""
-    flips = "with" if settings.flip_test else "without"
-    protocol = (
-        f"{score.protocol}; {settings.eval_split} split, {moved}{flips} flip test, "
-        f"{len(scales)} test scale{'s' * (len(scales) > 1)}"
-    )
+    protocol = f"{score.protocol}; {settings.eval_split} split, {_testing(exp)}"
     run.update(
         protocol=f"{protocol}; generated sample data" if run.record.is_sample else protocol,
         metric=score.metric,
@@ -64,18 +58,36 @@ def evaluate_leniently(exp: Experiment) -> "pd.DataFrame":
 
 
 def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> "pd.DataFrame":
-    """This run beside the mean pose and published scores, also for the report."""
-    run = exp.run
-    table = comparison(score, baseline, _published(exp), run.record)
-    exp.tables[f"{score.metric}{kind}, {run.label}"] = table
-    return table
+    """This run beside the mean pose and published scores; the report has it by joint as well."""
+    run, tables = exp.run, []
+    for sides in (False, True) if score.joints else (False,):
+        rows, how = _published(exp, sides), _testing(exp)
+        tables.append(comparison(score, baseline, rows, run.record, how, sides))
+        exp.tables[f"{score.metric}{kind}{' by joint' * sides}, {run.label}"] = tables[-1]
+        if not kind:
+            run.table(tables[-1], "table-sides" if sides else "table")
+    return tables[0]
 
 
-def _published(exp: Experiment) -> list[dict[str, Any]]:
+def _published(exp: Experiment, sides: bool = False) -> list[dict[str, Any]]:
     """Scores published for the paper that the network is from, on the test split."""
     if exp.settings.eval_split != "test":
         return []
-    return published(exp.about.stem, exp.settings.dataset)
+    return published(exp.about.stem, exp.settings.dataset, sides)
+
+
+def _testing(exp: Experiment) -> str:
+    """How the network was asked, one phrase."""
+    settings, frames = exp.settings, exp.test.frames
+    bias, sizes = settings.test_bias, len(settings.test_scales)
+    moved = f"{bias:g} px taken off every prediction, " if bias else ""
+    flips = "with" if settings.flip_test else "without"
+    shown = ""
+    if frames == "all":
+        shown = ", every video one recurrence in crops about each frame's box, of one size a video"
+    elif exp.about.kind == "clip":
+        shown = f", clips of {frames} frame{'s' * (frames > 1)}"
+    return f"{moved}{flips} flip test, {sizes} test scale{'s' * (sizes > 1)}{shown}"
 
 
 def finish(exp: Experiment) -> str:
