@@ -32,10 +32,8 @@ def cells_to_pixels(cells: Tensor, image_size: Size, map_size: Size, half_pixel:
     return (cells + 0.5) * stride - 0.5 if half_pixel else cells * stride
 
 
-def resampled(
-    maps: Tensor, matrix: np.ndarray, image_size: Size, half_pixel: bool, mode: str = "bicubic"
-) -> Tensor:
-    """Maps of one crop on the cells of another one of the same size.
+def resampled(maps: Tensor, matrix: np.ndarray, image_size: Size, half_pixel: bool) -> Tensor:
+    """Maps of one crop on the cells of another one of the same size, bicubically.
 
     Args:
         maps: (..., K, H, W); 0 outside.
@@ -53,7 +51,7 @@ def resampled(
     grid = torch.from_numpy((2 * there + 1) / cells - 1).to(maps)
     flat = maps.flatten(0, -4)
     grid = grid.expand(len(flat), -1, -1, -1)
-    return F.grid_sample(flat, grid, mode=mode, align_corners=False).reshape(maps.shape)
+    return F.grid_sample(flat, grid, mode="bicubic", align_corners=False).reshape(maps.shape)
 
 
 def gaussian_maps(

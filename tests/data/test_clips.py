@@ -11,6 +11,7 @@ from posekit.data.framing import Framing
 from posekit.data.occlusion.occluder import Occluder
 from posekit.data.sample import ensure_sample
 from posekit.data.transforms import ColourJitter, RandomFlip, RandomRotation, RandomScale
+from posekit.geometry.crops import transform
 from posekit.geometry.skeletons import POSE_MACHINE
 
 lengths = st.lists(st.integers(1, 17), min_size=1, max_size=6)
@@ -151,3 +152,78 @@ def test_order_changes_with_the_epoch_and_repeats():
     sampler.epoch = 0
     assert list(sampler) == first and [i for _, i in second] != [i for _, i in first]
     assert sorted(i for _, i in second) == list(range(50)) and {e for e, _ in second} == {1}
+
+
+def test_training_clips_start_anywhere_in_their_sequence(people):
+    source = replace(clips(people), random_start=True)
+    assert len(source) == len(clips(people))
+    starts = set()
+    for epoch, clip in np.ndindex(8, len(source)):
+        sample = source[epoch, clip]
+        rows, boxes = sample["rows"], people.boxes[sample["rows"]]
+        assert (np.diff(rows) == 1).all()
+        assert (people.sequence[rows] == people.sequence[source.rows[clip]]).all()
+        starts.add(people.frame[rows[0]])
+        union = np.r_[boxes[:, :2].min(0), boxes[:, 2:].max(0)]
+        centre, side = source.framing.place(union[None])
+        expected = transform(source.framing.matrix(centre[0], side[0]), source.keypoints[rows])
+        np.testing.assert_allclose(sample["keypoints"], expected, atol=1e-3)
+    assert starts == {1, 2, 3, 4, 5, 6}  # where 3 of 8 frames can start
+
+
+def test_random_starts_are_the_same_with_workers_and_again(people):
+    def epoch(number, workers):
+        source = replace(clips(people, [RandomFlip(0.5)], seed=4), random_start=True)
+        batches = loader(source, 4, True, workers, False)
+        batches.sampler.epoch = number
+        return list(batches)
+
+    for alone, together in zip(epoch(2, 0), epoch(2, 2), strict=True):
+        assert all((alone[key] == together[key]).all() for key in alone)
+    rows, others = (np.concatenate([b["rows"] for b in epoch(n, 0)]) for n in (2, 3))
+    assert sorted(rows.tolist()) != sorted(others.tolist())
+
+
+@pytest.mark.parametrize("frames", [1, 8, 9])
+def test_single_frames_and_whole_sequences_have_one_start(people, frames):
+    """CPM sees every frame once an epoch, and stills are drawn as without random starts."""
+    moves = [RandomScale((0.7, 1.3)), RandomFlip(0.5)]
+    fixed, drawn = (
+        replace(clips(people, moves, frames), random_start=random) for random in (False, True)
+    )
+    for clip in range(len(fixed)):
+        for key, values in fixed[1, clip].items():
+            np.testing.assert_array_equal(values, drawn[1, clip][key])
+
+
+def test_sizes_are_cut_from_an_image_that_is_decoded_once(people):
+    read = []
+
+    class Counting:
+        def read(self, name):
+            read.append(name)
+            return people.images.read(name)
+
+    scales = (0.7, 1.0, 1.3)
+    source = replace(clips(replace(people, images=Counting())), scales=scales)
+    sample = source[0, 1]
+    assert sample["images"].shape == (3, 3, 3, 64, 48) and len(read) == 3
+    for size, scale in enumerate(scales):
+        framing = Framing((64, 48), 1.25 / scale)
+        alone = replace(clips(people), framing=framing)[0, 1]["images"]
+        difference = alone.astype(int) - sample["images"][:, size]
+        assert np.abs(difference).mean() < 0.1  # rounding of the side
+    np.testing.assert_array_equal(sample["images"][:, 1], clips(people)[0, 1]["images"])
+
+
+def test_a_whole_video_is_cut_about_each_box_at_one_size(people):
+    source = clips(people, frames="all")
+    assert len(source) == len(people) and source[0, 3]["images"].shape == (1, 3, 64, 48)
+    middles = (people.boxes[:, :2] + people.boxes[:, 2:]) / 2
+    np.testing.assert_allclose(source.centres, middles, rtol=1e-6)
+    longest = (people.boxes[:, 2:] - people.boxes[:, :2]).max(1)
+    for number in np.unique(people.sequence):
+        own = people.sequence == number
+        np.testing.assert_allclose(source.sides[own], 1.25 * longest[own].max(), rtol=1e-6)
+    back = source.to_image(source.to_crop(source.keypoints))
+    np.testing.assert_allclose(back, source.keypoints, atol=1e-3)

@@ -1,9 +1,11 @@
-"""Prediction, flip test, test scales and the mean pose."""
+"""Prediction, flip test, test scales, whole videos and the mean pose."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch.nn import functional as F
 
 from posekit import data
 from posekit.config.machine import choose_machine
@@ -11,7 +13,9 @@ from posekit.data.clips import Clips, loader
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
 from posekit.data.scores import mobilepose_score, official_score
-from posekit.geometry.skeletons import POSE_MACHINE
+from posekit.geometry.decoding import decode
+from posekit.geometry.heatmaps import resampled
+from posekit.geometry.skeletons import PENN_ACTION, POSE_MACHINE
 from posekit.inference.evaluate import average_heatmaps, mean_pose, predict
 from posekit.models import create_model
 from posekit.models.families.pose_machine import PoseMachineTask
@@ -66,8 +70,8 @@ def test_two_evaluations_are_identical(clips):
     torch.manual_seed(0)
     task = PoseMachineTask(create_model("lpm", width=0.0625, weight_init="he"), 8.0, 8.0)
     task.model.train()  # prediction has to switch dropout off itself
-    batches = loader(clips, 4, False, 0, False)
-    one, two = (predict(task, batches, machine(), True, (0.9, 1.0)) for _ in range(2))
+    batches = loader(replace(clips, scales=(0.9, 1.0)), 4, False, 0, False)
+    one, two = (predict(task, batches, machine(), True) for _ in range(2))
     np.testing.assert_array_equal(one.keypoints, two.keypoints)
 
 
@@ -88,21 +92,133 @@ def test_flip_test_of_a_symmetric_network_changes_nothing():
     assert plain.argmax() == both.argmax()
 
 
-def test_scales_look_at_the_same_place():
-    """What is painted in the picture is found at the same pixel at every test scale."""
+def bright_spot(framing, scales, place=(131.0, 71.0)):
+    """One person in a grey picture with a bright disc, cut at these sizes."""
 
-    class Shrunk(PoseMachineTask):
-        def heatmaps(self, images):
-            grey = images.float().mean(2, keepdim=True).flatten(0, 1) - 128
-            maps = nn.functional.avg_pool2d(grey, 8)
-            return maps.unflatten(0, images.shape[:2]).expand(-1, -1, 14, -1, -1)
+    class Picture:
+        def read(self, name):
+            across, down = np.meshgrid(np.arange(240), np.arange(160))
+            distance = np.hypot(across - place[0], down - place[1])
+            grey = 128 + 120 * np.exp(-(distance**2) / (2 * 5.0**2))
+            return np.repeat(grey[..., None].round().astype(np.uint8), 3, -1)
 
-    task = Shrunk(create_model("lpm", width=0.0625), 8.0, 8.0)
-    images = torch.full((1, 1, 3, 96, 96), 128, dtype=torch.uint8)
-    images[..., 60:76, 28:44] = 255
-    places = [
-        task.decode(average_heatmaps(task, images, scales=(s,)), (96, 96))[0]
-        for s in (0.8, 1.0, 1.25)
-    ]
-    for place in places:
-        np.testing.assert_allclose(place[0, 0, 0], [35.5, 67.5], atol=3)
+    people = data.Annotations(
+        dataset="PennAction",
+        split="test",
+        source="real",
+        skeleton=PENN_ACTION,
+        keypoints=np.full((1, 13, 2), place, np.float32),
+        visible=np.ones((1, 13), bool),
+        boxes=np.array([[80, 30, 150, 130]], np.float32),
+        reference=np.array([100.0], np.float32),
+        image=np.array(["a"]),
+        images=Picture(),
+    )
+    return Clips(people, POSE_MACHINE, 1, framing, scales=scales)
+
+
+class Bright(PoseMachineTask):
+    """Finds what is bright, with cells where the network's description says that they are."""
+
+    def heatmaps(self, images):
+        grey = (images.float().mean(2, keepdim=True).flatten(0, 1) - 128).clamp(0)
+        half = self.model.description.half_pixel
+        maps = F.avg_pool2d(grey, 4) if half else F.avg_pool2d(grey, 5, 4, 2)
+        return maps.unflatten(0, images.shape[:2]).expand(-1, -1, 14, -1, -1)
+
+    def decode(self, beliefs, image_size):
+        return decode(beliefs, image_size, "dark", self.model.description.half_pixel, 2.0)
+
+
+@pytest.mark.parametrize("name, half", [("lpm", True), ("lpm_mobilepose", False)])
+@pytest.mark.parametrize("scales", [(1.0,), (0.7,), (1.3,), (0.8, 0.9, 1.0, 1.1, 1.2)])
+def test_what_every_size_shows_is_found_where_it_is_in_the_picture(name, half, scales):
+    clips = bright_spot(Framing((128, 96), 1.25, half_pixel=half), scales)
+    task = Bright(create_model(name, width=0.0625), 8.0, 8.0)
+    found = predict(task, loader(clips, 1, False, 0, False), machine())
+    np.testing.assert_allclose(found.keypoints[0], np.tile([131.0, 71.0], (14, 1)), atol=0.4)
+
+
+def test_smaller_sizes_show_more_of_the_picture_and_only_that_is_grey_what_lies_outside():
+    """A disc beyond the crop is found at size 0.6, where the crop of size 1 ends before it."""
+    framing, far = Framing((96, 96), 1.0), (182.0, 80.0)
+    task = Bright(create_model("lpm", width=0.0625), 8.0, 8.0)
+    near, wide = (bright_spot(framing, (scale,), far)[0, 0]["images"][:, 0] for scale in (1.0, 0.6))
+    assert near.max() < 132 and wide.max() > 240
+    assert task.heatmaps(torch.tensor(wide[None])).max() > 50
+
+
+def test_size_one_alone_is_what_it_was(clips):
+    torch.manual_seed(0)
+    task = PoseMachineTask(create_model("lpm", width=0.0625, weight_init="he"), 8.0, 8.0)
+    sized = replace(clips, scales=(1.0,))
+    plain, one = (predict(task, loader(c, 4, False, 0, False), machine()) for c in (clips, sized))
+    np.testing.assert_array_equal(plain.keypoints, one.keypoints)
+    np.testing.assert_array_equal(plain.scores, one.scores)
+
+
+@pytest.fixture(scope="module")
+def videos():
+    """Sequences of 8, 1 and 5 frames, seen by a network with random weights."""
+    root = ensure_sample("PennAction", smoke=True)
+    people = data.load("PennAction", "test", root, source="sample")
+    people = people.rows(np.r_[0:8, 8, 16:21])
+    torch.manual_seed(0)
+    task = PoseMachineTask(create_model("lpm", width=0.0625, weight_init="he"), 8.0, 8.0)
+    return Clips(people, POSE_MACHINE, "all", Framing((64, 64), 1.25)), task
+
+
+@torch.inference_mode()
+def in_one_go(clips, task, flip_test, scale):
+    """Beliefs (n, K, H, W) about every video by one forward over all its frames."""
+    framing, beliefs = clips.framing, []
+    for number in np.unique(clips.people.sequence):
+        rows = np.flatnonzero(clips.people.sequence == number)
+        boxes = clips.people.boxes[rows].astype(float)
+        side = 1.25 * (boxes[:, 2:] - boxes[:, :2]).max()
+        middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+        cuts = [
+            framing.cut(clips.people.read(row), framing.matrix(middle, side / scale))
+            for row, middle in zip(rows, middles, strict=True)
+        ]
+        frames = torch.tensor(np.stack(cuts)).permute(0, 3, 1, 2)[None]
+        beliefs.append(average_heatmaps(task, frames, flip_test)[0])
+    return torch.cat(beliefs)
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 3, 50])
+def test_a_video_in_chunks_is_one_recurrence_over_all_its_frames(videos, flip_test, batch_size):
+    clips, task = videos
+    scales = (0.8, 1.0)
+    seen = []
+
+    class Watched(PoseMachineTask):
+        def decode(self, beliefs, image_size):
+            seen.append(beliefs[:, 0])
+            return super().decode(beliefs, image_size)
+
+    watched = Watched(task.model, task.sigma, task.centre_sigma)
+    sized = replace(clips, scales=scales)
+    found = predict(watched, loader(sized, batch_size, False, 0, False), machine(), flip_test)
+    small, whole = (in_one_go(clips, task.__class__(task.model.eval(), 8.0, 8.0), flip_test, s)
+                    for s in scales)  # fmt: skip
+    mean = (resampled(small, clips.framing.zoom(0.8), (64, 64), True) + whole) / 2
+    np.testing.assert_allclose(torch.cat(seen), mean, atol=1e-5)
+    expected = clips.to_image(task.decode(mean[:, None], (64, 64))[0][:, 0].numpy())
+    assert np.median(np.abs(found.keypoints - expected)) < 1e-6
+    assert max(map(len, seen)) <= batch_size  # no more frames than a chunk are held
+
+
+def test_order_counts_within_a_video_and_nothing_is_kept_for_the_next(videos):
+    clips, task = videos
+
+    def scores(rows):
+        part = replace(clips, people=clips.people.rows(rows))
+        return predict(task, loader(part, 4, False, 0, False), machine()).scores
+
+    everything = scores(np.arange(14))
+    for video in np.arange(8), np.array([8]), np.arange(9, 14):
+        np.testing.assert_allclose(scores(video), everything[video], atol=1e-6)
+    backwards = scores(np.arange(8)[::-1])[::-1]
+    assert (np.abs(backwards - everything[:8]).max(1) > 1e-4).all()
