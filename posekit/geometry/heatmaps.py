@@ -33,7 +33,7 @@ def cells_to_pixels(cells: Tensor, image_size: Size, map_size: Size, half_pixel:
 
 
 def resampled(maps: Tensor, matrix: np.ndarray, image_size: Size, half_pixel: bool) -> Tensor:
-    """Maps of one crop on the cells of another one of the same size, bicubically.
+    """Maps of one crop on the cells of another one of the same size, linearly in between.
 
     Args:
         maps: (..., K, H, W); 0 outside.
@@ -51,7 +51,7 @@ def resampled(maps: Tensor, matrix: np.ndarray, image_size: Size, half_pixel: bo
     grid = torch.from_numpy((2 * there + 1) / cells - 1).to(maps)
     flat = maps.flatten(0, -4)
     grid = grid.expand(len(flat), -1, -1, -1)
-    return F.grid_sample(flat, grid, mode="bicubic", align_corners=False).reshape(maps.shape)
+    return F.grid_sample(flat, grid, align_corners=False).reshape(maps.shape)
 
 
 def gaussian_maps(

@@ -9,6 +9,8 @@ from posekit.config.families import settings_of
 from posekit.config.resolve import resolve
 from posekit.errors import PosekitError
 from posekit.files import places
+from posekit.geometry.skeletons import POSE_MACHINE
+from posekit.models import describe
 
 KNOBS = tuple(settings_of("lpm").model_fields)
 
@@ -82,6 +84,10 @@ def test_relative_data_root_is_found_below_the_current_folder(monkeypatch, tmp_p
         ("epochs", 7.0, 7),
         ("test_scales", "[1, 1.25]", (1.0, 1.25)),
         ("test_scales", 0.9, (0.9,)),
+        ("test_frames", "all", "all"),
+        ("test_frames", "7", 7),
+        ("test_frames", 9, 9),
+        ("test_frames", "none", None),
         ("image_size", "96,64", (96, 64)),
         ("image_size", '["96", "64"]', (96, 64)),
         ("image_size", [96, 64], (96, 64)),
@@ -138,6 +144,35 @@ def test_every_problem_is_in_one_message():
     ):
         assert part in message
     assert len(message.splitlines()) == 11
+
+
+@pytest.mark.parametrize("value", ["every", 0, -3, 129])
+def test_test_frames_is_all_or_a_number(value):
+    assert "must be all, or a number from 1 to 128" in refusal({"test_frames": value})
+
+
+@pytest.mark.parametrize(
+    "network, frames, problem",
+    [
+        ("lpm", "all", ""),
+        ("lpm", 9, ""),
+        ("lpm_mobilepose", 9, ""),
+        ("lpm_mobilepose", "all", "test_frames=all: lpm_mobilepose cannot carry a state"),
+        ("cpm", "all", "test_frames=all: cpm cannot carry a state"),
+        ("lpm_mobilepose_unshared", 9, "has weights for clips of 5 frames"),
+    ],
+)
+def test_a_network_that_cannot_be_tested_so_is_refused_before_any_work(network, frames, problem):
+    given = {"source": "sample", "network": network, "frames": 5, "test_frames": frames}
+    settings = resolve("lpm", given | {"image_size": [64, 64], "width": 0.0625}).settings
+    about = describe(network)
+    if problem:
+        with pytest.raises(PosekitError, match=problem):
+            settings.check_shapes(POSE_MACHINE)
+    else:
+        settings.check_shapes(POSE_MACHINE)
+        lengths = settings.clip_length(about), settings.clip_length(about, testing=True)
+        assert lengths == (5, frames)
 
 
 def test_names_of_python_and_papermill_are_no_parameters():

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from posekit.data.framing import Framing
+from posekit.geometry.crops import invert, transform
 from posekit.geometry.decoding import argmax
 from posekit.geometry.heatmaps import (
+    cell_centres,
     centre_map,
     gaussian_maps,
+    resampled,
     rounded_gaussian_maps,
     with_background,
 )
@@ -91,6 +95,27 @@ def test_targets_of_the_top_down_networks(case):
     patch = maps[12][maps[12].any(1)][:, maps[12].any(0)]
     expected = torch.tensor(case["patch_joint12"], dtype=patch.dtype)
     torch.testing.assert_close(patch, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("half_pixel", [True, False])
+@pytest.mark.parametrize("framed", [True, False])
+def test_resampled_maps_say_what_the_other_crop_has_at_the_same_place(half_pixel, framed):
+    """Maps that hold the x and y of their own pixels then hold where each pixel lies there."""
+    size, cells = (96, 128), (24, 16)
+    framing = Framing(size, 1.0, half_pixel=framed)
+    across = cell_centres(16, 128, half_pixel, torch.zeros(1)).expand(24, 16)
+    down = cell_centres(24, 96, half_pixel, torch.zeros(1))[:, None].expand(24, 16)
+    own = torch.stack([across, down])[None]
+    for scale in (0.8, 1.3):
+        here, there = (framing.matrix(np.array([12.0, 7.0]), 40.0 / s) for s in (1, scale))
+        pixels = torch.stack([across, down], -1).double().numpy()
+        expected = transform(there, transform(invert(here), pixels))
+        expected = torch.tensor(expected).permute(2, 0, 1).float()
+        found = resampled(own, framing.zoom(scale), size, half_pixel)[0]
+        inside = slice(6, -6), slice(5, -5)
+        torch.testing.assert_close(found[:, *inside], expected[:, *inside], atol=1e-3, rtol=0)
+    inside = resampled(torch.ones(1, 1, *cells), framing.zoom(2.0), size, half_pixel)[0, 0] > 0.5
+    assert inside.float().mean() == pytest.approx(0.25, abs=0.08)  # nothing is known outside
 
 
 @pytest.mark.parametrize("case", TARGETS, ids=lambda c: f"sigma {c['sigma']}")

@@ -63,6 +63,15 @@ def test_lsp_by_hand():
     assert score.per_joint["Knee"] == 50 and score.per_joint["Head"] == 50
     assert score.mean == pytest.approx(100 * 12 / 14)
     assert list(score.table().columns) == [*LSP.groups, "Mean", "metric"]
+    sides = score.table(sides=True)
+    assert list(sides.columns) == [*LSP.joints, "Mean", "metric"]
+    assert sides.iloc[0][["left_knee", "right_knee", "neck", "head_top"]].tolist() == [
+        100,
+        0,
+        0,
+        100,
+    ]
+    assert sides["Mean"][0] == score.mean and list(score.per_joint) == list(LSP.groups)
 
 
 def test_mpii_ignores_pelvis_and_thorax_and_counts_annotated_joints():
@@ -74,6 +83,7 @@ def test_mpii_ignores_pelvis_and_thorax_and_counts_annotated_joints():
     visible[1, MPII.index("left_ankle", "right_ankle")] = False
     score = pck_score(PROTOCOLS["MPII"], predicted, truth, visible, np.array([20.0, 20.0]))
     assert score.per_joint["Head"] == 50 and score.per_joint["Ankle"] == 100
+    assert set(MPII.joints) - set(score.by_joint) == {"pelvis", "thorax"}, "never scored"
     assert score.mean == pytest.approx(100 * 25 / 26)
 
 

@@ -3,6 +3,7 @@
 import pandas as pd
 from runs import config
 
+from posekit.config.recipes import published
 from posekit.metrics.score import Score
 from posekit.reporting import tables
 from posekit.reporting.record import RunRecord
@@ -32,6 +33,20 @@ def test_only_the_same_metric_is_put_beside_the_run():
     ]
     assert table["Mean"].tolist() == [100.0, 100.0, 97.0]
     assert table["source"].tolist() == ["", "", "paper"]
+
+
+def test_sides_are_told_apart_in_a_table_of_their_own():
+    joints = {"head": 90.0, "left_wrist": 70.0, "right_wrist": 50.0, "pelvis": float("nan")}
+    score = Score(70.0, {"Head": 90.0, "Wrist": 60.0}, "PCK@0.2 box", "", 2, joints=joints)
+    rows = published("lpm", "PennAction", sides=True)
+    assert rows[0]["left_wrist"] == 96.5 and published("lpm", "PennAction")[0]["wrist"] == 96.55
+    record = RunRecord(dataset="PennAction", source="real")
+    table = tables.comparison(score, score, rows, record, "clips of 5 frames", sides=True)
+    columns = ["result", "head", "left_wrist", "right_wrist", "Mean", "metric", "source"]
+    assert table.columns.tolist() == columns
+    assert table["right_wrist"].tolist() == [50.0, 50.0, 96.6]
+    assert table["source"].tolist()[:2] == ["clips of 5 frames", ""]
+    assert "every video one recurrence" in table["source"][2]
 
 
 def test_tables_in_three_formats():
