@@ -50,18 +50,15 @@ class PoseMachineTesting(CommonKnobs):
 
     def clip_length(self, about: Description, testing: bool = False) -> int | str:
         """Frames that the network sees at a time; 1 for still images, "all" for whole videos."""
-        if about.kind != "clip":
-            return 1
-        return testing and self.test_frames or self.frames
+        frames = self.test_frames if testing and self.test_frames else self.frames
+        return frames if about.kind == "clip" else 1
 
     def check_shapes(self, joints: Skeleton) -> None:
         """Run the network on shapes alone, with clips as trained and as tested."""
         super().check_shapes(joints)
         if self.test_frames == "all" and not hasattr(self.shapes_only(joints), "step"):
-            raise PosekitError(
-                f"test_frames=all: {self.network} cannot carry a state from frame to frame (it has "
-                "no method step): take the network lpm, or a number of frames"
-            )
+            remedy = "it has no method step: name a number of frames, or the network lpm"
+            raise PosekitError(f"test_frames=all: {self.network} cannot carry a state: {remedy}")
         if self.test_frames not in (None, "all"):
             changes = {"frames": self.test_frames, "test_frames": None}
             self.model_copy(update=changes).check_shapes(joints)

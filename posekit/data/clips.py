@@ -141,7 +141,10 @@ class Clips(Dataset):
         if placement.flip:
             keypoints, visible = keypoints[:, self.skeleton.flip], visible[:, self.skeleton.flip]
         sizes = [replace(placement, side=placement.side / scale) for scale in self.scales or ()]
-        crops = self._cut(rows, [self.framing.matrix(**vars(size)) for size in sizes] or [matrix])
+        matrices = [self.framing.matrix(**vars(size)) for size in sizes] or [matrix]
+        shown, frame = np.unique(rows, return_inverse=True)
+        images = map(self.people.read, shown)
+        crops = np.array([[self.framing.cut(im, m) for m in matrices] for im in images])[frame]
         crops = crops if self.scales else crops[:, 0]
         sample = Sample(crops, keypoints, visible, partial(self._donor, epoch, rng))
         for change in photometric:
@@ -156,17 +159,10 @@ class Clips(Dataset):
 
     def _moved(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """As many frames of the same sequence from a random one on, where it has more."""
-        sequence, count = self.people.sequence, len(rows)
-        own = np.flatnonzero(sequence == sequence[rows[0]])
-        if count == 1 or len(own) <= count:
+        own = np.flatnonzero(self.people.sequence == self.people.sequence[rows[0]])
+        if self.frames == 1 or len(own) <= self.frames:
             return rows
-        return own[rng.integers(len(own) - count + 1) + np.arange(count)]
-
-    def _cut(self, rows: np.ndarray, matrices: list[np.ndarray]) -> np.ndarray:
-        """Crops (T, S, h, w, 3) of some rows by every matrix; an image is decoded once."""
-        shown, frame = np.unique(rows, return_inverse=True)
-        images = map(self.people.read, shown)
-        return np.array([[self.framing.cut(im, m) for m in matrices] for im in images])[frame]
+        return own[rng.integers(len(own) - self.frames + 1) + np.arange(self.frames)]
 
     def _joints(self, rows: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints (T, K, 2) float32 in crop pixels and visible (T, K) of some rows."""

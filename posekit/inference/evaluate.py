@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 
 from ..config.machine import Machine
 from ..data.clips import Clips
-from ..data.framing import Framing
 from ..data.predictions import Predictions
 from ..geometry.heatmaps import resampled
 from ..models.families.task import Task
@@ -87,7 +86,8 @@ def predict(
     """
     task.model.eval()
     clips: Clips = batches.dataset
-    scales = clips.scales or (1.0,)
+    zooms = [clips.framing.zoom(scale) for scale in clips.scales or (1.0,)]
+    half_pixel = task.model.description.half_pixel
     video = _Recurrence(task, flip_test) if clips.frames == "all" else None
     keypoints, scores = np.zeros(clips.keypoints.shape), np.zeros(clips.visible.shape)
     for batch in bar(batches, "predicting"):
@@ -99,21 +99,13 @@ def predict(
                 sizes = maps.unbind(2)
             else:
                 sizes = [average_heatmaps(task, one, flip_test) for one in images.unbind(2)]
-        pairs = zip(sizes, scales, strict=True)
-        maps = sum(_at_size_one(task, maps, scale, clips.framing) for maps, scale in pairs)
-        found, heights = task.decode(maps / len(scales), clips.image_size)
+        pairs = zip(sizes, zooms, strict=True)
+        maps = sum(resampled(maps, zoom, clips.image_size, half_pixel) for maps, zoom in pairs)
+        found, heights = task.decode(maps / len(zooms), clips.image_size)
         scored = batch["scored"].numpy()
         keypoints[rows[scored]] = found.cpu().numpy()[scored]
         scores[rows[scored]] = heights.cpu().numpy()[scored]
     return Predictions(clips.to_image(keypoints), scores)
-
-
-def _at_size_one(task: Task, maps: Tensor, scale: float, framing: Framing) -> Tensor:
-    """Maps (B, T, K, H, W) of crops at another size, on the cells of the crop at size 1."""
-    if scale == 1:
-        return maps
-    half_pixel = task.model.description.half_pixel
-    return resampled(maps, framing.zoom(scale), framing.image_size, half_pixel)
 
 
 def mean_pose(train: Clips, test: Clips) -> np.ndarray:

@@ -157,7 +157,7 @@ def test_test_frames_is_all_or_a_number(value):
         ("lpm", "all", ""),
         ("lpm", 9, ""),
         ("lpm_mobilepose", 9, ""),
-        ("lpm_mobilepose", "all", "test_frames=all: lpm_mobilepose cannot carry a state"),
+        ("lpm_mobilepose", "all", "test_frames=all: lpm_mobilepose cannot carry a state: it"),
         ("cpm", "all", "test_frames=all: cpm cannot carry a state"),
         ("lpm_mobilepose_unshared", 9, "has weights for clips of 5 frames"),
     ],

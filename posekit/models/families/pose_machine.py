@@ -105,12 +105,11 @@ class PoseMachineTask:
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """The final belief about each frame, joints only: (B, T, K, H, W)."""
-        n_clips, n_frames = images.shape[:2]
         stages = self.outputs(images)
         if self.model.description.kind == "image":
-            final = stages[:, -1].unflatten(0, (n_clips, n_frames))
+            final = stages[:, -1].unflatten(0, images.shape[:2])
         else:
-            final = stages[:, -n_frames:]
+            final = stages[:, -images.shape[1] :]
         return self._joints(final)
 
     def flip_back(self, beliefs: Tensor) -> Tensor:

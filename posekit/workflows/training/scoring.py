@@ -1,12 +1,14 @@
 """Evaluate and finish: scores beside the mean pose and published ones, and the report."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...config.recipes import published
-from ...data.predictions import Predictions
+from ...config.recipes import measuring_line, published
+from ...data import dataset
+from ...data.predictions import FILE, Predictions
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
 from ...inference.evaluate import mean_pose, predict
@@ -21,14 +23,18 @@ if TYPE_CHECKING:
 
 
 def evaluate(exp: Experiment) -> "pd.DataFrame":
-    """Score the test split under the official protocol, beside mean pose and published scores."""
-    settings, run = exp.settings, exp.run
+    """Score the test split under the official protocol, beside mean pose and published scores.
+
+    A split without ground truth is predicted and written down, and has no score.
+    """
+    settings, run, soft = exp.settings, exp.run, exp.settings.soft_nms
     batches = exp.batches(replace(exp.test, scales=settings.test_scales))
     found = predict(exp.task, batches, exp.machine, settings.flip_test, bar)
     exp.predictions = replace(found, keypoints=found.keypoints - settings.test_bias)
-    soft = settings.soft_nms
+    file = save_predictions(run.folder, exp.test, exp.predictions, soft)
+    if settings.eval_split in dataset(settings.dataset).unscored:
+        return _unscored(exp, file)
     score = official_score(exp.test, exp.predictions, exp.root, soft)
-    save_predictions(run.folder, exp.test, exp.predictions, soft)
     mean = mean_pose(exp.train, exp.test)
     mean_predictions = Predictions(mean, np.ones(mean.shape[:2]))
     baseline = official_score(exp.test, mean_predictions, exp.root, soft)
@@ -50,6 +56,21 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     return table
 
 
+def _unscored(exp: Experiment, file: Path | None) -> "pd.DataFrame":
+    """What there is instead of a score: how many people are in which file, for whom."""
+    import pandas as pd
+
+    run, split, spec = exp.run, exp.settings.eval_split, dataset(exp.settings.dataset)
+    name = (file or run.folder / FILE).name
+    remark = f"no score: the ground truth of {split} is not public; submit {name} to {spec.page}"
+    run.update(protocol=remark, split=split, n_samples=len(exp.test.people))
+    row = {"result": f"this run, {run.label}", "split": split, "people": len(exp.test.people)}
+    table = pd.DataFrame([row | {"score": "none", "file": name}])
+    run.table(table)
+    exp.tables[f"Predictions, {run.label}"] = table
+    return table
+
+
 def evaluate_leniently(exp: Experiment) -> "pd.DataFrame":
     """The same predictions under MobilePose-master's own metric, beside its published table."""
     score = mobilepose_score(exp.test, exp.predictions.keypoints)
@@ -60,12 +81,12 @@ def evaluate_leniently(exp: Experiment) -> "pd.DataFrame":
 def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> "pd.DataFrame":
     """This run beside the mean pose and published scores; the report has it by joint as well."""
     run, tables = exp.run, []
-    for sides in (False, True) if score.joints else (False,):
-        rows, how = _published(exp, sides), _testing(exp)
-        tables.append(comparison(score, baseline, rows, run.record, how, sides))
+    for end in ("", "-sides") if score.joints else ("",):
+        rows, sides = _published(exp, bool(end)), bool(end)
+        tables.append(comparison(score, baseline, rows, run.record, _testing(exp), sides))
         exp.tables[f"{score.metric}{kind}{' by joint' * sides}, {run.label}"] = tables[-1]
         if not kind:
-            run.table(tables[-1], "table-sides" if sides else "table")
+            run.table(tables[-1], f"table{end}")
     return tables[0]
 
 
@@ -78,16 +99,22 @@ def _published(exp: Experiment, sides: bool = False) -> list[dict[str, Any]]:
 
 def _testing(exp: Experiment) -> str:
     """How the network was asked, one phrase."""
-    settings, frames = exp.settings, exp.test.frames
-    bias, sizes = settings.test_bias, len(settings.test_scales)
-    moved = f"{bias:g} px taken off every prediction, " if bias else ""
+    settings, sizes = exp.settings, len(exp.settings.test_scales)
+    moved = f"{settings.test_bias:g} px taken off every prediction, " if settings.test_bias else ""
     flips = "with" if settings.flip_test else "without"
-    shown = ""
-    if frames == "all":
-        shown = ", every video one recurrence in crops about each frame's box, of one size a video"
-    elif exp.about.kind == "clip":
-        shown = f", clips of {frames} frame{'s' * (frames > 1)}"
+    shown = f", clips of {exp.test.frames} frames" if exp.about.kind == "clip" else ""
+    if exp.test.frames == "all":
+        shown = ", every video one recurrence, cropped about each frame's box at one size a video"
     return f"{moved}{flips} flip test, {sizes} test scale{'s' * (sizes > 1)}{shown}"
+
+
+def protocols(exp: Experiment) -> str:
+    """The commands that measure what was published for the network's paper, as text."""
+    lines = ["what measures each published row, with its weights in place of WEIGHTS:"]
+    for row in published(exp.about.stem, exp.settings.dataset):
+        lines.append(f"{row['method']}, {row['metric']} ({row['source']})")
+        lines.append(f"  {measuring_line(row) or 'a network that posekit does not have'}")
+    return "\n".join(lines if lines[1:] else ["nothing was published for this data set"])
 
 
 def finish(exp: Experiment) -> str:
@@ -100,7 +127,8 @@ def finish(exp: Experiment) -> str:
     path = write_report(run, exp.tables, exp.network, notebook_cells())
     run.end("finished")
     index = build_index()
-    return (
-        f"{record.model} on {run.label}: {shown(record.headline)} {record.metric} "
-        f"(mean pose {shown(record.baseline['mean_pose'])})\nreport {path}\nindex  {index}"
-    )
+    result = record.protocol
+    if record.metric:
+        mean_pose = shown(record.baseline["mean_pose"])
+        result = f"{shown(record.headline)} {record.metric} (mean pose {mean_pose})"
+    return f"{record.model} on {run.label}: {result}\nreport {path}\nindex  {index}"
