@@ -6,10 +6,10 @@ The descriptions are what notebooks, errors and `python -m posekit knobs` show.
 from typing import Annotated, Literal
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
-from ..data import dataset_name
+from ..data import dataset, dataset_name
 from ..errors import PosekitError
 from ..geometry.skeletons import Skeleton, skeleton
 from ..models import Description, create_model, describe, options_of
@@ -35,9 +35,18 @@ class DataKnobs(Settings):
     dataset: Dataset = knob("LSP, MPII, PennAction or COCO")
     source: Source = knob("auto, real or sample", "auto")
     data_root: str | None = knob("folder that holds coco, LSP, mpii, PennAction", None)
+    train_set: str = knob("part that is trained on: train, or trainval of MPII", "train")
     eval_split: Split = knob("split of the score", "test")
     boxes: Boxes = knob("whose boxes are scored, ground_truth or detections", "ground_truth")
     holdout: float = knob("share of the training part kept for validation", 0.05, ge=0, lt=1)
+
+    @field_validator("train_set")
+    @classmethod
+    def _known_part(cls, value: str, info: ValidationInfo) -> str:
+        known = dataset(info.data["dataset"]).train_sets if "dataset" in info.data else (value,)
+        if value not in known:
+            raise ValueError(f"{info.data['dataset']} has {', '.join(known)}")
+        return value
 
 
 class NetworkName(Settings):

@@ -130,6 +130,7 @@ class DataSet:
         video: whether the unit is a sequence of frames.
         published: split -> how many units the published split has.
         split_names: other names of the splits, such as valid -> test.
+        train_sets: the parts that may be trained on.
         labels: glob patterns of the label files below the folder.
         crop_drop: how far top-down crops are lowered, as a share of the box.
         image_boxes: makes the boxes of annotations that only the images tell.
@@ -149,6 +150,7 @@ class DataSet:
     video: bool = False
     published: Mapping[str, int] = field(default_factory=dict)
     split_names: Mapping[str, str] = field(default_factory=dict)
+    train_sets: tuple[str, ...] = ("train",)
     labels: tuple[str, ...] = _LABELS
     crop_drop: float = 0.0
     image_boxes: Callable[[Annotations], np.ndarray] | None = None
@@ -156,14 +158,15 @@ class DataSet:
     sample: Sample | None = None
 
     def split(self, name: str) -> str:
-        """The split of a name: train or test.
+        """The split of a name: train, test or another part that may be trained on.
 
         Raises:
             PosekitError: there is no such split.
         """
-        split = self.split_names.get(name, name)
-        if split not in SPLITS:
-            raise PosekitError(f"{self.name} has no split {name!r}: choose train or test")
+        split, known = self.split_names.get(name, name), {*SPLITS, *self.train_sets}
+        if split not in known:
+            choices = " or ".join(sorted(known, reverse=True))
+            raise PosekitError(f"{self.name} has no split {name!r}: choose {choices}")
         return split
 
     def find(self, root: Path) -> Path | None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import PosekitError
 from ..metrics.pck import hits, pck_score
 from ..metrics.score import Protocol, Score
 from .annotations import Annotations
@@ -49,6 +50,10 @@ class PckScorer(Scorer):
 
     def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         known = people.reference > 0  # False for NaN: training annotations may lack a reference
+        if not known.any():
+            remarks = "; ".join(people.notes) or "copy the label files again"
+            problem = f"{people.dataset}: nobody in the {people.split} split has a reference length"
+            raise PosekitError(f"{problem}, so there is no score: {remarks}")
         columns = (found.keypoints, people.keypoints, people.visible, people.reference)
         result = pck_score(self.protocol, *(column[known] for column in columns))
         if known.all():

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from posekit.data import dataset, load, mpii
+import posekit
+from posekit.data import check, dataset, load, mpii
 from posekit.data.framing import Framing
+from posekit.data.predictions import Predictions
 from posekit.errors import PosekitError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "topdown"
@@ -155,9 +157,35 @@ def test_ground_truth_of_other_people_is_refused(folder):
     write_truth(folder, [person(0), person(2), person(1)])
     with pytest.raises(PosekitError, match="different people in record 1"):
         load("MPII", "test", folder.parent)
+
+
+def test_only_the_score_needs_the_official_head_sizes(folder):
+    """As in MobilePose-master's layout."""
+    for split in ("train", "valid"):
+        (folder / f"annot/{split}.json").rename(folder / f"{split}.json")
+    official = load("MPII", "test", folder.parent)
     (folder / "annot/gt_valid.mat").unlink()
-    with pytest.raises(PosekitError, match="gt_valid.mat"):
-        load("MPII", "test", folder.parent, allow_partial=True)
+    table = load("MPII", "test", folder.parent)
+    assert np.array_equal(table.keypoints, official.keypoints) and len(table) == 3
+    assert np.isnan(table.reference).all() and "gt_valid.mat" in table.notes[0]
+    assert check("MPII", folder.parent) == []
+    found = Predictions(table.keypoints, np.ones(table.visible.shape))
+    with pytest.raises(PosekitError, match=r"no score: annot/gt_valid\.mat"):
+        dataset("MPII").scorer.score(table, found)
+    with pytest.raises(PosekitError, match=r"lacks annot/gt_valid\.mat"):
+        posekit.score("MPII", table.keypoints, root=folder.parent)
+
+
+def test_both_splits_in_one_are_trained_on(folder):
+    halves = [load("MPII", split, folder.parent) for split in ("train", "test")]
+    both = load("MPII", "trainval", folder.parent)
+    assert len(both) == sum(map(len, halves)) and both.file_split == "trainval"
+    expected = np.concatenate([half.keypoints for half in halves])
+    assert np.array_equal(both.keypoints, expected) and both.sequence.tolist() == [*range(1, 7)]
+    write(folder, "trainval", [person(1)])
+    assert len(load("MPII", "trainval", folder.parent)) == 1
+    with pytest.raises(PosekitError, match="LSP has no split 'trainval': choose train or test"):
+        dataset("LSP").split("trainval")
 
 
 def test_no_people_is_an_error(folder):

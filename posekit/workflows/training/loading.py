@@ -41,6 +41,8 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
     if settings.eval_split != "test":
         notes.append(f"scored on the {settings.eval_split} part, not on the test split")
+    elif settings.train_set != "train":
+        notes.append(f"trained on {settings.train_set}, which has the people that are scored")
     exp.run.update(notes=notes, n_samples=len(exp.test.people))
     lines = [
         f"{split:5}  {len(t):6,} frames in {len(np.unique(t.sequence)):5,} sequences, "
@@ -58,9 +60,9 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
     settings, tables = exp.settings, {}
     may_lack = settings.source == "real"
     read = partial(data.load, root=exp.root, source=exp.config.source, allow_partial=may_lack)
-    for split in ("train", "test"):
+    for split, part in (("train", settings.train_set), ("test", "test")):
         try:
-            tables[split] = read(settings.dataset, split)
+            tables[split] = replace(read(settings.dataset, part), split=split)
         except EmptySplit:
             if not may_lack or (split == "test" and not tables):
                 raise
