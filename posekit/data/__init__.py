@@ -36,7 +36,8 @@ def load(
 
     Args:
         name: of the data set, as `dataset` takes it.
-        split: train or test; a part of train held out for validation is the caller's affair.
+        split: train, test or one without ground truth; a part of train held out for validation is
+            the caller's affair.
         root: the data root, the folder that holds coco, LSP, mpii, PennAction.
         source: real or sample, the label that the table carries.
         allow_partial: drop the rows whose image or whole frame folder is absent, and say so in
@@ -88,7 +89,7 @@ def check(name: str, root: Path) -> list[str]:
     if folder is None:
         return [f"no folder {spec.folder} below {root}"]
     problems = []
-    for split in SPLITS:
+    for split in (*SPLITS, *spec.unscored_in(folder)):
         try:
             table = spec.annotations(folder, split)
             found = _missing(spec, table, table.images.present(table.image))

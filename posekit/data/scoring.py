@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import PosekitError
 from ..metrics.pck import hits, pck_score
 from ..metrics.score import Protocol, Score
 from .annotations import Annotations
-from .dataset import DataSet, Scorer
+from .dataset import DataSet, NoScore, Scorer
 from .predictions import Predictions, numbers, save_arrays
 
 
@@ -51,9 +50,9 @@ class PckScorer(Scorer):
     def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         known = people.reference > 0  # False for NaN: training annotations may lack a reference
         if not known.any():
-            remarks = "; ".join(people.notes) or "copy the label files again"
-            problem = f"{people.dataset}: nobody in the {people.split} split has a reference length"
-            raise PosekitError(f"{problem}, so there is no score: {remarks}")
+            problem = f"nobody in the {people.split} split of {people.dataset} has a reference length"
+            remedy = "; ".join(people.notes) or "copy the label files again"
+            raise NoScore(f"no score: {problem}: {remedy}")
         columns = (found.keypoints, people.keypoints, people.visible, people.reference)
         result = pck_score(self.protocol, *(column[known] for column in columns))
         if known.all():
@@ -74,9 +73,10 @@ class PckScorer(Scorer):
             truth = Truth(people.keypoints, people.visible, people.reference)
         return pck_score(self.protocol, numbers(f"{spec.name} predictions", given), *truth)
 
-    def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
-        arrays = self.official(people, found.keypoints + self.origin)
-        save_arrays(folder / f"{self.protocol.dataset.lower()}_predictions.npz", arrays)
+    def save(self, folder: Path, people: Annotations, found: Predictions) -> Path:
+        path = folder / f"{self.protocol.dataset.lower()}_predictions.npz"
+        save_arrays(path, self.official(people, found.keypoints + self.origin))
+        return path
 
     def official(self, people: Annotations, keypoints: np.ndarray) -> Mapping[str, np.ndarray]:
         """The arrays of the prediction file, of keypoints in the files' own coordinates."""

@@ -37,12 +37,13 @@ def examine(given_root: str | None, weights: Path | None = None) -> str:
     root = data_root(given_root)
     lines.append(f"data below {root}:")
     for name, spec in DATASETS.items():
-        if spec.find(root) is None:
+        if (folder := spec.find(root)) is None:
             lines.append(f"  {name}: not there; {spec.download} from {spec.page}")
         elif missing := check(name, root):
             lines.append("\n    ".join([f"  {name}: incomplete", *missing]))
         else:
-            lines.append(f"  {name}: complete")
+            more = [f"{split} to predict" for split in spec.unscored_in(folder)]
+            lines.append(", ".join([f"  {name}: complete", *more]))
     files = weight_files(weights)
     further = f" and {weights}" if weights else ""
     lines.append(f"weights: {len(files)} files in data/weights, the runs{further}")

@@ -170,7 +170,7 @@ def test_only_the_score_needs_the_official_head_sizes(folder):
     assert np.isnan(table.reference).all() and "gt_valid.mat" in table.notes[0]
     assert check("MPII", folder.parent) == []
     found = Predictions(table.keypoints, np.ones(table.visible.shape))
-    with pytest.raises(PosekitError, match=r"no score: annot/gt_valid\.mat"):
+    with pytest.raises(PosekitError, match=r"no score: nobody .*: annot/gt_valid\.mat"):
         dataset("MPII").scorer.score(table, found)
     with pytest.raises(PosekitError, match=r"lacks annot/gt_valid\.mat"):
         posekit.score("MPII", table.keypoints, root=folder.parent)

@@ -1,12 +1,15 @@
 """Evaluate and finish: scores beside the mean pose and published ones, and the report."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...config.recipes import published
-from ...data.predictions import Predictions
+from ...data import dataset
+from ...data.dataset import NoScore
+from ...data.predictions import FILE, Predictions
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
 from ...inference.evaluate import mean_pose, predict
@@ -21,14 +24,23 @@ if TYPE_CHECKING:
 
 
 def evaluate(exp: Experiment) -> "pd.DataFrame":
-    """Score the test split under the official protocol, beside mean pose and published scores."""
-    settings, run = exp.settings, exp.run
+    """Score the test split under the official protocol, beside mean pose and published scores.
+
+    A split without ground truth is predicted and written down, and has no score.
+    """
+    settings, run, spec = exp.settings, exp.run, dataset(exp.settings.dataset)
     batches, bias, soft = exp.batches(exp.test), settings.test_bias, settings.soft_nms
     scales = settings.test_scales
     found = predict(exp.task, batches, exp.machine, settings.flip_test, scales, bar)
     exp.predictions = replace(found, keypoints=found.keypoints - bias)
-    score = official_score(exp.test, exp.predictions, exp.root, soft)
-    save_predictions(run.folder, exp.test, exp.predictions, soft)
+    file = save_predictions(run.folder, exp.test, exp.predictions, soft) or run.folder / FILE
+    if settings.eval_split in spec.unscored:
+        problem = f"the ground truth of {settings.eval_split} is not public"
+        return _unscored(exp, file, f"no score: {problem}; submit {file.name} to {spec.page}")
+    try:
+        score = official_score(exp.test, exp.predictions, exp.root, soft)
+    except NoScore as error:
+        return _unscored(exp, file, str(error))
     mean = mean_pose(exp.train, exp.test)
     mean_predictions = Predictions(mean, np.ones(mean.shape[:2]))
     baseline = official_score(exp.test, mean_predictions, exp.root, soft)
@@ -53,6 +65,19 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
         },
         n_samples=score.n_people,
     )
+    return table
+
+
+def _unscored(exp: Experiment, file: Path, remark: str) -> "pd.DataFrame":
+    """What there is instead of a score: how many people are in which file, and why."""
+    import pandas as pd
+
+    run, split, people = exp.run, exp.settings.eval_split, len(exp.test.people)
+    run.update(protocol=remark, split=split, n_samples=people)
+    row = {"result": f"this run, {run.label}", "split": split, "people": people}
+    table = pd.DataFrame([row | {"score": "none", "file": file.name}])
+    run.table(table)
+    exp.tables[f"Predictions, {run.label}"] = table
     return table
 
 
@@ -88,7 +113,8 @@ def finish(exp: Experiment) -> str:
     path = write_report(run, exp.tables, exp.network, notebook_cells())
     run.end("finished")
     index = build_index()
-    return (
-        f"{record.model} on {run.label}: {shown(record.headline)} {record.metric} "
-        f"(mean pose {shown(record.baseline['mean_pose'])})\nreport {path}\nindex  {index}"
-    )
+    result = record.protocol
+    if record.metric:
+        mean_pose = shown(record.baseline["mean_pose"])
+        result = f"{shown(record.headline)} {record.metric} (mean pose {mean_pose})"
+    return f"{record.model} on {run.label}: {result}\nreport {path}\nindex  {index}"
