@@ -77,6 +77,8 @@ class Annotations:
         score: (N,) float32, the detector's confidence in the box; 1 for annotated boxes.
         notes: remarks that belong beside every number, such as a partial folder.
         file_split: the split whose files the rows were read from; val is one of train.
+        bystanders: people in the images who have no row, their image (M,) and keypoints (M, K, 2),
+            NaN where nobody has annotated; None for nobody.
     """
 
     dataset: str
@@ -98,6 +100,7 @@ class Annotations:
     score: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     file_split: str | None = None
+    bystanders: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         count, joints, number = len(self.keypoints), len(self.skeleton), self.sequence
@@ -134,6 +137,25 @@ class Annotations:
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
         chosen = {n: c[index] for n, c in columns.items() if isinstance(c, np.ndarray)}
         return replace(self, split=split or self.split, **chosen)
+
+    def everybody(self) -> tuple[np.ndarray, np.ndarray]:
+        """Who is in the image of each row, the row's own person included.
+
+        Returns:
+            keypoints (M + 1, K, 2) of all people in image pixels, NaN where nobody has annotated
+            and for the last one, who is nobody; their numbers (N, P) in each row's image, -1 where
+            it shows fewer than P people.
+        """
+        images, joints = self.bystanders or (self.image[:0], self.keypoints[:0])
+        own = np.where(self.visible[..., None], self.keypoints, np.nan)
+        nobody = np.full((1, *own.shape[1:]), np.nan)
+        image = np.unique(np.concatenate([self.image, images]), return_inverse=True)[1]
+        order, shown = np.argsort(image, kind="stable"), image[: len(self)]
+        counts = np.bincount(image)
+        first, count = (np.cumsum(counts) - counts)[shown], counts[shown]
+        place = np.arange(count.max(initial=0))
+        numbers = np.append(order, -1)[np.where(place < count[:, None], first[:, None] + place, -1)]
+        return np.concatenate([own, joints, nobody]).astype(np.float32), numbers
 
     def read(self, row: int) -> np.ndarray:
         """The image of a row, (h, w, 3) uint8 RGB."""

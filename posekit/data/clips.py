@@ -64,6 +64,7 @@ class Clips(Dataset):
         transforms: the augmentation, see `data.transforms`; none for testing. The attribute is a
             list that may be changed before an epoch starts.
         seed: of the augmentation.
+        with_everybody: samples also hold the joints of everybody in the image.
     """
 
     people: Annotations
@@ -72,6 +73,7 @@ class Clips(Dataset):
     framing: Framing
     transforms: Sequence[Transform] = ()
     seed: int = 0
+    with_everybody: bool = False
 
     def __post_init__(self) -> None:
         people, self.transforms = self.people, list(self.transforms)
@@ -83,6 +85,10 @@ class Clips(Dataset):
         self.centres, self.sides = self.framing.place(union_box(people.boxes[self.rows]))
         self.clip_of_row = np.empty(len(people), dtype=int)
         self.clip_of_row[self.rows[self.scored]] = np.nonzero(self.scored)[0]
+        self.everybody, self.present = people.everybody() if self.with_everybody else (None, None)
+        if self.with_everybody:
+            annotated = ~np.isnan(self.everybody[..., 0])
+            self.everybody, _ = convert(self.everybody, annotated, people.skeleton, self.skeleton)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -110,7 +116,8 @@ class Clips(Dataset):
 
         Returns:
             images (T, 3, h, w) uint8 RGB; keypoints (T, K, 2) float32 crop pixels; visible (T, K)
-            bool; rows (T,); scored (T,) bool.
+            bool; rows (T,); scored (T,) bool; and with_everybody, where any image shows several
+            people, everybody (T, P, K, 2) float32 crop pixels, NaN where nobody has annotated.
         """
         epoch, clip = key
         rows = self.rows[clip]
@@ -129,13 +136,17 @@ class Clips(Dataset):
         sample = Sample(crops, keypoints, visible, partial(self._donor, epoch, rng))
         for change in photometric:
             sample = change.apply(sample, rng)
-        return {
+        found = {
             "images": np.ascontiguousarray(sample.crops.transpose(0, 3, 1, 2)),
             "keypoints": sample.keypoints,
             "visible": sample.visible,
             "rows": rows,
             "scored": self.scored[clip],
         }
+        if self.with_everybody and self.present.shape[1] > 1:
+            people = transform(matrix, self.everybody[self.present[rows]]).astype(np.float32)
+            found["everybody"] = people[:, :, self.skeleton.flip] if placement.flip else people
+        return found
 
     def _joints(self, rows: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints (T, K, 2) float32 in crop pixels and visible (T, K) of some rows."""

@@ -5,6 +5,7 @@ mpii_annotations.json (as pytorch-pose ships it). The test split is `valid`, who
 sizes are in annot/gt_valid.mat; only its score needs them. `trainval` is both splits in one.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,15 +150,44 @@ def _read_columns(folder: Path, split: str) -> tuple[Path, dict[str, Any]]:
         "occluded": occluded,
         "boxes": np.concatenate([middle - half, middle + half], 1).astype(np.float32),
         "image": np.array([f"images/{name}" for name in names], str),
+        "bystanders": _bystanders(path, people, names, keypoints),
     }
 
 
-def _joints(path: Path, people: list[dict], field: str) -> tuple[np.ndarray, ...]:
+def _bystanders(
+    path: Path, people: list[dict], names: list[str], own: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Images and keypoints of the people in `joint_others` who have no record of the split."""
+    pairs = [(i, other) for i, p in zip(names, people, strict=True) for other in _others(p)]
+    if not pairs:
+        return None
+    images, records = zip(*((i, {"joint_others": other}) for i, other in pairs), strict=True)
+    joints, visible, _ = _joints(path, records, "joint_others", "other person")
+    number = np.unique([*names, *images], return_inverse=True)[1]
+    everybody = np.concatenate([own, joints]).reshape(len(number), -1)
+    _, first = np.unique(np.column_stack([number, everybody]), axis=0, return_index=True)
+    new = first[first >= len(own)] - len(own)
+    keypoints = np.where(visible[..., None], joints - 1, np.nan)[new]
+    return np.array([f"images/{images[i]}" for i in new.tolist()], str), keypoints
+
+
+def _others(person: dict) -> list:
+    """The people of `joint_others`, which holds the joints themselves of only one."""
+    found = person.get("joint_others")
+    if not isinstance(found, list):  # an empty array of MATLAB is an object
+        return []
+    single = found and isinstance(found[0], list) and len(found[0]) == 3
+    return [found] if single else found
+
+
+def _joints(
+    path: Path, people: Sequence[dict], field: str, kind: str = "record"
+) -> tuple[np.ndarray, ...]:
     """Keypoints, visible and occluded of a field of pytorch-pose's layout.
 
     A missing joint is (0, 0), and the third value 0 alone means occluded.
     """
-    joints = column(path, people, field, (16, 3))
+    joints = column(path, people, field, (16, 3), kind)
     visible = (joints[..., :2] != 0).any(-1)
     return joints[..., :2], visible, visible & (joints[..., 2] == 0)
 

@@ -50,7 +50,9 @@ class PckScorer(Scorer):
     def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         known = people.reference > 0  # False for NaN: training annotations may lack a reference
         if not known.any():
-            problem = f"nobody in the {people.split} split of {people.dataset} has a reference length"
+            problem = (
+                f"nobody in the {people.split} split of {people.dataset} has a reference length"
+            )
             remedy = "; ".join(people.notes) or "copy the label files again"
             raise NoScore(f"no score: {problem}: {remedy}")
         columns = (found.keypoints, people.keypoints, people.visible, people.reference)

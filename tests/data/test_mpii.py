@@ -105,6 +105,47 @@ def test_the_other_layout(tmp_path, picture):
     assert len(load("MPII", "train", tmp_path)) == 1
 
 
+def test_the_other_layout_knows_people_without_a_record(tmp_path):
+    """One other person is written as himself, none as an object, as MATLAB's tools do."""
+    joints = [
+        np.concatenate([np.add(person(i)["joints"], 2), np.ones((16, 1))], 1) for i in range(3)
+    ]
+    joints[2][4] = 0
+    empty = {"_ArrayType_": "double", "_ArraySize_": [0, 0], "_ArrayData_": None}
+    others = [
+        [joints[1].tolist(), joints[2].tolist()],
+        joints[0].tolist(),
+        empty,
+        joints[2].tolist(),
+    ]
+    records = [
+        {
+            "isValidation": float(i == 3),
+            "joint_self": joints[min(i, 2)].tolist(),
+            "joint_others": others[i],
+            "objpos": [160.0, 170.0],
+            "scale_provided": 1.5,
+            "img_paths": f"{i // 2}.jpg",
+        }
+        for i in range(4)
+    ]
+    path = tmp_path / "mpii" / "mpii_annotations.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(records))
+    table = load("MPII", "train", tmp_path, require_images=False)
+    images, keypoints = table.bystanders  # the second person of the first record has a record
+    assert images.tolist() == ["images/0.jpg"]
+    np.testing.assert_array_equal(keypoints[0, :4], joints[2][:4, :2] - 1)
+    assert np.isnan(keypoints[0, 4]).all()
+    everybody, numbers = table.everybody()
+    assert [sorted(row[row >= 0]) for row in numbers] == [[0, 1, 3], [0, 1, 3], [2]]
+    np.testing.assert_array_equal(everybody[3], keypoints[0].astype(np.float32))
+    records[0]["joint_others"] = [[1, 2], [3]]
+    path.write_text(json.dumps(records))
+    with pytest.raises(PosekitError, match=r"mpii_annotations\.json: other person 0"):
+        load("MPII", "train", tmp_path, require_images=False)
+
+
 def test_missing_pictures(folder):
     (folder / "images/000000001.jpg").unlink()
     with pytest.raises(PosekitError, match=r"1 of 3 people have no image file"):

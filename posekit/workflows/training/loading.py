@@ -35,7 +35,13 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
     frames, framing = settings.clip_length(exp.about), settings.framing(spec.crop_drop)
     cut = partial(Clips, skeleton=joints, frames=frames, framing=framing)
     augmentation = [*settings.transforms(joints), *transforms]
-    exp.train = cut(tables["train"], transforms=augmentation, seed=settings.seed)
+    everybody = getattr(settings, "others_in_first_stage", False)
+    exp.train = cut(
+        tables["train"],
+        transforms=augmentation,
+        seed=settings.seed,
+        with_everybody=everybody,
+    )
     exp.val = cut(tables["val"])
     exp.test = cut(tables.get("found") or tables[settings.eval_split])
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
