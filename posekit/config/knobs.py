@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from ..data import dataset, dataset_name
+from ..data.dataset import datasets
 from ..errors import PosekitError
 from ..geometry.skeletons import Skeleton, skeleton
 from ..models import Description, create_model, describe, options_of
@@ -33,6 +34,7 @@ class DataKnobs(Settings):
     """Which people are read."""
 
     dataset: Dataset = knob("LSP, MPII, PennAction or COCO")
+    score_on: str | None = knob("of several data sets, as MPII+LSP, the scored one", None)
     source: Source = knob("auto, real or sample", "auto")
     data_root: str | None = knob("folder that holds coco, LSP, mpii, PennAction", None)
     train_set: str = knob("part that is trained on: train, or trainval of MPII", "train")
@@ -40,10 +42,26 @@ class DataKnobs(Settings):
     boxes: Boxes = knob("whose boxes are scored, ground_truth or detections", "ground_truth")
     holdout: float = knob("share of the training part kept for validation", 0.05, ge=0, lt=1)
 
-    @field_validator("train_set")
+    @property
+    def scored(self) -> str:
+        """The data set of the score: the first of several unless `score_on` names another."""
+        return self.score_on or self.dataset.split("+")[0]
+
+    def train_part(self, name: str) -> str:
+        """The part of one of the data sets that is trained on."""
+        return self.train_set if self.train_set in dataset(name).train_sets else "train"
+
+    @field_validator("score_on", "train_set")
     @classmethod
-    def _known_part(cls, value: str, info: ValidationInfo) -> str:
-        known = dataset(info.data["dataset"]).train_sets if "dataset" in info.data else (value,)
+    def _of_data_set(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None or "dataset" not in info.data:
+            return value
+        specs = datasets(info.data["dataset"])
+        known = [spec.name for spec in specs]
+        if info.field_name == "score_on":
+            value = dataset_name(value)
+        else:
+            known = list(dict.fromkeys(part for spec in specs for part in spec.train_sets))
         if value not in known:
             raise ValueError(f"{info.data['dataset']} has {', '.join(known)}")
         return value

@@ -1,6 +1,7 @@
 """Annotations as columns: one row is one person in one image."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +10,8 @@ import numpy as np
 
 from ..errors import PosekitError
 from ..files.images import decode
-from ..geometry.skeletons import Skeleton
+from ..files.words import few
+from ..geometry.skeletons import Skeleton, convert
 
 
 class ImageSource(Protocol):
@@ -46,6 +48,17 @@ class Folder:
         paths = {folder: self.root / folder for folder, _, _ in parts}
         listed = {f: set(os.listdir(path)) for f, path in paths.items() if path.is_dir()}
         return np.array([file in listed.get(folder, ()) for folder, _, file in parts], bool)
+
+
+@dataclass(frozen=True)
+class Several:
+    """The images of several data sets; a name begins with that of its data set."""
+
+    parts: Mapping[str, ImageSource]
+
+    def read(self, name: str) -> np.ndarray:
+        part, _, own = name.partition("/")
+        return self.parts[part].read(own)
 
 
 @dataclass(frozen=True)
@@ -160,3 +173,47 @@ class Annotations:
     def read(self, row: int) -> np.ndarray:
         """The image of a row, (h, w, 3) uint8 RGB."""
         return self.images.read(str(self.image[row]))
+
+
+def mixed(tables: Sequence[Annotations], skeleton: Skeleton) -> Annotations:
+    """People of several data sets as one table of a skeleton's joints, sequences numbered anew.
+
+    Joints that a data set lacks are not annotated, and said in the notes.
+    """
+    parts = [_part(table, skeleton) for table in tables]
+    arrays = [f.name for f in fields(parts[0]) if isinstance(getattr(parts[0], f.name), np.ndarray)]
+    columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in arrays}
+    data_set = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    numbers = np.column_stack([data_set, columns["sequence"]])
+    columns["sequence"] = np.unique(numbers, axis=0, return_inverse=True)[1].ravel() + 1
+    strangers = zip(*(part.bystanders for part in parts), strict=True)
+    return replace(
+        parts[0],
+        **columns,
+        dataset="+".join(part.dataset for part in parts),
+        images=Several({part.dataset: part.images for part in parts}),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        bystanders=tuple(map(np.concatenate, strangers)),
+    )
+
+
+def _part(table: Annotations, skeleton: Skeleton) -> Annotations:
+    """A table as a part of several: in other joints, with the data set's name in other names."""
+    place, points = f"{table.dataset}/", table.keypoints
+    keypoints, visible = convert(points, table.visible, table.skeleton, skeleton)
+    images, joints = table.bystanders or (table.image[:0], points[:0])
+    lacking = [j for j, seen in zip(skeleton.joints, visible.any(0), strict=True) if not seen]
+    return replace(
+        table,
+        skeleton=skeleton,
+        keypoints=keypoints,
+        visible=visible,
+        occluded=convert(points, table.occluded, table.skeleton, skeleton)[1],
+        image=np.char.add(place, table.image),
+        group=np.char.add(place, table.group.astype(str)),
+        notes=table.notes + (f"{table.dataset} lacks {few(lacking)}",) * bool(lacking),
+        bystanders=(
+            np.char.add(place, images),
+            convert(joints, ~np.isnan(joints[..., 0]), table.skeleton, skeleton)[0],
+        ),
+    )

@@ -261,14 +261,19 @@ def dataset(name: str) -> DataSet:
     raise PosekitError(f"unknown dataset {name!r}{known}, and your own as my_module:SPEC")
 
 
+def datasets(name: str) -> list[DataSet]:
+    """The data sets of a name: one, or several with + between them, each once."""
+    return list({spec.name: spec for spec in map(dataset, str(name).split("+"))}.values())
+
+
 def dataset_name(name: str) -> str:
-    """The canonical name of a data set, however it is written."""
-    return dataset(name).name
+    """The canonical name of one or several data sets, however it is written."""
+    return "+".join(spec.name for spec in datasets(name))
 
 
 def address(name: str) -> str:
-    """The name that another process finds a data set by: `my_module:SPEC` of one from outside."""
-    return _ADDRESSES.get(dataset_name(name), dataset_name(name))
+    """The name that another process finds data sets by: `my_module:SPEC` of one from outside."""
+    return "+".join(_ADDRESSES.get(spec.name, spec.name) for spec in datasets(name))
 
 
 def _mean(points: np.ndarray) -> float:

@@ -1,16 +1,19 @@
 """Load: from files to clips of the training, validation and test parts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from ... import data
+from ...config.recipes import recipe_of_network
 from ...data import Annotations, EmptySplit
+from ...data.annotations import mixed
 from ...data.clips import Clips
 from ...data.sample import ensure_sample
-from ...geometry.skeletons import SKELETONS
+from ...geometry.crops import resized
+from ...geometry.skeletons import SKELETONS, Skeleton
 from .experiment import Experiment
 
 
@@ -27,27 +30,29 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
     Raises:
         PosekitError: what is missing or damaged and where to get it.
     """
-    settings, config = exp.settings, exp.config
-    exp.root = config.data_root or ensure_sample(settings.dataset, smoke=config.smoke)
-    tables = splits(exp)
-    spec = data.dataset(settings.dataset)
+    settings, config, names = exp.settings, exp.config, exp.settings.dataset.split("+")
+    roots = [config.data_root or ensure_sample(name, smoke=config.smoke) for name in names]
+    exp.root = roots[0]
+    tables, spec = splits(exp), data.dataset(settings.scored)
     joints = SKELETONS.get(exp.about.skeleton or "", spec.skeleton)
     frames, framing = settings.clip_length(exp.about), settings.framing(spec.crop_drop)
     cut = partial(Clips, skeleton=joints, frames=frames, framing=framing)
     augmentation = [*settings.transforms(joints), *transforms]
-    everybody = getattr(settings, "others_in_first_stage", False)
     exp.train = cut(
-        tables["train"],
+        with_others(exp, tables["train"], joints),
         transforms=augmentation,
         seed=settings.seed,
-        with_everybody=everybody,
+        with_everybody=getattr(settings, "others_in_first_stage", False),
     )
     exp.val = cut(tables["val"])
     exp.test = cut(tables.get("found") or tables[settings.eval_split])
+    tables["train"] = exp.train.people
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
+    if len(names) > 1:
+        notes.append(f"trained on {settings.dataset}, validated and scored on {spec.name}")
     if settings.eval_split in ("train", "val"):
         notes.append(f"scored on the {settings.eval_split} part, not on the test split")
-    elif settings.eval_split == "test" and settings.train_set != "train":
+    elif settings.eval_split == "test" and settings.train_part(spec.name) != "train":
         notes.append(f"trained on {settings.train_set}, which has the people that are scored")
     exp.run.update(notes=notes, n_samples=len(exp.test.people))
     lines = [
@@ -64,14 +69,12 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
     Further tables are the split to predict that has no ground truth, by its name, and the people
     that a detector found in the split, as "found".
     """
-    settings, tables = exp.settings, {}
-    may_lack = settings.source == "real"
-    read = partial(data.load, root=exp.root, source=exp.config.source, allow_partial=may_lack)
-    for split, part in (("train", settings.train_set), ("test", "test")):
+    settings, tables, read = exp.settings, {}, _reader(exp)
+    for split, part in (("train", settings.train_part(settings.scored)), ("test", "test")):
         try:
-            tables[split] = replace(read(settings.dataset, part), split=split)
+            tables[split] = replace(read(settings.scored, part), split=split)
         except EmptySplit:
-            if not may_lack or (split == "test" and not tables):
+            if settings.source != "real" or (split == "test" and not tables):
                 raise
     if len(tables) == 1:
         (split, only), *_ = tables.items()
@@ -83,8 +86,31 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
         tables = {"train": train, "val": val, "test": tables["test"]}
     scored = "found" if settings.boxes == "detections" else settings.eval_split
     if scored not in tables:
-        tables[scored] = read(settings.dataset, settings.eval_split, boxes=settings.boxes)
+        tables[scored] = read(settings.scored, settings.eval_split, boxes=settings.boxes)
     return tables
+
+
+def _reader(exp: Experiment) -> Callable[..., Annotations]:
+    options = {"root": exp.root, "source": exp.config.source}
+    return partial(data.load, **options, allow_partial=exp.settings.source == "real")
+
+
+def with_others(exp: Experiment, people: Annotations, joints: Skeleton) -> Annotations:
+    """Training people of the scored data set and, where `dataset` names others, of these as well.
+
+    The others are as large in the crop as the recipe of their own data set makes them.
+    """
+    settings, read, tables = exp.settings, _reader(exp), [people]
+    for name in settings.dataset.split("+"):
+        if name != settings.scored:
+            table = read(name, settings.train_part(name))
+            boxes = table.boxes
+            if exp.config.source == "real":  # the sample has one padding for all
+                names = name, settings.scored
+                own, ours = (recipe_of_network(settings.network, n)[1] for n in names)
+                boxes = resized(boxes, own["box_padding"] / ours["box_padding"])
+            tables.append(replace(table, split="train", boxes=boxes))
+    return mixed(tables, joints) if len(tables) > 1 else people
 
 
 def hold_out(people: Annotations, share: float) -> tuple[Annotations, Annotations]:

@@ -28,7 +28,7 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
 
     A split without ground truth is predicted and written down, and has no score.
     """
-    settings, run, spec = exp.settings, exp.run, dataset(exp.settings.dataset)
+    settings, run, spec = exp.settings, exp.run, dataset(exp.settings.scored)
     batches, bias, soft = exp.batches(exp.test), settings.test_bias, settings.soft_nms
     scales = settings.test_scales
     found = predict(exp.task, batches, exp.machine, settings.flip_test, scales, bar)
@@ -98,9 +98,10 @@ def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> "p
 
 def _published(exp: Experiment) -> list[dict[str, Any]]:
     """Scores published for the paper that the network is from, on a test split it did not see."""
-    if (exp.settings.train_set, exp.settings.eval_split) != ("train", "test"):
+    settings, name = exp.settings, exp.settings.scored
+    if (settings.train_part(name), settings.eval_split) != ("train", "test"):
         return []
-    return published(exp.about.stem, exp.settings.dataset)
+    return published(exp.about.stem, name)
 
 
 def finish(exp: Experiment) -> str:
