@@ -87,12 +87,11 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
     Raises:
         PosekitError: naming every unknown, mistyped or impossible parameter at once.
     """
-    usual = usual_dataset(paper)
+    usual = scored = usual_dataset(paper)
     with contextlib.suppress(PosekitError):  # `check` says what is wrong with it
         usual = dataset_name(_early(namespace, "dataset", usual))
-    scored = usual.split("+")[0]
-    with contextlib.suppress(PosekitError):
-        scored = dataset_name(_early(namespace, "score_on", scored))
+        scored = dataset_name(_early(namespace, "score_on", usual.split("+")[0]))
+    scored = scored if scored in usual.split("+") else usual.split("+")[0]
     variant = _early(namespace, "recipe", "paper")
     file, file_of_scored = (recipe_file(paper, name, variant) for name in (usual, scored))
     source, folder = _early(namespace, "source", "auto"), _early(namespace, "data_root")
