@@ -2,7 +2,8 @@
 
 Layouts: annot/train.json and annot/valid.json (as HRNet and Simple Baselines ship them), or one
 mpii_annotations.json (as pytorch-pose ships it). The test split is `valid`, whose official head
-sizes are in annot/gt_valid.mat; only its score needs them. `trainval` is both splits in one.
+sizes are in annot/gt_valid.mat; only its score needs them. `trainval` is both splits in one, and
+`official_test` the people of annot/test.json, whose joints only the project has.
 """
 
 from collections.abc import Sequence
@@ -45,15 +46,16 @@ def read(folder: Path, split: str) -> dict[str, Any]:
 
     Args:
         folder: of MPII.
-        split: train, trainval or test (valid).
+        split: train, trainval, test (valid) or official_test (test).
     """
     path, columns = _read_columns(folder, split)
     joints, visible, notes = columns["keypoints"], columns["visible"], ()
     if split == "test" and (truth := first_existing(folder, *_TRUTH)):
         joints, visible, reference = _official(truth, path, columns)
-    elif split == "test":
+    elif split in ("test", "official_test"):
         reference = np.full(len(joints), np.nan)
-        notes = (f"{_TRUTH[0]}, the official head sizes, is missing: no score without it",)
+        missing = f"{_TRUTH[0]}, the official head sizes, is missing: no score without it"
+        notes = (missing,) * (split == "test")
     else:
         ends = MPII.index("upper_neck", "head_top")
         length = _HEAD_OF_NECK * np.linalg.norm(np.diff(joints[:, ends], axis=1)[:, 0], axis=-1)
@@ -108,7 +110,7 @@ def _official(path: Path, other: Path, columns: dict[str, np.ndarray]) -> Truth:
 
 
 def _read_records(folder: Path, name: str) -> tuple[Path, list[dict]]:
-    """The file of either layout, and its people of train, valid or both (trainval)."""
+    """The file of either layout, and its people of train, valid, both (trainval) or test."""
     both = "mpii_annotations.json"
     path = first_existing(folder, f"annot/{name}.json", f"{name}.json", f"annot/{both}", both)
     if path is None and name == "trainval":
@@ -125,12 +127,15 @@ def _read_records(folder: Path, name: str) -> tuple[Path, list[dict]]:
 
 def _read_columns(folder: Path, split: str) -> tuple[Path, dict[str, Any]]:
     """The file of a split and columns of its people, with keypoints in its coordinates."""
-    path, people = _read_records(folder, "valid" if split == "test" else split)
+    file = {"test": "valid", "official_test": "test"}.get(split, split)
+    path, people = _read_records(folder, file)
     if path.stem != "mpii_annotations":
         centre, scale, image = "center", "scale", "image"
-        keypoints = column(path, people, "joints", (16, 2))
-        visible = column(path, people, "joints_vis", (16,)) > 0
-        occluded = np.zeros(visible.shape, bool)
+        keypoints = np.zeros((len(people), 16, 2))
+        visible = occluded = np.zeros((len(people), 16), bool)
+        if file != "test":
+            keypoints = column(path, people, "joints", (16, 2))
+            visible = column(path, people, "joints_vis", (16,)) > 0
     else:
         centre, scale, image = "objpos", "scale_provided", "img_paths"
         keypoints, visible, occluded = _joints(path, people, "joint_self")
@@ -238,6 +243,7 @@ SPEC = DataSet(
     published={"train": 22246, "test": 2958, "trainval": 25204},
     split_names={"valid": "test"},
     train_sets=("train", "trainval"),
+    unscored={"official_test": "annot/test.json"},
     labels=("*.json", "*.mat", "annot/*"),
     crop_drop=15 / 200,  # the boxes sit high
     sample=Sample(write_mpii, size=(800, 100), smoke_size=(10, 5)),

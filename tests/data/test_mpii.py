@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 import posekit
 from posekit.data import check, dataset, load, mpii
@@ -103,6 +103,19 @@ def test_the_other_layout(tmp_path, picture):
     assert table.occluded[0].tolist() == [i == 5 for i in range(16)]
     assert table.reference[0] == pytest.approx(30)
     assert len(load("MPII", "train", tmp_path)) == 1
+
+
+def test_people_of_the_official_test_have_no_joints(folder):
+    people = [{k: v for k, v in person(i).items() if "joints" not in k} for i in (1, 0)]
+    assert dataset("MPII").unscored_in(folder) == []
+    write(folder, "test", people)
+    table = load("MPII", "official_test", folder.parent)
+    assert not table.visible.any() and np.isnan(table.reference).all() and table.notes == ()
+    test = load("MPII", "test", folder.parent)
+    np.testing.assert_array_equal(table.boxes, test.boxes[[1, 0]])
+    found = Predictions(np.ones((2, 16, 2)), np.ones((2, 16)))
+    file = dataset("MPII").scorer.save(folder, table, found)
+    assert loadmat(file)["preds"].tolist() == np.full((2, 16, 2), 2).tolist()  # from 1, as MATLAB
 
 
 def test_the_other_layout_knows_people_without_a_record(tmp_path):
