@@ -3,7 +3,7 @@
 Layouts: annot/train.json and annot/valid.json (as HRNet and Simple Baselines ship them), or one
 mpii_annotations.json (as pytorch-pose ships it). The test split is `valid`, whose official head
 sizes are in annot/gt_valid.mat; only its score needs them. `trainval` is both splits in one, and
-`official_test` the people of annot/test.json, whose joints only the project has.
+`test-part` the people of annot/test.json, whose joints only the project has.
 """
 
 from collections.abc import Sequence
@@ -46,13 +46,13 @@ def read(folder: Path, split: str) -> dict[str, Any]:
 
     Args:
         folder: of MPII.
-        split: train, trainval, test (valid) or official_test (test).
+        split: train, trainval, test (valid) or test-part (test).
     """
     path, columns = _read_columns(folder, split)
     joints, visible, notes = columns["keypoints"], columns["visible"], ()
     if split == "test" and (truth := first_existing(folder, *_TRUTH)):
         joints, visible, reference = _official(truth, path, columns)
-    elif split in ("test", "official_test"):
+    elif split in ("test", "test-part"):
         reference = np.full(len(joints), np.nan)
         missing = f"{_TRUTH[0]}, the official head sizes, is missing: no score without it"
         notes = (missing,) * (split == "test")
@@ -127,7 +127,7 @@ def _read_records(folder: Path, name: str) -> tuple[Path, list[dict]]:
 
 def _read_columns(folder: Path, split: str) -> tuple[Path, dict[str, Any]]:
     """The file of a split and columns of its people, with keypoints in its coordinates."""
-    file = {"test": "valid", "official_test": "test"}.get(split, split)
+    file = {"test": "valid", "test-part": "test"}.get(split, split)
     path, people = _read_records(folder, file)
     if path.stem != "mpii_annotations":
         centre, scale, image = "center", "scale", "image"
@@ -243,7 +243,7 @@ SPEC = DataSet(
     published={"train": 22246, "test": 2958, "trainval": 25204},
     split_names={"valid": "test"},
     train_sets=("train", "trainval"),
-    unscored={"official_test": "annot/test.json"},
+    unscored={"test-part": "annot/test.json"},
     labels=("*.json", "*.mat", "annot/*"),
     crop_drop=15 / 200,  # the boxes sit high
     sample=Sample(write_mpii, size=(800, 100), smoke_size=(10, 5)),

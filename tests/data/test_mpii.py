@@ -105,11 +105,11 @@ def test_the_other_layout(tmp_path, picture):
     assert len(load("MPII", "train", tmp_path)) == 1
 
 
-def test_people_of_the_official_test_have_no_joints(folder):
+def test_people_of_the_test_part_have_no_joints(folder):
     people = [{k: v for k, v in person(i).items() if "joints" not in k} for i in (1, 0)]
     assert dataset("MPII").unscored_in(folder) == []
     write(folder, "test", people)
-    table = load("MPII", "official_test", folder.parent)
+    table = load("MPII", "test-part", folder.parent)
     assert not table.visible.any() and np.isnan(table.reference).all() and table.notes == ()
     test = load("MPII", "test", folder.parent)
     np.testing.assert_array_equal(table.boxes, test.boxes[[1, 0]])
@@ -222,7 +222,7 @@ def test_only_the_score_needs_the_official_head_sizes(folder):
     table = load("MPII", "test", folder.parent)
     assert np.array_equal(table.keypoints, official.keypoints) and len(table) == 3
     assert np.isnan(table.reference).all() and "gt_valid.mat" in table.notes[0]
-    assert check("MPII", folder.parent) == []
+    assert "test: annot/gt_valid.mat, the official head" in check("MPII", folder.parent)[0]
     found = Predictions(table.keypoints, np.ones(table.visible.shape))
     with pytest.raises(PosekitError, match=r"no score: nobody .*: annot/gt_valid\.mat"):
         dataset("MPII").scorer.score(table, found)
