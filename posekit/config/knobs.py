@@ -34,7 +34,7 @@ class DataKnobs(Settings):
     """Which people are read."""
 
     dataset: Dataset = knob("LSP, MPII, PennAction or COCO")
-    score_on: str | None = knob("of several data sets, as MPII+LSP, the scored one", None)
+    score_on: Dataset | None = knob("of several data sets, as MPII+LSP, the scored one", None)
     source: Source = knob("auto, real or sample", "auto")
     data_root: str | None = knob("folder that holds coco, LSP, mpii, PennAction", None)
     train_set: str = knob("part that is trained on: train, or trainval of MPII", "train")
@@ -54,16 +54,11 @@ class DataKnobs(Settings):
     @field_validator("score_on", "train_set")
     @classmethod
     def _of_data_set(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None or "dataset" not in info.data:
-            return value
-        specs = datasets(info.data["dataset"])
-        known = [spec.name for spec in specs]
-        if info.field_name == "score_on":
-            value = dataset_name(value)
-        else:
-            known = list(dict.fromkeys(part for spec in specs for part in spec.train_sets))
-        if value not in known:
-            raise ValueError(f"{info.data['dataset']} has {', '.join(known)}")
+        specs = datasets(info.data["dataset"]) if "dataset" in info.data else []
+        parts = [part for spec in specs for part in spec.train_sets]
+        known = [spec.name for spec in specs] if info.field_name == "score_on" else parts
+        if value and specs and value not in known:
+            raise ValueError(f"{info.data['dataset']} has {', '.join(dict.fromkeys(known))}")
         return value
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from ..errors import PosekitError
 from ..files.images import decode
-from ..files.words import few
 from ..geometry.skeletons import Skeleton, convert
 
 
@@ -91,7 +90,7 @@ class Annotations:
         notes: remarks that belong beside every number, such as a partial folder.
         file_split: the split whose files the rows were read from; val is one of train.
         bystanders: people in the images who have no row, their image (M,) and keypoints (M, K, 2),
-            NaN where nobody has annotated; None for nobody.
+            NaN where nobody has annotated.
     """
 
     dataset: str
@@ -128,6 +127,7 @@ class Annotations:
             "group": self.image,
             "score": np.ones(count, np.float32),
             "file_split": self.split,
+            "bystanders": (self.image[:0], self.keypoints[:0]),
         }
         for name, value in usual.items():
             if getattr(self, name) is None:
@@ -151,24 +151,24 @@ class Annotations:
         chosen = {n: c[index] for n, c in columns.items() if isinstance(c, np.ndarray)}
         return replace(self, split=split or self.split, **chosen)
 
-    def everybody(self) -> tuple[np.ndarray, np.ndarray]:
+    def everybody(self, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
         """Who is in the image of each row, the row's own person included.
 
         Returns:
-            keypoints (M + 1, K, 2) of all people in image pixels, NaN where nobody has annotated
-            and for the last one, who is nobody; their numbers (N, P) in each row's image, -1 where
-            it shows fewer than P people.
+            keypoints (M + 1, K, 2) of all people in image pixels, in the joints of the skeleton,
+            NaN where nobody has annotated and for the last one, who is nobody; the numbers (N, P)
+            of those in each row's image, -1 where it shows fewer than P people.
         """
-        images, joints = self.bystanders or (self.image[:0], self.keypoints[:0])
+        images, joints = self.bystanders
         own = np.where(self.visible[..., None], self.keypoints, np.nan)
         nobody = np.full((1, *own.shape[1:]), np.nan)
         image = np.unique(np.concatenate([self.image, images]), return_inverse=True)[1]
-        order, shown = np.argsort(image, kind="stable"), image[: len(self)]
-        counts = np.bincount(image)
-        first, count = (np.cumsum(counts) - counts)[shown], counts[shown]
+        order, counts = np.append(np.argsort(image, kind="stable"), -1), np.bincount(image)
+        ends, count = np.cumsum(counts)[image[: len(self)], None], counts[image[: len(self)], None]
         place = np.arange(count.max(initial=0))
-        numbers = np.append(order, -1)[np.where(place < count[:, None], first[:, None] + place, -1)]
-        return np.concatenate([own, joints, nobody]).astype(np.float32), numbers
+        numbers = order[np.where(place < count, ends - count + place, -1)]
+        found = np.concatenate([own, joints, nobody]).astype(np.float32)
+        return convert(found, ~np.isnan(found[..., 0]), self.skeleton, skeleton)[0], numbers
 
     def read(self, row: int) -> np.ndarray:
         """The image of a row, (h, w, 3) uint8 RGB."""
@@ -201,7 +201,7 @@ def _part(table: Annotations, skeleton: Skeleton) -> Annotations:
     """A table as a part of several: in other joints, with the data set's name in other names."""
     place, points = f"{table.dataset}/", table.keypoints
     keypoints, visible = convert(points, table.visible, table.skeleton, skeleton)
-    images, joints = table.bystanders or (table.image[:0], points[:0])
+    images, joints = table.bystanders
     lacking = [j for j, seen in zip(skeleton.joints, visible.any(0), strict=True) if not seen]
     return replace(
         table,
@@ -211,7 +211,7 @@ def _part(table: Annotations, skeleton: Skeleton) -> Annotations:
         occluded=convert(points, table.occluded, table.skeleton, skeleton)[1],
         image=np.char.add(place, table.image),
         group=np.char.add(place, table.group.astype(str)),
-        notes=table.notes + (f"{table.dataset} lacks {few(lacking)}",) * bool(lacking),
+        notes=table.notes + (f"{table.dataset} lacks {', '.join(lacking)}",) * bool(lacking),
         bystanders=(
             np.char.add(place, images),
             convert(joints, ~np.isnan(joints[..., 0]), table.skeleton, skeleton)[0],

@@ -85,10 +85,8 @@ class Clips(Dataset):
         self.centres, self.sides = self.framing.place(union_box(people.boxes[self.rows]))
         self.clip_of_row = np.empty(len(people), dtype=int)
         self.clip_of_row[self.rows[self.scored]] = np.nonzero(self.scored)[0]
-        self.everybody, self.present = people.everybody() if self.with_everybody else (None, None)
         if self.with_everybody:
-            annotated = ~np.isnan(self.everybody[..., 0])
-            self.everybody, _ = convert(self.everybody, annotated, people.skeleton, self.skeleton)
+            self.everybody, self.present = people.everybody(self.skeleton)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -114,8 +114,8 @@ def _read_records(folder: Path, name: str) -> tuple[Path, list[dict]]:
     both = "mpii_annotations.json"
     path = first_existing(folder, f"annot/{name}.json", f"{name}.json", f"annot/{both}", both)
     if path is None and name == "trainval":
-        path, people = _read_records(folder, "train")
-        return path, people + _read_records(folder, "valid")[1]
+        (path, train), (_, valid) = (_read_records(folder, half) for half in ("train", "valid"))
+        return path, train + valid
     if path is None:
         raise PosekitError(f"{folder} lacks annot/{name}.json (or {both}): copy it there")
     people = load_records(path)
@@ -161,16 +161,14 @@ def _read_columns(folder: Path, split: str) -> tuple[Path, dict[str, Any]]:
 
 def _bystanders(
     path: Path, people: list[dict], names: list[str], own: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
+) -> tuple[np.ndarray, np.ndarray]:
     """Images and keypoints of the people in `joint_others` who have no record of the split."""
     pairs = [(i, other) for i, p in zip(names, people, strict=True) for other in _others(p)]
-    if not pairs:
-        return None
-    images, records = zip(*((i, {"joint_others": other}) for i, other in pairs), strict=True)
-    joints, visible, _ = _joints(path, records, "joint_others", "other person")
-    number = np.unique([*names, *images], return_inverse=True)[1]
-    everybody = np.concatenate([own, joints]).reshape(len(number), -1)
-    _, first = np.unique(np.column_stack([number, everybody]), axis=0, return_index=True)
+    images, others = [image for image, _ in pairs], [{"joint_others": other} for _, other in pairs]
+    joints, visible, _ = _joints(path, others, "joint_others")
+    image = np.unique([*names, *images], return_inverse=True)[1]
+    everybody = np.column_stack([image, np.concatenate([own, joints]).reshape(len(image), 32)])
+    first = np.unique(everybody, axis=0, return_index=True)[1]
     new = first[first >= len(own)] - len(own)
     keypoints = np.where(visible[..., None], joints - 1, np.nan)[new]
     return np.array([f"images/{images[i]}" for i in new.tolist()], str), keypoints
@@ -185,14 +183,12 @@ def _others(person: dict) -> list:
     return [found] if single else found
 
 
-def _joints(
-    path: Path, people: Sequence[dict], field: str, kind: str = "record"
-) -> tuple[np.ndarray, ...]:
+def _joints(path: Path, people: Sequence[dict], field: str) -> tuple[np.ndarray, ...]:
     """Keypoints, visible and occluded of a field of pytorch-pose's layout.
 
     A missing joint is (0, 0), and the third value 0 alone means occluded.
     """
-    joints = column(path, people, field, (16, 3), kind)
+    joints = column(path, people, field, (16, 3))
     visible = (joints[..., :2] != 0).any(-1)
     return joints[..., :2], visible, visible & (joints[..., 2] == 0)
 

@@ -50,11 +50,8 @@ class PckScorer(Scorer):
     def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         known = people.reference > 0  # False for NaN: training annotations may lack a reference
         if not known.any():
-            problem = (
-                f"nobody in the {people.split} split of {people.dataset} has a reference length"
-            )
-            remedy = "; ".join(people.notes) or "copy the label files again"
-            raise NoScore(f"no score: {problem}: {remedy}")
+            why = "; ".join(people.notes) or f"copy the label files of {people.dataset} again"
+            raise NoScore(f"no score: nobody has a reference length: {why}")
         columns = (found.keypoints, people.keypoints, people.visible, people.reference)
         result = pck_score(self.protocol, *(column[known] for column in columns))
         if known.all():

@@ -150,12 +150,12 @@ def test_the_other_layout_knows_people_without_a_record(tmp_path):
     assert images.tolist() == ["images/0.jpg"]
     np.testing.assert_array_equal(keypoints[0, :4], joints[2][:4, :2] - 1)
     assert np.isnan(keypoints[0, 4]).all()
-    everybody, numbers = table.everybody()
+    everybody, numbers = table.everybody(table.skeleton)
     assert [sorted(row[row >= 0]) for row in numbers] == [[0, 1, 3], [0, 1, 3], [2]]
     np.testing.assert_array_equal(everybody[3], keypoints[0].astype(np.float32))
     records[0]["joint_others"] = [[1, 2], [3]]
     path.write_text(json.dumps(records))
-    with pytest.raises(PosekitError, match=r"mpii_annotations\.json: other person 0"):
+    with pytest.raises(PosekitError, match="record 0 has no field joint_others"):
         load("MPII", "train", tmp_path, require_images=False)
 
 

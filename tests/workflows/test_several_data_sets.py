@@ -45,7 +45,7 @@ def test_people_of_several_data_sets_make_one_table():
     counts = [len(np.unique(part.sequence)) for part in parts]
     assert len(np.unique(table.sequence)) == sum(counts)
     assert len(np.unique(table.group)) == sum(len(np.unique(part.group)) for part in parts)
-    _, numbers = table.everybody()
+    _, numbers = table.everybody(POSE_MACHINE)
     shown = [row[row >= 0] for row in numbers]
     assert {len(row) for row in shown} == {1, 2}  # MPII has company
     assert all(len({table.image[i] for i in row}) == 1 for row in shown)
@@ -77,6 +77,13 @@ def test_a_run_trains_on_all_and_scores_one(small):
     assert yaml.safe_load((exp.run.folder / "params.yaml").read_text())["dataset"] == "MPII+LSP"
     found = find_network(str(exp.run.folder), "LSP")
     assert "trained on MPII+LSP" in found.story and found.settings.dataset == "LSP"
+
+
+def test_training_people_of_the_scored_data_set_can_be_scored():
+    wish = {"dataset": "LSP+MPII", "eval_split": "train", "source": "sample"}
+    exp = lab.start("cpm", wish)
+    lab.load(exp)
+    assert set(exp.test.people.image.tolist()) < set(sample("LSP").image.tolist())
 
 
 def test_videos_and_still_images_are_clips_of_one_run():

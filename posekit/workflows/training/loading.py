@@ -31,22 +31,17 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
         PosekitError: what is missing or damaged and where to get it.
     """
     settings, config, names = exp.settings, exp.config, exp.settings.dataset.split("+")
-    roots = [config.data_root or ensure_sample(name, smoke=config.smoke) for name in names]
-    exp.root = roots[0]
+    for name in names:
+        exp.root = config.data_root or ensure_sample(name, smoke=config.smoke)
     tables, spec = splits(exp), data.dataset(settings.scored)
     joints = SKELETONS.get(exp.about.skeleton or "", spec.skeleton)
     frames, framing = settings.clip_length(exp.about), settings.framing(spec.crop_drop)
     cut = partial(Clips, skeleton=joints, frames=frames, framing=framing)
     augmentation = [*settings.transforms(joints), *transforms]
-    exp.train = cut(
-        with_others(exp, tables["train"], joints),
-        transforms=augmentation,
-        seed=settings.seed,
-        with_everybody=getattr(settings, "others_in_first_stage", False),
-    )
-    exp.val = cut(tables["val"])
-    exp.test = cut(tables.get("found") or tables[settings.eval_split])
-    tables["train"] = exp.train.people
+    exp.val, exp.test = cut(tables["val"]), cut(tables.get("found") or tables[settings.eval_split])
+    people = tables["train"] = with_others(exp, tables["train"], joints)
+    everybody = getattr(settings, "others_in_first_stage", False)
+    exp.train = cut(people, transforms=augmentation, seed=settings.seed, with_everybody=everybody)
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
     if len(names) > 1:
         notes.append(f"trained on {settings.dataset}, validated and scored on {spec.name}")
