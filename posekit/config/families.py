@@ -79,6 +79,7 @@ class PoseMachineTraining(TrainingKnobs, PoseMachineTesting):
     schedule: Literal["step", "onecycle"] = knob("step or onecycle", "step")
     lr_step: Count = knob("iterations between two steps")
     loss: Literal["sum", "mean"] = knob("squared errors: sum / 2B, or mean", "sum")
+    others_in_first_stage: bool = knob("stage 1 is taught everybody in the crop", False)
 
     @field_validator("scale_range")
     @classmethod

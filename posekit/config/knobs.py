@@ -6,10 +6,11 @@ The descriptions are what notebooks, errors and `python -m posekit knobs` show.
 from typing import Annotated, Literal
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
-from ..data import dataset_name
+from ..data import dataset, dataset_name
+from ..data.dataset import datasets
 from ..errors import PosekitError
 from ..geometry.skeletons import Skeleton, skeleton
 from ..models import Description, create_model, describe, options_of
@@ -33,11 +34,32 @@ class DataKnobs(Settings):
     """Which people are read."""
 
     dataset: Dataset = knob("LSP, MPII, PennAction or COCO")
+    score_on: Dataset | None = knob("of several data sets, as MPII+LSP, the scored one", None)
     source: Source = knob("auto, real or sample", "auto")
     data_root: str | None = knob("folder that holds coco, LSP, mpii, PennAction", None)
+    train_set: str = knob("part that is trained on: train, or trainval of MPII", "train")
     eval_split: Split = knob("split of the score", "test")
     boxes: Boxes = knob("whose boxes are scored, ground_truth or detections", "ground_truth")
     holdout: float = knob("share of the training part kept for validation", 0.05, ge=0, lt=1)
+
+    @property
+    def scored(self) -> str:
+        """The data set of the score: the first of several unless `score_on` names another."""
+        return self.score_on or self.dataset.split("+")[0]
+
+    def train_part(self, name: str) -> str:
+        """The part of one of the data sets that is trained on."""
+        return self.train_set if self.train_set in dataset(name).train_sets else "train"
+
+    @field_validator("score_on", "train_set")
+    @classmethod
+    def _of_data_set(cls, value: str | None, info: ValidationInfo) -> str | None:
+        specs = datasets(info.data["dataset"]) if "dataset" in info.data else []
+        parts = [part for spec in specs for part in spec.train_sets]
+        known = [spec.name for spec in specs] if info.field_name == "score_on" else parts
+        if value and specs and value not in known:
+            raise ValueError(f"{info.data['dataset']} has {', '.join(dict.fromkeys(known))}")
+        return value
 
 
 class NetworkName(Settings):

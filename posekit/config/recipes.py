@@ -41,8 +41,10 @@ def recipe_datasets(paper: str) -> list[str]:
 def recipe_file(paper: str, dataset: str, variant: str = "paper") -> str:
     """The name of a recipe's file below params/<paper>/.
 
-    A data set that no paper has a recipe for, one of your own, takes that of the usual one.
+    A data set that no paper has a recipe for, one of your own, takes that of the usual one; several
+    take that of the first.
     """
+    dataset = dataset.split("+")[0]
     if not list((project_root() / "params").glob(f"*/{dataset}*.yaml")):
         dataset = usual_dataset(paper)
     return f"{dataset}.yaml" if variant == "paper" else f"{dataset}-{variant}.yaml"

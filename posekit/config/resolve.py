@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..data import dataset, dataset_name
+from ..data import dataset_name
+from ..data.dataset import datasets
 from ..errors import PosekitError
 from ..files.places import data_root, smoke
 from ..models import describe, list_models
@@ -86,15 +87,21 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
     Raises:
         PosekitError: naming every unknown, mistyped or impossible parameter at once.
     """
-    usual = usual_dataset(paper)
+    usual = scored = usual_dataset(paper)
     with contextlib.suppress(PosekitError):  # `check` says what is wrong with it
         usual = dataset_name(_early(namespace, "dataset", usual))
-    file = recipe_file(paper, usual, _early(namespace, "recipe", "paper"))
+        scored = dataset_name(_early(namespace, "score_on", usual.split("+")[0]))
+    scored = scored if scored in usual.split("+") else usual.split("+")[0]
+    variant = _early(namespace, "recipe", "paper")
+    file, file_of_scored = (recipe_file(paper, name, variant) for name in (usual, scored))
     source, folder = _early(namespace, "source", "auto"), _early(namespace, "data_root")
     source, root = resolve_source(usual, source, folder)
     small = source == "sample" and smoke()
     smaller = ["sample.yaml"] * (source == "sample") + ["smoke.yaml"] * small
     layers = {f"recipe params/{paper}/{file}": read_recipe(paper, file)}
+    if file_of_scored != file:  # people are as large as where they are scored
+        padding = read_recipe(paper, file_of_scored)["box_padding"]
+        layers[f"recipe params/{paper}/{file_of_scored}"] = {"box_padding": padding}
     layers |= {name: read_recipe(paper, name) for name in smaller}
     own = next((found["network"] for found in [*layers.values()][::-1] if "network" in found), None)
     if own is None:
@@ -105,6 +112,8 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
     given = check(kind, namespace, f"the {paper} notebook cannot run with this:", wrong)
 
     values, origins = {}, dict.fromkeys(kind.model_fields, "default")
+    if "+" in usual:
+        values["score_on"], origins["score_on"] = scored, "first of dataset"
     for origin, found in layers.items():
         found = own_values(found, paper, network)
         values |= found
@@ -143,7 +152,7 @@ def resolve_source(
     """What a run reads: the real data and the folder that holds them, or the sample and None.
 
     Args:
-        name: of the data set.
+        name: of the data set, or of several, which are all real or all the sample.
         source: auto, real or sample; None for auto.
         given_root: the parameter data_root.
 
@@ -151,16 +160,18 @@ def resolve_source(
         PosekitError: real data are wanted and not there; says what to get and where to put it.
     """
     source = (source or "auto").strip().lower()
-    root, spec = data_root(given_root), dataset(name)
+    root, specs = data_root(given_root), datasets(name)
     # A test must not start a full run because the developer has the data.
-    no_other = given_root is not None or spec.sample is None
+    no_other = given_root is not None or any(spec.sample is None for spec in specs)
     wants_real = source == "real" or (source == "auto" and no_other)
     if source == "sample" or (source == "auto" and smoke() and not wants_real):
         return "sample", None
-    if spec.find(root):
+    missing = [spec for spec in specs if not spec.find(root)]
+    if not missing:
         return "real", root
-    if not wants_real:
+    if not wants_real and missing == specs:
         return "sample", None
+    spec = missing[0]
     raise PosekitError(
         f"no {spec.name} data. {spec.remedy(root / spec.folder)} data/README.md shows the layout. "
         "Or name another folder with data_root or POSEKIT_DATA"

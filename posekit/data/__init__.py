@@ -103,6 +103,8 @@ def check(
             table = reader.annotations(folder, part)
             found = _missing(spec, table, table.images.present(table.image))
             found += [] if len(table) else [f"no labelled {spec.unit}"]
+            if reader is spec and part in SPLITS and not (table.reference > 0).any():
+                found += table.notes
             problems += [f"{part}: {problem}" for problem in found]
         except PosekitError as error:
             problems.append(str(error))

@@ -1,6 +1,7 @@
 """Annotations as columns: one row is one person in one image."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..errors import PosekitError
 from ..files.images import decode
-from ..geometry.skeletons import Skeleton
+from ..geometry.skeletons import Skeleton, convert
 
 
 class ImageSource(Protocol):
@@ -49,6 +50,17 @@ class Folder:
 
 
 @dataclass(frozen=True)
+class Several:
+    """The images of several data sets; a name begins with that of its data set."""
+
+    parts: Mapping[str, ImageSource]
+
+    def read(self, name: str) -> np.ndarray:
+        part, _, own = name.partition("/")
+        return self.parts[part].read(own)
+
+
+@dataclass(frozen=True)
 class Annotations:
     """People as columns; N rows, K joints, every coordinate in 0-based image pixels.
 
@@ -77,6 +89,8 @@ class Annotations:
         score: (N,) float32, the detector's confidence in the box; 1 for annotated boxes.
         notes: remarks that belong beside every number, such as a partial folder.
         file_split: the split whose files the rows were read from; val is one of train.
+        bystanders: people in the images who have no row, their image (M,) and keypoints (M, K, 2),
+            NaN where nobody has annotated.
     """
 
     dataset: str
@@ -98,6 +112,7 @@ class Annotations:
     score: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     file_split: str | None = None
+    bystanders: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         count, joints, number = len(self.keypoints), len(self.skeleton), self.sequence
@@ -112,6 +127,7 @@ class Annotations:
             "group": self.image,
             "score": np.ones(count, np.float32),
             "file_split": self.split,
+            "bystanders": (self.image[:0], self.keypoints[:0]),
         }
         for name, value in usual.items():
             if getattr(self, name) is None:
@@ -135,6 +151,69 @@ class Annotations:
         chosen = {n: c[index] for n, c in columns.items() if isinstance(c, np.ndarray)}
         return replace(self, split=split or self.split, **chosen)
 
+    def everybody(self, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+        """Who is in the image of each row, the row's own person included.
+
+        Returns:
+            keypoints (M + 1, K, 2) of all people in image pixels, in the joints of the skeleton,
+            NaN where nobody has annotated and for the last one, who is nobody; the numbers (N, P)
+            of those in each row's image, -1 where it shows fewer than P people.
+        """
+        images, joints = self.bystanders
+        own = np.where(self.visible[..., None], self.keypoints, np.nan)
+        nobody = np.full((1, *own.shape[1:]), np.nan)
+        image = np.unique(np.concatenate([self.image, images]), return_inverse=True)[1]
+        order, counts = np.append(np.argsort(image, kind="stable"), -1), np.bincount(image)
+        ends, count = np.cumsum(counts)[image[: len(self)], None], counts[image[: len(self)], None]
+        place = np.arange(count.max(initial=0))
+        numbers = order[np.where(place < count, ends - count + place, -1)]
+        found = np.concatenate([own, joints, nobody]).astype(np.float32)
+        return convert(found, ~np.isnan(found[..., 0]), self.skeleton, skeleton)[0], numbers
+
     def read(self, row: int) -> np.ndarray:
         """The image of a row, (h, w, 3) uint8 RGB."""
         return self.images.read(str(self.image[row]))
+
+
+def mixed(tables: Sequence[Annotations], skeleton: Skeleton) -> Annotations:
+    """People of several data sets as one table of a skeleton's joints, sequences numbered anew.
+
+    Joints that a data set lacks are not annotated, and said in the notes.
+    """
+    parts = [_part(table, skeleton) for table in tables]
+    arrays = [f.name for f in fields(parts[0]) if isinstance(getattr(parts[0], f.name), np.ndarray)]
+    columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in arrays}
+    data_set = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    numbers = np.column_stack([data_set, columns["sequence"]])
+    columns["sequence"] = np.unique(numbers, axis=0, return_inverse=True)[1].ravel() + 1
+    strangers = zip(*(part.bystanders for part in parts), strict=True)
+    return replace(
+        parts[0],
+        **columns,
+        dataset="+".join(part.dataset for part in parts),
+        images=Several({part.dataset: part.images for part in parts}),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        bystanders=tuple(map(np.concatenate, strangers)),
+    )
+
+
+def _part(table: Annotations, skeleton: Skeleton) -> Annotations:
+    """A table as a part of several: in other joints, with the data set's name in other names."""
+    place, points = f"{table.dataset}/", table.keypoints
+    keypoints, visible = convert(points, table.visible, table.skeleton, skeleton)
+    images, joints = table.bystanders
+    lacking = [j for j, seen in zip(skeleton.joints, visible.any(0), strict=True) if not seen]
+    return replace(
+        table,
+        skeleton=skeleton,
+        keypoints=keypoints,
+        visible=visible,
+        occluded=convert(points, table.occluded, table.skeleton, skeleton)[1],
+        image=np.char.add(place, table.image),
+        group=np.char.add(place, table.group.astype(str)),
+        notes=table.notes + (f"{table.dataset} lacks {', '.join(lacking)}",) * bool(lacking),
+        bystanders=(
+            np.char.add(place, images),
+            convert(joints, ~np.isnan(joints[..., 0]), table.skeleton, skeleton)[0],
+        ),
+    )

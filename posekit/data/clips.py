@@ -69,6 +69,7 @@ class Clips(Dataset):
         random_start: clips of several frames begin anywhere in their sequence, drawn anew in every
             epoch, as LPM's release trains.
         scales: sizes of the person, each of which is cut from the image; for testing.
+        with_everybody: samples also hold the joints of everybody in the image.
     """
 
     people: Annotations
@@ -79,6 +80,7 @@ class Clips(Dataset):
     seed: int = 0
     random_start: bool = False
     scales: Sequence[float] | None = None
+    with_everybody: bool = False
 
     def __post_init__(self) -> None:
         people, self.transforms = self.people, list(self.transforms)
@@ -96,6 +98,8 @@ class Clips(Dataset):
             self.sides = largest[video]
         self.clip_of_row = np.empty(len(people), dtype=int)
         self.clip_of_row[self.rows[self.scored]] = np.nonzero(self.scored)[0]
+        if self.with_everybody:
+            self.everybody, self.present = people.everybody(self.skeleton)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -123,7 +127,8 @@ class Clips(Dataset):
 
         Returns:
             images (T, 3, h, w) uint8 RGB, with `scales` (T, S, 3, h, w); keypoints (T, K, 2)
-            float32 crop pixels; visible (T, K) bool; rows (T,); scored (T,) bool.
+            float32 crop pixels; visible (T, K) bool; rows (T,); scored (T,) bool; and
+            with_everybody, where any image shows several people, everybody (T, P, K, 2) float32 crop pixels, NaN where nobody has annotated.
         """
         epoch, clip = key
         rng = np.random.default_rng([self.seed, epoch, clip])
@@ -149,13 +154,17 @@ class Clips(Dataset):
         sample = Sample(crops, keypoints, visible, partial(self._donor, epoch, rng))
         for change in photometric:
             sample = change.apply(sample, rng)
-        return {
+        found = {
             "images": np.ascontiguousarray(np.moveaxis(sample.crops, -1, -3)),
             "keypoints": sample.keypoints,
             "visible": sample.visible,
             "rows": rows,
             "scored": self.scored[clip],
         }
+        if self.with_everybody and self.present.shape[1] > 1:
+            people = transform(matrix, self.everybody[self.present[rows]]).astype(np.float32)
+            found["everybody"] = people[:, :, self.skeleton.flip] if placement.flip else people
+        return found
 
     def _moved(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """As many frames of the same sequence from a random one on, where it has more."""

@@ -26,6 +26,10 @@ class EmptySplit(PosekitError):
     """The data set is there, but nothing of one split: no labels, or no labelled image."""
 
 
+class NoScore(PosekitError):
+    """The files lack what the official protocol needs of the people."""
+
+
 class Scorer:
     """The official protocol of a data set; `PckScorer` fits most.
 
@@ -131,6 +135,7 @@ class DataSet:
         video: whether the unit is a sequence of frames.
         published: split -> how many units the published split has.
         split_names: other names of the splits, such as valid -> test.
+        train_sets: the parts that may be trained on.
         unscored: splits without ground truth, which are predicted and not scored: lower-case name
             -> the file below the folder that lists their images or people.
         labels: glob patterns of the label files below the folder.
@@ -152,6 +157,7 @@ class DataSet:
     video: bool = False
     published: Mapping[str, int] = field(default_factory=dict)
     split_names: Mapping[str, str] = field(default_factory=dict)
+    train_sets: tuple[str, ...] = ("train",)
     unscored: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = _LABELS
     crop_drop: float = 0.0
@@ -160,13 +166,13 @@ class DataSet:
     sample: Sample | None = None
 
     def split(self, name: str) -> str:
-        """The split of a name: train, test or one without ground truth.
+        """The split of a name: train, test, another to train on or one without ground truth.
 
         Raises:
             PosekitError: there is no such split.
         """
-        split = self.split_names.get(name, name)
-        if split not in (known := (*SPLITS, *self.unscored)):
+        split, known = self.split_names.get(name, name), (*self.train_sets, "test", *self.unscored)
+        if split not in known:
             raise PosekitError(f"{self.name} has no split {name!r}: choose {' or '.join(known)}")
         return split
 
@@ -256,14 +262,19 @@ def dataset(name: str) -> DataSet:
     raise PosekitError(f"unknown dataset {name!r}{known}, and your own as my_module:SPEC")
 
 
+def datasets(name: str) -> list[DataSet]:
+    """The data sets of a name: one, or several with + between them, each once."""
+    return list({spec.name: spec for spec in map(dataset, str(name).split("+"))}.values())
+
+
 def dataset_name(name: str) -> str:
-    """The canonical name of a data set, however it is written."""
-    return dataset(name).name
+    """The canonical name of one or several data sets, however it is written."""
+    return "+".join(spec.name for spec in datasets(name))
 
 
 def address(name: str) -> str:
-    """The name that another process finds a data set by: `my_module:SPEC` of one from outside."""
-    return _ADDRESSES.get(dataset_name(name), dataset_name(name))
+    """The name that another process finds data sets by: `my_module:SPEC` of one from outside."""
+    return "+".join(_ADDRESSES.get(spec.name, spec.name) for spec in datasets(name))
 
 
 def _mean(points: np.ndarray) -> float:

@@ -2,9 +2,11 @@
 
 Layouts: annot/train.json and annot/valid.json (as HRNet and Simple Baselines ship them), or one
 mpii_annotations.json (as pytorch-pose ships it). The test split is `valid`, whose official head
-sizes are in annot/gt_valid.mat.
+sizes are in annot/gt_valid.mat; only its score needs them. `trainval` is both splits in one, and
+`test-part` the people of annot/test.json, whose joints only the project has.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +28,34 @@ _HEAD_SIZE = 0.6  # SC_BIAS of the official evaluation, times the diagonal of th
 # (all of 2932 validation people: median 0.75000, 5% and 95% quantiles 0.74999 and 0.75000).
 _HEAD_OF_NECK = 0.75
 _UNIT = 200.0  # pixels of person height per unit of scale
+_TRUTH = ("annot/gt_valid.mat", "gt_valid.mat")
 
 
 def read(folder: Path, split: str) -> dict[str, Any]:
     """The columns of the people of one split in file order; images are not looked at.
 
-    The joints of the test split are the official ones of gt_valid.mat, which the score is over;
-    a few of them differ from those of the records.
+    The joints of the test split are the official ones of gt_valid.mat, where it is there, which the
+    score is over; a few of them differ from those of the records.
 
     MATLAB's 1 is subtracted from coordinates. A box is the square of 200 * scale pixels around
     the annotated centre. Each person is a sequence of one frame, numbered in file order from 1:
     several people may share an image. Images are numbered in the order of their names. The
-    reference length of the test split is the official head size; the training annotations have no
-    head box, and 0.75 of the distance from upper neck to head top stands in for it, NaN where one
-    of the two is missing.
+    reference length of the test split is the official head size, NaN without gt_valid.mat; the
+    training annotations have no head box, and 0.75 of the distance from upper neck to head top
+    stands in for it, NaN where one of the two is missing.
 
     Args:
         folder: of MPII.
-        split: train or test (valid).
+        split: train, trainval, test (valid) or test-part (test).
     """
-    path, columns = _read_records(folder, split)
+    path, columns = _read_columns(folder, split)
     joints, visible, notes = columns["keypoints"], columns["visible"], ()
-    if split == "test":
-        joints, visible, reference = _official(folder, path, columns)
+    if split == "test" and (truth := first_existing(folder, *_TRUTH)):
+        joints, visible, reference = _official(truth, path, columns)
+    elif split in ("test", "test-part"):
+        reference = np.full(len(joints), np.nan)
+        missing = f"{_TRUTH[0]}, the official head sizes, is missing: no score without it"
+        notes = (missing,) * (split == "test")
     else:
         ends = MPII.index("upper_neck", "head_top")
         length = _HEAD_OF_NECK * np.linalg.norm(np.diff(joints[:, ends], axis=1)[:, 0], axis=-1)
@@ -88,15 +95,7 @@ def ground_truth(path: Path) -> Truth:
     )
 
 
-def _truth_file(folder: Path) -> Path:
-    path = first_existing(folder, "annot/gt_valid.mat", "gt_valid.mat")
-    if path is None:
-        raise PosekitError(f"{folder} lacks annot/gt_valid.mat, the official head sizes: copy it")
-    return path
-
-
-def _official(folder: Path, other: Path, columns: dict[str, np.ndarray]) -> Truth:
-    path = _truth_file(folder)
+def _official(path: Path, other: Path, columns: dict[str, np.ndarray]) -> Truth:
     truth, keypoints = ground_truth(path), columns["keypoints"]
     if len(truth.keypoints) != len(keypoints):
         counts = f"{len(truth.keypoints)} people and {other} has {len(keypoints)}"
@@ -110,30 +109,36 @@ def _official(folder: Path, other: Path, columns: dict[str, np.ndarray]) -> Trut
     return truth
 
 
-def _read_records(folder: Path, split: str) -> tuple[Path, dict[str, np.ndarray]]:
-    """The file of either layout and columns of its people, with keypoints in its coordinates.
-
-    In pytorch-pose's a missing joint is (0, 0), and the third value 0 alone means occluded.
-    """
-    name = "train.json" if split == "train" else "valid.json"
-    path = first_existing(
-        folder, f"annot/{name}", name, "annot/mpii_annotations.json", "mpii_annotations.json"
-    )
+def _read_records(folder: Path, name: str) -> tuple[Path, list[dict]]:
+    """The file of either layout, and its people of train, valid, both (trainval) or test."""
+    both = "mpii_annotations.json"
+    path = first_existing(folder, f"annot/{name}.json", f"{name}.json", f"annot/{both}", both)
+    if path is None and name == "trainval":
+        (path, train), (_, valid) = (_read_records(folder, half) for half in ("train", "valid"))
+        return path, train + valid
     if path is None:
-        raise PosekitError(f"{folder} lacks annot/{name} (or mpii_annotations.json): copy it there")
+        raise PosekitError(f"{folder} lacks annot/{name}.json (or {both}): copy it there")
     people = load_records(path)
-    if path.name == name:
+    if path.name == both and name != "trainval":
+        wanted = (column(path, people, "isValidation", ()) > 0) == (name == "valid")
+        people = [person for person, ours in zip(people, wanted, strict=True) if ours]
+    return path, people
+
+
+def _read_columns(folder: Path, split: str) -> tuple[Path, dict[str, Any]]:
+    """The file of a split and columns of its people, with keypoints in its coordinates."""
+    file = {"test": "valid", "test-part": "test"}.get(split, split)
+    path, people = _read_records(folder, file)
+    if path.stem != "mpii_annotations":
         centre, scale, image = "center", "scale", "image"
-        keypoints = column(path, people, "joints", (16, 2))
-        visible = column(path, people, "joints_vis", (16,)) > 0
-        occluded = np.zeros(visible.shape, bool)
+        keypoints = np.zeros((len(people), 16, 2))
+        visible = occluded = np.zeros((len(people), 16), bool)
+        if file != "test":
+            keypoints = column(path, people, "joints", (16, 2))
+            visible = column(path, people, "joints_vis", (16,)) > 0
     else:
         centre, scale, image = "objpos", "scale_provided", "img_paths"
-        validation = column(path, people, "isValidation", ()) > 0
-        people = [p for p, v in zip(people, validation, strict=True) if v == (split == "test")]
-        joints = column(path, people, "joint_self", (16, 3))
-        keypoints, visible = joints[..., :2], (joints[..., :2] != 0).any(-1)
-        occluded = visible & (joints[..., 2] == 0)
+        keypoints, visible, occluded = _joints(path, people, "joint_self")
     scales = column(path, people, scale, ())
     if (bad := scales <= 0).any():
         raise PosekitError(
@@ -150,7 +155,42 @@ def _read_records(folder: Path, split: str) -> tuple[Path, dict[str, np.ndarray]
         "occluded": occluded,
         "boxes": np.concatenate([middle - half, middle + half], 1).astype(np.float32),
         "image": np.array([f"images/{name}" for name in names], str),
+        "bystanders": _bystanders(path, people, names, keypoints),
     }
+
+
+def _bystanders(
+    path: Path, people: list[dict], names: list[str], own: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images and keypoints of the people in `joint_others` who have no record of the split."""
+    pairs = [(i, other) for i, p in zip(names, people, strict=True) for other in _others(p)]
+    images, others = [image for image, _ in pairs], [{"joint_others": other} for _, other in pairs]
+    joints, visible, _ = _joints(path, others, "joint_others")
+    image = np.unique([*names, *images], return_inverse=True)[1]
+    everybody = np.column_stack([image, np.concatenate([own, joints]).reshape(len(image), 32)])
+    first = np.unique(everybody, axis=0, return_index=True)[1]
+    new = first[first >= len(own)] - len(own)
+    keypoints = np.where(visible[..., None], joints - 1, np.nan)[new]
+    return np.array([f"images/{images[i]}" for i in new.tolist()], str), keypoints
+
+
+def _others(person: dict) -> list:
+    """The people of `joint_others`, which holds the joints themselves of only one."""
+    found = person.get("joint_others")
+    if not isinstance(found, list):  # an empty array of MATLAB is an object
+        return []
+    single = found and isinstance(found[0], list) and len(found[0]) == 3
+    return [found] if single else found
+
+
+def _joints(path: Path, people: Sequence[dict], field: str) -> tuple[np.ndarray, ...]:
+    """Keypoints, visible and occluded of a field of pytorch-pose's layout.
+
+    A missing joint is (0, 0), and the third value 0 alone means occluded.
+    """
+    joints = column(path, people, field, (16, 3))
+    visible = (joints[..., :2] != 0).any(-1)
+    return joints[..., :2], visible, visible & (joints[..., 2] == 0)
 
 
 class _Scorer(PckScorer):
@@ -167,7 +207,10 @@ def _truth(root: Path) -> Truth:
     """Of the test split; the root may be a gt_valid.mat itself."""
     root = Path(root)
     folder = dataset("MPII").find(root) or root / "mpii"
-    return ground_truth(root if root.is_file() else _truth_file(folder))
+    path = root if root.is_file() else first_existing(folder, *_TRUTH)
+    if path is None:
+        raise PosekitError(f"{folder} lacks {_TRUTH[0]}, the official head sizes: copy it there")
+    return ground_truth(path)
 
 
 SPEC = DataSet(
@@ -193,8 +236,10 @@ SPEC = DataSet(
         truth=_truth,
         origin=1.0,
     ),
-    published={"train": 22246, "test": 2958},
+    published={"train": 22246, "test": 2958, "trainval": 25204},
     split_names={"valid": "test"},
+    train_sets=("train", "trainval"),
+    unscored={"test-part": "annot/test.json"},
     labels=("*.json", "*.mat", "annot/*"),
     crop_drop=15 / 200,  # the boxes sit high
     sample=Sample(write_mpii, size=(800, 100), smoke_size=(10, 5)),

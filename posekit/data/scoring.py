@@ -10,7 +10,7 @@ import numpy as np
 from ..metrics.pck import hits, pck_score
 from ..metrics.score import Protocol, Score
 from .annotations import Annotations
-from .dataset import DataSet, Scorer
+from .dataset import DataSet, NoScore, Scorer
 from .predictions import Predictions, numbers, save_arrays
 
 
@@ -49,6 +49,9 @@ class PckScorer(Scorer):
 
     def score(self, people: Annotations, found: Predictions, root: Path | None = None) -> Score:
         known = people.reference > 0  # False for NaN: training annotations may lack a reference
+        if not known.any():
+            why = "; ".join(people.notes) or f"copy the label files of {people.dataset} again"
+            raise NoScore(f"no score: nobody has a reference length: {why}")
         columns = (found.keypoints, people.keypoints, people.visible, people.reference)
         result = pck_score(self.protocol, *(column[known] for column in columns))
         if known.all():

@@ -105,6 +105,12 @@ def union_box(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[..., :2].min(-2), boxes[..., 2:].max(-2)], -1)
 
 
+def resized(boxes: np.ndarray, factor: float) -> np.ndarray:
+    """Boxes (N, 4) made larger or smaller about their middles."""
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, factor * (boxes[:, 2:] - boxes[:, :2]) / 2
+    return np.concatenate([middle - half, middle + half], 1)
+
+
 def keypoint_box(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """The extent (N, 4) of the visible keypoints (N, K, 2); NaN where none is visible."""
     low = np.where(visible[..., None], keypoints, np.inf).min(-2)

@@ -200,8 +200,11 @@ def _of_run(folder: Path) -> Found:
         )
     about = describe(trained.network)
     sample = " (generated sample)" * (trained.source == "sample")
-    title = trained.occlusion_title
-    story = f"{about.name} of run {folder.name}, trained on {trained.dataset}{sample}"
+    title, part = (
+        trained.occlusion_title,
+        f"{trained.train_set} of " * (trained.train_set != "train"),
+    )
+    story = f"{about.name} of run {folder.name}, trained on {part}{trained.dataset}{sample}"
     if title:
         story += f", crops occluded by {title}"
     name = f"{about.name} ({title})" if title else about.name

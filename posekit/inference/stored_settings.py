@@ -27,7 +27,8 @@ NOTED = {
 def noted_settings(settings: TestingSettings) -> dict[str, str]:
     """What a weight file notes of the settings, as its metadata."""
     names = NOTED | options_of(settings.network).keys()
-    values = {n: v for n, v in settings.model_dump(mode="json").items() if n in names}
+    noted = settings.model_dump(mode="json") | {"dataset": settings.scored}
+    values = {n: v for n, v in noted.items() if n in names}
     return {name: v if isinstance(v, str) else json.dumps(v) for name, v in values.items()}
 
 
@@ -74,9 +75,11 @@ def run_settings(folder: Path) -> TrainingSettings:
 
 
 def tested(settings: TrainingSettings) -> TestingSettings:
-    """The settings that a trained network is tested with."""
+    """The settings that a trained network is tested with, on the data set of its score."""
     kind = settings_of(settings.network, training=False)
-    return kind.model_validate({name: getattr(settings, name) for name in kind.model_fields})
+    values = {name: getattr(settings, name) for name in kind.model_fields}
+    values |= {"dataset": settings.scored, "score_on": None, "train_set": "train"}
+    return kind.model_validate(values)
 
 
 def file_settings(

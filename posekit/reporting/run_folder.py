@@ -21,8 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 import yaml
 
 from ..config.resolve import Config
-from ..data import dataset
-from ..data.dataset import address
+from ..data.dataset import address, datasets
 from ..files.cache import fingerprint_of
 from ..files.places import project_root, reports_root
 from ..files.writing import write_bytes, write_text
@@ -73,14 +72,14 @@ class Run:
                 run.update(status="running")
                 return run
         sample = "-sample" * (config.source == "sample")
-        folder = new_folder(f"{config.paper}-{settings.dataset}{sample}")
+        folder = new_folder(f"{config.paper}-{settings.dataset.replace('+', '-')}{sample}")
         run, environment = cls(folder, lock=hold(folder)), _environment()
         write_text(folder / "params.yaml", _params_yaml(config))
         write_text(folder / "environment.json", json.dumps(environment, indent=1))
         run.update(
             paper=config.paper,
             model=config.network,
-            dataset=settings.dataset,
+            dataset=settings.scored,
             source=config.source,
             split=settings.eval_split,
             seed=settings.seed,
@@ -177,12 +176,12 @@ def new_folder(stem: str) -> Path:
 
 
 def _data_stamp(config: Config) -> str:
-    """A text that changes with the real data that a run reads: their folder, their label files."""
+    """A text that changes with the real data that a run reads: their folders, their label files."""
     if config.data_root is None:
         return "sample"
-    spec = dataset(config.settings.dataset)
-    folder = spec.need(config.data_root)
-    return fingerprint_of(spec.label_files(folder), str(folder.resolve()))[:16]
+    found = [(spec, spec.need(config.data_root)) for spec in datasets(config.settings.dataset)]
+    files = [file for spec, folder in found for file in spec.label_files(folder)]
+    return fingerprint_of(files, *(str(folder.resolve()) for _, folder in found))[:16]
 
 
 def _params_yaml(config: Config) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from pydantic import create_model
 
-from ..config.knobs import Joints
+from ..config.knobs import DataKnobs, Joints
 from ..config.resolve import Config, resolve_source
 from ..config.settings import Settings, check, early, knob
 from ..data import dataset, dataset_name
@@ -73,7 +73,7 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     kind = create_model("EvaluationSettings", __base__=(EvaluationKnobs, type(found.settings)))
     given = check(kind, namespace, _TITLE)
     about = found.about
-    values = found.settings.model_dump(exclude={"source", "data_root", "eval_split", "holdout"})
+    values = found.settings.model_dump(exclude=DataKnobs.model_fields.keys() - {"boxes"})
     values |= {n: getattr(about, n) for n in _INPUT}
     values |= {"dataset": name, "colour": about.colour.lower()}
     filled = {n: v for n, v in values.items() if n not in given}

@@ -3,10 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
-from posekit.data import dataset, load, mpii
+import posekit
+from posekit.data import check, dataset, load, mpii
 from posekit.data.framing import Framing
+from posekit.data.predictions import Predictions
 from posekit.errors import PosekitError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "topdown"
@@ -103,6 +105,60 @@ def test_the_other_layout(tmp_path, picture):
     assert len(load("MPII", "train", tmp_path)) == 1
 
 
+def test_people_of_the_test_part_have_no_joints(folder):
+    people = [{k: v for k, v in person(i).items() if "joints" not in k} for i in (1, 0)]
+    assert dataset("MPII").unscored_in(folder) == []
+    write(folder, "test", people)
+    table = load("MPII", "test-part", folder.parent)
+    assert not table.visible.any() and np.isnan(table.reference).all() and table.notes == ()
+    test = load("MPII", "test", folder.parent)
+    np.testing.assert_array_equal(table.boxes, test.boxes[[1, 0]])
+    found = Predictions(np.ones((2, 16, 2)), np.ones((2, 16)))
+    file = dataset("MPII").scorer.save(folder, table, found)
+    assert loadmat(file)["preds"].tolist() == np.full((2, 16, 2), 2).tolist()  # from 1, as MATLAB
+
+
+def test_the_other_layout_knows_people_without_a_record(tmp_path):
+    """One other person is written as himself, none as an object, as MATLAB's tools do."""
+    joints = [
+        np.concatenate([np.add(person(i)["joints"], 2), np.ones((16, 1))], 1) for i in range(3)
+    ]
+    joints[2][4] = 0
+    empty = {"_ArrayType_": "double", "_ArraySize_": [0, 0], "_ArrayData_": None}
+    others = [
+        [joints[1].tolist(), joints[2].tolist()],
+        joints[0].tolist(),
+        empty,
+        joints[2].tolist(),
+    ]
+    records = [
+        {
+            "isValidation": float(i == 3),
+            "joint_self": joints[min(i, 2)].tolist(),
+            "joint_others": others[i],
+            "objpos": [160.0, 170.0],
+            "scale_provided": 1.5,
+            "img_paths": f"{i // 2}.jpg",
+        }
+        for i in range(4)
+    ]
+    path = tmp_path / "mpii" / "mpii_annotations.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(records))
+    table = load("MPII", "train", tmp_path, require_images=False)
+    images, keypoints = table.bystanders  # the second person of the first record has a record
+    assert images.tolist() == ["images/0.jpg"]
+    np.testing.assert_array_equal(keypoints[0, :4], joints[2][:4, :2] - 1)
+    assert np.isnan(keypoints[0, 4]).all()
+    everybody, numbers = table.everybody(table.skeleton)
+    assert [sorted(row[row >= 0]) for row in numbers] == [[0, 1, 3], [0, 1, 3], [2]]
+    np.testing.assert_array_equal(everybody[3], keypoints[0].astype(np.float32))
+    records[0]["joint_others"] = [[1, 2], [3]]
+    path.write_text(json.dumps(records))
+    with pytest.raises(PosekitError, match="record 0 has no field joint_others"):
+        load("MPII", "train", tmp_path, require_images=False)
+
+
 def test_missing_pictures(folder):
     (folder / "images/000000001.jpg").unlink()
     with pytest.raises(PosekitError, match=r"1 of 3 people have no image file"):
@@ -155,9 +211,35 @@ def test_ground_truth_of_other_people_is_refused(folder):
     write_truth(folder, [person(0), person(2), person(1)])
     with pytest.raises(PosekitError, match="different people in record 1"):
         load("MPII", "test", folder.parent)
+
+
+def test_only_the_score_needs_the_official_head_sizes(folder):
+    """As in MobilePose-master's layout."""
+    for split in ("train", "valid"):
+        (folder / f"annot/{split}.json").rename(folder / f"{split}.json")
+    official = load("MPII", "test", folder.parent)
     (folder / "annot/gt_valid.mat").unlink()
-    with pytest.raises(PosekitError, match="gt_valid.mat"):
-        load("MPII", "test", folder.parent, allow_partial=True)
+    table = load("MPII", "test", folder.parent)
+    assert np.array_equal(table.keypoints, official.keypoints) and len(table) == 3
+    assert np.isnan(table.reference).all() and "gt_valid.mat" in table.notes[0]
+    assert "test: annot/gt_valid.mat, the official head" in check("MPII", folder.parent)[0]
+    found = Predictions(table.keypoints, np.ones(table.visible.shape))
+    with pytest.raises(PosekitError, match=r"no score: nobody .*: annot/gt_valid\.mat"):
+        dataset("MPII").scorer.score(table, found)
+    with pytest.raises(PosekitError, match=r"lacks annot/gt_valid\.mat"):
+        posekit.score("MPII", table.keypoints, root=folder.parent)
+
+
+def test_both_splits_in_one_are_trained_on(folder):
+    halves = [load("MPII", split, folder.parent) for split in ("train", "test")]
+    both = load("MPII", "trainval", folder.parent)
+    assert len(both) == sum(map(len, halves)) and both.file_split == "trainval"
+    expected = np.concatenate([half.keypoints for half in halves])
+    assert np.array_equal(both.keypoints, expected) and both.sequence.tolist() == [*range(1, 7)]
+    write(folder, "trainval", [person(1)])
+    assert len(load("MPII", "trainval", folder.parent)) == 1
+    with pytest.raises(PosekitError, match="LSP has no split 'trainval': choose train or test"):
+        dataset("LSP").split("trainval")
 
 
 def test_no_people_is_an_error(folder):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...geometry.decoding import decode, decode_enlarged
-from ...geometry.heatmaps import centre_map, gaussian_maps, with_background
+from ...geometry.heatmaps import Size, centre_map, gaussian_maps, with_background
 from ...geometry.skeletons import skeleton
 from .losses import Loss, heatmap_loss
 from .task import normalised
@@ -62,8 +62,8 @@ class PoseMachineTask:
         self,
         keypoints: Tensor,
         visible: Tensor,
-        image_size: tuple[int, int],
-        map_size: tuple[int, int],
+        image_size: Size,
+        map_size: Size,
     ) -> tuple[Tensor, Tensor]:
         """Perfect maps, and weights that leave out joints nobody has annotated.
 
@@ -84,15 +84,32 @@ class PoseMachineTask:
         return maps, visible.float()
 
     def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """The training loss: every stage is held against its frame's targets."""
+        """The training loss: every stage is held against its frame's targets.
+
+        A batch with "everybody" (B, T, P, K, 2) teaches the first stage, before those that are the
+        final beliefs, all people of the crop, as CPM's release and LPM's single-image model do
+        (`label_1st`; it adds Gaussians up to 1, here the highest one counts).
+        """
         size = tuple(batch["images"].shape[-2:])
         cells = tuple(outputs.shape[-2:])
         maps, weights = self.targets(batch["keypoints"], batch["visible"], size, cells)
-        if self.model.description.kind == "image":
+        image = self.model.description.kind == "image"
+        if image:
             maps, weights = maps.flatten(0, 1)[:, None], weights.flatten(0, 1)[:, None]
         n_stages, n_frames = outputs.shape[1], maps.shape[1]
         frame = [0] * (n_stages - n_frames) + list(range(n_frames))
-        return self.criterion(outputs.float(), maps[:, frame], weights[:, frame])
+        target = maps[:, frame]
+        if "everybody" in batch and n_stages > n_frames:
+            people = batch["everybody"].flatten(0, 1) if image else batch["everybody"][:, 0]
+            target[:, 0] = self._all_people(people, size, cells)
+        return self.criterion(outputs.float(), target, weights[:, frame])
+
+    def _all_people(self, keypoints: Tensor, image_size: Size, map_size: Size) -> Tensor:
+        """Perfect maps (B, C, H, W) of all people (B, P, K, 2) at once, NaN for no joint."""
+        about, there = self.model.description, ~keypoints[..., 0].isnan()
+        sizes = image_size, map_size
+        maps = gaussian_maps(keypoints, there, *sizes, self.sigma, about.half_pixel).amax(1)
+        return with_background(maps) if about.background else maps
 
     def step(self, images: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """The belief about the next frame (B, 3, h, w), joints only, and the state after it."""

@@ -104,7 +104,7 @@ def validation(exp: Experiment, batches: DataLoader) -> float:
 
 def validation_metric(exp: Experiment) -> str:
     """The name of the validation score."""
-    return f"val {dataset(exp.settings.dataset).scorer.validation_name}"
+    return f"val {dataset(exp.settings.scored).scorer.validation_name}"
 
 
 def curves(exp: Experiment) -> Any:

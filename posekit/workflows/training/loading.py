@@ -1,16 +1,19 @@
 """Load: from files to clips of the training, validation and test parts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from ... import data
+from ...config.recipes import recipe_of_network
 from ...data import Annotations, EmptySplit
+from ...data.annotations import mixed
 from ...data.clips import Clips
 from ...data.sample import ensure_sample
-from ...geometry.skeletons import SKELETONS
+from ...geometry.crops import resized
+from ...geometry.skeletons import SKELETONS, Skeleton
 from .experiment import Experiment
 
 
@@ -27,21 +30,27 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
     Raises:
         PosekitError: what is missing or damaged and where to get it.
     """
-    settings, config = exp.settings, exp.config
-    exp.root = config.data_root or ensure_sample(settings.dataset, smoke=config.smoke)
-    tables = splits(exp)
-    spec = data.dataset(settings.dataset)
+    settings, config, names = exp.settings, exp.config, exp.settings.dataset.split("+")
+    for name in names:
+        exp.root = config.data_root or ensure_sample(name, smoke=config.smoke)
+    tables, spec = splits(exp), data.dataset(settings.scored)
     joints = SKELETONS.get(exp.about.skeleton or "", spec.skeleton)
     frames, framing = settings.clip_length(exp.about), settings.framing(spec.crop_drop)
     cut = partial(Clips, skeleton=joints, frames=frames, framing=framing)
     training = {"transforms": [*settings.transforms(joints), *transforms], "seed": settings.seed}
-    exp.train = cut(tables["train"], **training, random_start=True)
     exp.val = cut(tables["val"])
     scored = tables.get("found") or tables[settings.eval_split]
     exp.test = cut(scored, frames=settings.clip_length(exp.about, testing=True))
+    people = tables["train"] = with_others(exp, tables["train"], joints)
+    everybody = getattr(settings, "others_in_first_stage", False)
+    exp.train = cut(people, **training, random_start=True, with_everybody=everybody)
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
+    if len(names) > 1:
+        notes.append(f"trained on {settings.dataset}, validated and scored on {spec.name}")
     if settings.eval_split in ("train", "val"):
         notes.append(f"scored on the {settings.eval_split} part, not on the test split")
+    elif settings.eval_split == "test" and settings.train_part(spec.name) != "train":
+        notes.append(f"trained on {settings.train_set}, which has the people that are scored")
     exp.run.update(notes=notes, n_samples=len(exp.test.people))
     lines = [
         f"{split:5}  {len(t):6,} frames in {len(np.unique(t.sequence)):5,} sequences, "
@@ -57,14 +66,12 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
     Further tables are the split to predict that has no ground truth, by its name, and the people
     that a detector found in the split, as "found".
     """
-    settings, tables = exp.settings, {}
-    may_lack = settings.source == "real"
-    read = partial(data.load, root=exp.root, source=exp.config.source, allow_partial=may_lack)
-    for split in ("train", "test"):
+    settings, tables, read = exp.settings, {}, _reader(exp)
+    for split, part in (("train", settings.train_part(settings.scored)), ("test", "test")):
         try:
-            tables[split] = read(settings.dataset, split)
+            tables[split] = replace(read(settings.scored, part), split=split)
         except EmptySplit:
-            if not may_lack or (split == "test" and not tables):
+            if settings.source != "real" or (split == "test" and not tables):
                 raise
     if len(tables) == 1:
         (split, only), *_ = tables.items()
@@ -76,8 +83,31 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
         tables = {"train": train, "val": val, "test": tables["test"]}
     scored = "found" if settings.boxes == "detections" else settings.eval_split
     if scored not in tables:
-        tables[scored] = read(settings.dataset, settings.eval_split, boxes=settings.boxes)
+        tables[scored] = read(settings.scored, settings.eval_split, boxes=settings.boxes)
     return tables
+
+
+def _reader(exp: Experiment) -> Callable[..., Annotations]:
+    options = {"root": exp.root, "source": exp.config.source}
+    return partial(data.load, **options, allow_partial=exp.settings.source == "real")
+
+
+def with_others(exp: Experiment, people: Annotations, joints: Skeleton) -> Annotations:
+    """Training people of the scored data set and, where `dataset` names others, of these as well.
+
+    The others are as large in the crop as the recipe of their own data set makes them.
+    """
+    settings, read, tables = exp.settings, _reader(exp), [people]
+    for name in settings.dataset.split("+"):
+        if name != settings.scored:
+            table = read(name, settings.train_part(name))
+            boxes = table.boxes
+            if exp.config.source == "real":  # the sample has one padding for all
+                names = name, settings.scored
+                own, ours = (recipe_of_network(settings.network, n)[1] for n in names)
+                boxes = resized(boxes, own["box_padding"] / ours["box_padding"])
+            tables.append(replace(table, split="train", boxes=boxes))
+    return mixed(tables, joints) if len(tables) > 1 else people
 
 
 def hold_out(people: Annotations, share: float) -> tuple[Annotations, Annotations]:

@@ -31,7 +31,7 @@ def start(paper: str, namespace: MutableMapping[str, Any]) -> Experiment:
     settings = config.settings
     if settings.init and not Path(os.path.expanduser(settings.init)).exists():
         raise PosekitError(f"init={settings.init!r}: there is no such run folder or weights file")
-    settings.check_shapes(dataset(settings.dataset).skeleton)
+    settings.check_shapes(dataset(settings.scored).skeleton)
     return begin(Experiment, config, describe(settings.network), resume=settings.resume == "auto")
 
 
@@ -58,7 +58,7 @@ def begin(
 
 def _check_people(config: Config) -> None:
     """Refuse a split, or boxes of it, that the data set does not have."""
-    settings, spec = config.settings, dataset(config.settings.dataset)
+    settings, spec = config.settings, dataset(config.settings.scored)
     split, folder = settings.eval_split, config.data_root and spec.find(config.data_root)
     if split not in (known := ("test", "val", "train", *spec.unscored)):
         raise PosekitError(f"eval_split={split!r}: {spec.name} has {', '.join(known)}")

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...config.recipes import measuring_line, published
 from ...data import dataset
+from ...data.dataset import NoScore
 from ...data.predictions import FILE, Predictions
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
@@ -27,14 +28,18 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
 
     A split without ground truth is predicted and written down, and has no score.
     """
-    settings, run, soft = exp.settings, exp.run, exp.settings.soft_nms
-    batches = exp.batches(replace(exp.test, scales=settings.test_scales))
+    settings, run, spec = exp.settings, exp.run, dataset(exp.settings.scored)
+    batches, soft = exp.batches(replace(exp.test, scales=settings.test_scales)), settings.soft_nms
     found = predict(exp.task, batches, exp.machine, settings.flip_test, bar)
     exp.predictions = replace(found, keypoints=found.keypoints - settings.test_bias)
-    file = save_predictions(run.folder, exp.test, exp.predictions, soft)
-    if settings.eval_split in dataset(settings.dataset).unscored:
-        return _unscored(exp, file)
-    score = official_score(exp.test, exp.predictions, exp.root, soft)
+    file = save_predictions(run.folder, exp.test, exp.predictions, soft) or run.folder / FILE
+    if settings.eval_split in spec.unscored:
+        problem = f"the ground truth of {settings.eval_split} is not public"
+        return _unscored(exp, file, f"no score: {problem}; submit {file.name} to {spec.page}")
+    try:
+        score = official_score(exp.test, exp.predictions, exp.root, soft)
+    except NoScore as error:
+        return _unscored(exp, file, str(error))
     mean = mean_pose(exp.train, exp.test)
     mean_predictions = Predictions(mean, np.ones(mean.shape[:2]))
     baseline = official_score(exp.test, mean_predictions, exp.root, soft)
@@ -56,16 +61,14 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     return table
 
 
-def _unscored(exp: Experiment, file: Path | None) -> "pd.DataFrame":
-    """What there is instead of a score: how many people are in which file, for whom."""
+def _unscored(exp: Experiment, file: Path, remark: str) -> "pd.DataFrame":
+    """What there is instead of a score: how many people are in which file, and why."""
     import pandas as pd
 
-    run, split, spec = exp.run, exp.settings.eval_split, dataset(exp.settings.dataset)
-    name = (file or run.folder / FILE).name
-    remark = f"no score: the ground truth of {split} is not public; submit {name} to {spec.page}"
-    run.update(protocol=remark, split=split, n_samples=len(exp.test.people))
-    row = {"result": f"this run, {run.label}", "split": split, "people": len(exp.test.people)}
-    table = pd.DataFrame([row | {"score": "none", "file": name}])
+    run, split, people = exp.run, exp.settings.eval_split, len(exp.test.people)
+    run.update(protocol=remark, split=split, n_samples=people)
+    row = {"result": f"this run, {run.label}", "split": split, "people": people}
+    table = pd.DataFrame([row | {"score": "none", "file": file.name}])
     run.table(table)
     exp.tables[f"Predictions, {run.label}"] = table
     return table
@@ -91,10 +94,11 @@ def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> "p
 
 
 def _published(exp: Experiment, sides: bool = False) -> list[dict[str, Any]]:
-    """Scores published for the paper that the network is from, on the test split."""
-    if exp.settings.eval_split != "test":
+    """Scores published for the paper that the network is from, on a test split it did not see."""
+    settings, name = exp.settings, exp.settings.scored
+    if (settings.train_part(name), settings.eval_split) != ("train", "test"):
         return []
-    return published(exp.about.stem, exp.settings.dataset, sides)
+    return published(exp.about.stem, name, sides)
 
 
 def _testing(exp: Experiment) -> str:
@@ -111,7 +115,7 @@ def _testing(exp: Experiment) -> str:
 def protocols(exp: Experiment) -> str:
     """The commands that measure what was published for the network's paper, as text."""
     lines = ["what measures each published row, with its weights in place of WEIGHTS:"]
-    for row in published(exp.about.stem, exp.settings.dataset):
+    for row in published(exp.about.stem, exp.settings.scored):
         lines.append(f"{row['method']}, {row['metric']} ({row['source']})")
         lines.append(f"  {measuring_line(row) or 'a network that posekit does not have'}")
     return "\n".join(lines if lines[1:] else ["nothing was published for this data set"])
