@@ -1,11 +1,14 @@
 """Data sets as columns: `load` reads them, `check` says what is missing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import PosekitError
+from ..files.places import existing_path
 from ..files.words import few
 from . import lsp, mpii, penn_action
 from .annotations import Annotations, Folder
@@ -30,7 +33,7 @@ def load(
     source: str = "real",
     allow_partial: bool = False,
     require_images: bool = True,
-    boxes: str = "ground_truth",
+    boxes: str | Path = "ground_truth",
 ) -> Annotations:
     """Read one split of a data set.
 
@@ -46,18 +49,14 @@ def load(
             boxes of LSP, which are its images' frames, are NaN then. Adding 1 to coordinates
             gives those of the data set's own files, except for COCO, whose files are 0-based.
         boxes: ground_truth, or detections: the people of COCO's test split as a detector found
-            them, with its scores and without annotated joints.
+            them, with its scores and without annotated joints; or a json file of other detections.
 
     Raises:
         PosekitError: what is missing or damaged and where to get it, or the split has no row.
     """
     spec = dataset(name)
     split = spec.split(split)
-    choices = {"ground_truth": spec, "detections": spec.detections}
-    if choices.get(boxes) is None:
-        lacking = "" if spec.detections else f" ({spec.name} has no detections)"
-        raise PosekitError(f"boxes is {boxes!r}: choose ground_truth or detections{lacking}")
-    spec = choices[boxes]
+    spec = spec if boxes == "ground_truth" else _detected(spec, boxes)
     folder = spec.need(root)
     table = spec.annotations(folder, split, source)
     total = _units(table)
@@ -82,14 +81,26 @@ def load(
     return replace(table, notes=notes)
 
 
-def check(name: str, root: Path) -> list[str]:
-    """What is missing, a sentence each; an empty list is a complete data set."""
+def _detected(spec: DataSet, boxes: str | Path) -> DataSet:
+    """The specification of detected people: the usual ones, or those of a file."""
+    found, file = spec.detections, existing_path(str(boxes))
+    if found and boxes != "detections" and file.is_file():
+        return replace(found, read=partial(found.read, path=file), published={})
+    if not found or boxes != "detections":
+        lacking = "" if found else f" ({spec.name} has no detections)"
+        problem = f"boxes is {str(boxes)!r}, which is no file{lacking}"
+        raise PosekitError(f"{problem}: choose ground_truth, detections or a json file of them")
+    return found
+
+
+def check(name: str, root: Path, splits: Sequence[str] = SPLITS) -> list[str]:
+    """What is missing of some splits, a sentence each; an empty list is a complete data set."""
     spec = dataset(name)
     folder = spec.find(root)
     if folder is None:
         return [f"no folder {spec.folder} below {root}"]
     problems = []
-    for split in (*SPLITS, *spec.unscored_in(folder)):
+    for split in splits:
         try:
             table = spec.annotations(folder, split)
             found = _missing(spec, table, table.images.present(table.image))

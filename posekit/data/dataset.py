@@ -135,8 +135,8 @@ class DataSet:
         labels: glob patterns of the label files below the folder.
         crop_drop: how far top-down crops are lowered, as a share of the box.
         image_boxes: makes the boxes of annotations that only the images tell.
-        detections: the same test people as a detector found them, with its scores and without
-            annotated joints.
+        detections: the people of the test and unscored splits as a detector found them, with its
+            scores and without annotated joints; its `read` takes another file of them as `path`.
         sample: the generated sample; None where there is none.
     """
 

@@ -21,6 +21,7 @@ from .oks import check_same_length
 COCO_METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 
 PERSON = 1  # category id
+SECTIONS = ("categories", "images", "annotations")  # of an annotation file
 _TRIPLETS = (3 * len(COCO),)  # x, y and flag or score of the joints
 # What records are asked for, and the shapes of it.
 _ANNOTATION = dict.fromkeys(("id", "image_id", "category_id", "iscrowd", "area"), ())
@@ -98,7 +99,7 @@ def _annotations(gt: str | Path | dict[str, Any]) -> dict[str, Any]:
     """The content of an annotation file, in dicts that the evaluation may write into."""
     where = "the annotations" if isinstance(gt, dict) else Path(gt)
     content = gt if isinstance(gt, dict) else load_json(where)
-    categories, images, people = sections(where, content)
+    categories, images, people = sections(where, content, *SECTIONS)
     if not any(record.get("id") == PERSON for record in categories):
         raise PosekitError(f"{where} has no category {PERSON}: use COCO's person_keypoints_*.json")
     known = column(where, images, "id", (), "image", np.inf)
@@ -109,19 +110,19 @@ def _annotations(gt: str | Path | dict[str, Any]) -> dict[str, Any]:
     return {**content, "annotations": people}
 
 
-def sections(where: str | Path, content: object) -> list[list[dict]]:
-    """The records of an annotation file: categories, images and annotations.
+def sections(where: str | Path, content: object, *names: str) -> list[list[dict]]:
+    """The records of an annotation file, of some of its `SECTIONS`.
 
     Raises:
         PosekitError: one of them is not a list of records.
     """
     found = []
-    for name in ("categories", "images", "annotations"):
+    for name in names:
         records = content.get(name) if isinstance(content, dict) else None
         if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
             raise PosekitError(
-                f"{where}: field {name} is not a list of records: use COCO's "
-                "annotations/person_keypoints_*.json"
+                f"{where}: field {name} is not a list of records: use COCO's own files in "
+                "annotations/, such as person_keypoints_*.json"
             )
         found.append(records)
     return found

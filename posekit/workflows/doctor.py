@@ -42,8 +42,8 @@ def examine(given_root: str | None, weights: Path | None = None) -> str:
         elif missing := check(name, root):
             lines.append("\n    ".join([f"  {name}: incomplete", *missing]))
         else:
-            more = [f"{split} to predict" for split in spec.unscored_in(folder)]
-            lines.append(", ".join([f"  {name}: complete", *more]))
+            more = [s for s in spec.unscored_in(folder) if not check(name, root, (s,))]
+            lines.append(", ".join([f"  {name}: complete", *(f"{s} to predict" for s in more)]))
     files = weight_files(weights)
     further = f" and {weights}" if weights else ""
     lines.append(f"weights: {len(files)} files in data/weights, the runs{further}")

@@ -30,6 +30,8 @@ __all__ = ["build", "error_gallery", "evaluate", "finish", "heatmaps", "load", "
 
 Three = tuple[float, float, float]
 _TITLE = "the evaluate notebook cannot run with this:"
+# Of a run folder, what says which people were read and not how they were tested.
+_OF_THE_RUN = {"source", "data_root", "eval_split", "holdout", "box_file"}
 # What an ONNX file may not say of its input.
 _INPUT = ("skeleton", "colour", "mean", "std", "half_pixel")
 
@@ -73,7 +75,7 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     kind = create_model("EvaluationSettings", __base__=(EvaluationKnobs, type(found.settings)))
     given = check(kind, namespace, _TITLE)
     about = found.about
-    values = found.settings.model_dump(exclude={"source", "data_root", "eval_split", "holdout"})
+    values = found.settings.model_dump(exclude=_OF_THE_RUN)
     values |= {n: getattr(about, n) for n in _INPUT}
     values |= {"dataset": name, "colour": about.colour.lower()}
     filled = {n: v for n, v in values.items() if n not in given}

@@ -41,7 +41,7 @@ def write(folder, name: str, images: list, people: list, /, **changed) -> None:
 
 
 def write_found(folder, found: list[tuple]) -> None:
-    path = folder / coco.DETECTIONS
+    path = folder / coco.DETECTIONS["test"]
     path.parent.mkdir(parents=True, exist_ok=True)
     names = ("image_id", "category_id", "bbox", "score")
     path.write_text(json.dumps([dict(zip(names, f, strict=True)) for f in found]))
@@ -138,7 +138,7 @@ def test_detections_that_do_not_fit(folder):
         load("COCO", "train", folder.parent, boxes="detections")
     with pytest.raises(PosekitError, match="LSP has no detections"):
         load("LSP", "test", folder.parent, boxes="detections")
-    with pytest.raises(PosekitError, match="choose ground_truth or detections"):
+    with pytest.raises(PosekitError, match="boxes is 'found', which is no file: choose ground"):
         load("COCO", "test", folder.parent, boxes="found")
 
 

@@ -1,7 +1,8 @@
 """COCO 2017 keypoints: people in everyday images, 17 joints; the test split is val2017.
 
 Facts of the files: coordinates are 0-based, a third value of 0 means not annotated, 1 hidden and 2
-seen. Crowds carry no keypoints. Copies in the wild repeat the record of an image.
+seen. Crowds carry no keypoints. Copies in the wild repeat the record of an image. Of test-dev the
+images are listed and nobody is annotated: its people are those that a detector found.
 """
 
 from pathlib import Path
@@ -14,11 +15,15 @@ from ...files.cache import cached
 from ...files.reading import MAX_PIXELS, column, id_column, load_json, load_records
 from ...geometry.crops import clean_boxes
 from ...geometry.skeletons import COCO
-from ...metrics.coco_ap import PERSON, check_annotations, sections
+from ...metrics.coco_ap import PERSON, SECTIONS, check_annotations, sections
 from ..dataset import EmptySplit, dataset
 
-SETS = {"train": "train2017", "test": "val2017"}
-DETECTIONS = "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
+SETS = {"train": "train2017", "test": "val2017", "test-dev": "test2017"}
+UNSCORED = {"test-dev": "annotations/image_info_test-dev2017.json"}
+DETECTIONS = {
+    "test": "person_detection_results/COCO_val2017_detections_AP_H_56_person.json",
+    "test-dev": "person_detection_results/COCO_test-dev2017_detections_AP_H_609_person.json",
+}
 _TRUTH = ("images", "image", "annotation", "keypoints", "flag", "boxes", "area")
 _FOUND = ("image", "boxes", "score")
 
@@ -34,11 +39,13 @@ def read(folder: Path, split: str) -> dict[str, Any]:
 
     Args:
         folder: of COCO.
-        split: train (train2017) or test (val2017).
+        split: train (train2017), test (val2017), or test-dev, whose people are detected ones.
 
     Raises:
         PosekitError: the file of the labels is missing, damaged or another one.
     """
+    if split in UNSCORED:
+        return read_detections(folder, split)
     truth = labels(folder, split)
     flag = truth["flag"]
     return {
@@ -53,31 +60,32 @@ def read(folder: Path, split: str) -> dict[str, Any]:
     }
 
 
-def read_detections(folder: Path, split: str) -> dict[str, Any]:
+def read_detections(folder: Path, split: str, path: Path | None = None) -> dict[str, Any]:
     """The columns of the people that a detector has found, image by image, without joints.
 
     Boxes are as found, with x2 = x + width, and may reach out of the image.
 
     Args:
         folder: of COCO, with the detections that HRNet and Simple Baselines publish.
-        split: test.
+        split: test or test-dev.
+        path: other detections, a list of records with image_id, category_id, bbox and score.
 
     Raises:
         PosekitError: there are no detections, or they are of other images.
     """
-    path = folder / DETECTIONS
-    if split != "test":
-        problem = f"COCO has detections for the test split (val2017), not for {split}"
+    if split not in DETECTIONS:
+        problem = f"COCO has detections for {' and '.join(DETECTIONS)}, not for {split}"
         raise PosekitError(f"{problem}: use the ground-truth boxes")
+    path = path or folder / DETECTIONS[split]
     if not path.is_file():
-        publishers = "HRNet and Simple Baselines publish"
-        raise PosekitError(f"{path} is missing: put the person detections there that {publishers}")
-    images = labels(folder, split)["images"]
+        remedy = "put the person detections there that HRNet and Simple Baselines publish"
+        raise PosekitError(f"{path} is missing: {remedy}, or name others as box_file")
+    images = image_ids(folder, split)
     found = cached("coco-detections", path, 1, [path], _FOUND, lambda: _read_found(path))
     known = np.isin(found["image"], images)
     if not known.any():
-        problem = f"no detection in the {len(images)} images of {label_file(folder, split)}"
-        raise PosekitError(f"{path} has {problem}: both must be of {SETS[split]}")
+        problem = f"no detection in the {len(images)} images of {split} ({SETS[split]})"
+        raise PosekitError(f"{path} has {problem}: take detections of that split")
     sides = found["boxes"][:, 2:] - found["boxes"][:, :2]
     rows = np.flatnonzero(known & (found["score"] >= 0) & (sides > 0).all(-1))
     rows = rows[np.argsort(_position(images, found["image"][rows]), kind="stable")]
@@ -110,6 +118,14 @@ def _read_found(path: Path) -> dict[str, np.ndarray]:
     }
 
 
+def image_ids(folder: Path, split: str) -> np.ndarray:
+    """Ids (M,) of all images of a split, with or without people, in file order."""
+    if split not in UNSCORED:
+        return labels(folder, split)["images"]
+    path = folder / UNSCORED[split]
+    return _image_sizes(path, sections(path, load_json(path), "images")[0])[0]
+
+
 def label_file(folder: Path, split: str) -> Path:
     """The file of the labels of a split below the folder of COCO.
 
@@ -134,7 +150,7 @@ def labels(folder: Path, split: str) -> dict[str, np.ndarray]:
 
 
 def _read_labels(path: Path) -> dict[str, np.ndarray]:
-    categories, images, records = sections(path, load_json(path))
+    categories, images, records = sections(path, load_json(path), *SECTIONS)
     if [r.get("keypoints") for r in categories if r.get("id") == PERSON] != [list(COCO.joints)]:
         raise PosekitError(
             f"{path}: field categories does not describe a person with the {len(COCO)} keypoints "

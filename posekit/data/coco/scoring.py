@@ -16,9 +16,8 @@ from ...metrics.score import Score
 from ..annotations import Annotations, Folder
 from ..dataset import DataSet, Scorer, dataset
 from ..predictions import Predictions
-from .reader import image_names, label_file, labels
+from .reader import UNSCORED, image_ids, image_names, label_file
 
-IN_VISIBILITY, OKS_NMS = 0.2, 0.9  # thresholds of SimpleBaseline and HRNet
 RESULTS = "coco_results.json"  # in a run folder
 
 
@@ -33,8 +32,10 @@ class CocoScorer(Scorer):
 
         The mean OKS tells apart networks whose AP is 0.
         """
-        results = coco_results(people.image_id, people.score, found)
-        left = f"by OKS {'soft ' if found.soft_nms else ''}NMS at {OKS_NMS}"
+        results, ranking = coco_results(people.image_id, people.score, found), found.ranking
+        left = f"by OKS {'soft ' * ranking.soft_nms}NMS at {ranking.oks_thre:g}"
+        low, least = ranking.in_vis_thre, ranking.image_thre
+        left += f" (scores of joints above {low:g}, of boxes from {least:g})"
         return self._score_results(people, found, results, root, left)
 
     def score_run(self, people: Annotations, found: Predictions, folder: Path, root: Path) -> Score:
@@ -79,26 +80,35 @@ class CocoScorer(Scorer):
         return Score(numbers["AP"], numbers, "AP", sentence, len(results))
 
     def save(self, folder: Path, people: Annotations, found: Predictions) -> Path:
-        """Write the results as they are scored: rescored and without duplicates."""
+        """Write the results as they are scored: rescored and without duplicates.
+
+        Those of test-dev have the name that COCO's evaluation server asks for.
+        """
+        name, split = RESULTS, people.file_split
+        if split in UNSCORED:
+            name = f"person_keypoints_{split}2017_{folder.resolve().name}_results.json"
         results = coco_results(people.image_id, people.score, found)
-        write_text(path := folder / RESULTS, json.dumps(results))
-        return path
+        write_text(folder / name, json.dumps(results))
+        return folder / name
 
 
 def coco_results(
     image_id: np.ndarray, box_scores: np.ndarray, found: Predictions
 ) -> list[dict[str, Any]]:
-    """Poses in COCO's results format, rescored and without duplicates.
+    """Poses in COCO's results format, rescored and without duplicates, by `found.ranking`.
 
     Args:
         image_id: (N,) the image of each pose.
         box_scores: (N,) the detector's confidence in each box; 1 for annotated boxes.
         found: N poses in COCO's joints, with the areas of their crops.
     """
+    ranking = found.ranking
     heights = np.nan_to_num(found.scores, posinf=0, neginf=0)  # of a network that has diverged
-    scores = oks.rescore(heights, box_scores, IN_VISIBILITY)
-    suppress = oks.soft_oks_nms if found.soft_nms else oks.oks_nms
-    kept = suppress(image_id, found.keypoints, scores, found.areas, OKS_NMS)
+    scores = oks.rescore(heights, box_scores, ranking.in_vis_thre)
+    rows = np.flatnonzero(box_scores >= ranking.image_thre)
+    suppress = oks.soft_oks_nms if ranking.soft_nms else oks.oks_nms
+    columns = (image_id, found.keypoints, scores, found.areas)
+    kept = rows[suppress(*(column[rows] for column in columns), ranking.oks_thre)]
     columns = (image_id, found.keypoints, heights, scores)
     return results_from_arrays(*(column[kept] for column in columns))
 
@@ -112,7 +122,7 @@ def _images_to_score(people: Annotations, root: Path) -> tuple[set[int], str]:
     if (people.file_split, people.split) != ("test", "test"):
         return set(people.image_id.tolist()), ""
     folder = dataset("COCO").need(root)
-    ids = labels(folder, "test")["images"]
+    ids = image_ids(folder, "test")
     there = ids[Folder(folder).present(image_names("test", ids))]
     absent = f"; over {len(there)} of {len(ids)} images, the others have no picture here"
     return set(there.tolist()), absent if len(there) < len(ids) else ""

@@ -73,9 +73,10 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
     else:
         train, val = hold_out(tables["train"], settings.holdout)
         tables = {"train": train, "val": val, "test": tables["test"]}
-    scored = "found" if settings.boxes == "detections" else settings.eval_split
+    boxes, split = settings.scored_boxes, settings.eval_split
+    scored = split if boxes == "ground_truth" else "found"
     if scored not in tables:
-        tables[scored] = read(settings.dataset, settings.eval_split, boxes=settings.boxes)
+        tables[scored] = read(settings.dataset, split, boxes=boxes)
     return tables
 
 

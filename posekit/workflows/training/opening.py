@@ -10,6 +10,7 @@ from ...config.machine import choose_machine
 from ...config.resolve import Config, resolve
 from ...data import dataset
 from ...errors import PosekitError
+from ...files.places import existing_path
 from ...models import Description, describe
 from ...reporting.run_folder import Run
 from .experiment import Experiment
@@ -66,10 +67,14 @@ def _check_people(config: Config) -> None:
         place = f"in {folder}" if folder else "in the generated sample"
         problem = f"there is no {spec.unscored[split]} {place}"
         raise PosekitError(f"eval_split={split}: {problem}: get it from {spec.page}, source=real")
-    found = spec.detections and split in ("test", *spec.unscored)
-    if settings.boxes == "detections" and not found:
+    if (boxes := settings.scored_boxes) == "ground_truth":
+        return
+    if not spec.detections or split in ("train", "val"):
         problem = f"{spec.name} has none for its {split} split"
-        raise PosekitError(f"boxes=detections: {problem}: use ground_truth")
+        raise PosekitError(f"detected boxes ({boxes}): {problem}: use ground_truth")
+    if boxes != "detections" and not existing_path(boxes).is_file():
+        remedy = "name a json list of detections with image_id, category_id, bbox and score"
+        raise PosekitError(f"box_file={boxes!r}: there is no such file: {remedy}")
 
 
 def open_run(config: Config, resume: bool = False) -> Run:

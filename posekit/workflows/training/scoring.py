@@ -8,7 +8,7 @@ import numpy as np
 
 from ...config.recipes import published
 from ...data import dataset
-from ...data.predictions import FILE, Predictions
+from ...data.predictions import FILE
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
 from ...inference.evaluate import mean_pose, predict
@@ -28,17 +28,16 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     A split without ground truth is predicted and written down, and has no score.
     """
     settings, run = exp.settings, exp.run
-    batches, bias, soft = exp.batches(exp.test), settings.test_bias, settings.soft_nms
-    scales = settings.test_scales
+    batches, bias, scales = exp.batches(exp.test), settings.test_bias, settings.test_scales
     found = predict(exp.task, batches, exp.machine, settings.flip_test, scales, bar)
-    exp.predictions = replace(found, keypoints=found.keypoints - bias)
-    file = save_predictions(run.folder, exp.test, exp.predictions, soft)
+    exp.predictions = replace(found, keypoints=found.keypoints - bias, ranking=settings.ranking)
+    file = save_predictions(run.folder, exp.test, exp.predictions)
     if settings.eval_split in dataset(settings.dataset).unscored:
         return _unscored(exp, file)
-    score = official_score(exp.test, exp.predictions, exp.root, soft)
+    score = official_score(exp.test, exp.predictions, exp.root)
     mean = mean_pose(exp.train, exp.test)
-    mean_predictions = Predictions(mean, np.ones(mean.shape[:2]))
-    baseline = official_score(exp.test, mean_predictions, exp.root, soft)
+    mean_predictions = replace(exp.predictions, keypoints=mean, scores=np.ones(mean.shape[:2]))
+    baseline = official_score(exp.test, mean_predictions, exp.root)
     table = _table(exp, score, baseline)
     run.table(table)
     moved = f"{bias:g} px taken off every prediction, " if bias else ""
