@@ -9,7 +9,8 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from ..data import dataset_name
+from ..data import Annotations, dataset_name
+from ..data.framing import Framing
 from ..data.predictions import Ranking
 from ..errors import PosekitError
 from ..geometry.skeletons import Skeleton, skeleton
@@ -123,6 +124,10 @@ class TestingKnobs(Settings):
     def transforms(self, joints: Skeleton) -> list:
         """How training changes the crops: not at all in testing."""
         return []
+
+    def training_people(self, people: Annotations, framing: Framing) -> Annotations:
+        """The people that a network is trained on: all of them."""
+        return people
 
 
 class RunKnobs(Settings):

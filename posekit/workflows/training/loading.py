@@ -34,6 +34,7 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
     joints = SKELETONS.get(exp.about.skeleton or "", spec.skeleton)
     frames, framing = settings.clip_length(exp.about), settings.framing(spec.crop_drop)
     cut = partial(Clips, skeleton=joints, frames=frames, framing=framing)
+    tables["train"] = settings.training_people(tables["train"], framing)
     augmentation = [*settings.transforms(joints), *transforms]
     exp.train = cut(tables["train"], transforms=augmentation, seed=settings.seed)
     exp.val = cut(tables["val"])
