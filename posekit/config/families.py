@@ -119,12 +119,11 @@ class TopDownTraining(TrainingKnobs, TopDownTesting):
         if not self.select_data:
             return people
         centres, sides = framing.place(people.boxes)
-        areas = framing.areas(sides)
-        chosen = people.rows(well_centred(people.keypoints, people.visible, centres, areas))
-        if not len(chosen):
+        kept = well_centred(people.keypoints, people.visible, centres, framing.areas(sides))
+        if not kept.any():
             raise PosekitError(f"select_data keeps none of {len(people)} people: leave it off")
-        kept = f"select_data keeps {len(chosen)} of {len(people)} people to train on"
-        return replace(chosen, notes=(*chosen.notes, kept))
+        note = f"select_data keeps {kept.sum()} of {len(people)} people to train on"
+        return replace(people.rows(kept), notes=(*people.notes, note))
 
     def transforms(self, joints: Skeleton) -> list[augment.Transform]:
         """The augmentation of training crops, in the order in which it is drawn."""

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.places import existing_path
 from ..files.words import few
 from . import lsp, mpii, penn_action
 from .annotations import Annotations, Folder
@@ -56,7 +54,7 @@ def load(
     """
     spec = dataset(name)
     split = spec.split(split)
-    spec = spec if boxes == "ground_truth" else _detected(spec, boxes)
+    spec = spec.with_boxes(boxes, split)
     folder = spec.need(root)
     table = spec.annotations(folder, split, source)
     total = _units(table)
@@ -79,18 +77,6 @@ def load(
     elif source == "real" and total < published:
         notes += (f"{total} {spec.unit}; the published {split} split has {published}",)
     return replace(table, notes=notes)
-
-
-def _detected(spec: DataSet, boxes: str | Path) -> DataSet:
-    """The specification of detected people: the usual ones, or those of a file."""
-    found, file = spec.detections, existing_path(str(boxes))
-    if found and boxes != "detections" and file.is_file():
-        return replace(found, read=partial(found.read, path=file), published={})
-    if not found or boxes != "detections":
-        lacking = "" if found else f" ({spec.name} has no detections)"
-        problem = f"boxes is {str(boxes)!r}, which is no file{lacking}"
-        raise PosekitError(f"{problem}: choose ground_truth, detections or a json file of them")
-    return found
 
 
 def check(name: str, root: Path, splits: Sequence[str] = SPLITS) -> list[str]:

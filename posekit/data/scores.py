@@ -53,7 +53,7 @@ def mobilepose_score(clips: Clips, keypoints: np.ndarray) -> Score:
     return scorer.mobilepose(found, truth, clips.visible, side=max(clips.image_size))
 
 
-def save_predictions(folder: Path, clips: Clips, found: Predictions) -> Path | None:
+def save_predictions(folder: Path, clips: Clips, found: Predictions) -> Path:
     """Write predictions.npz and the data set's official prediction file into a run folder.
 
     Args:
@@ -62,12 +62,11 @@ def save_predictions(folder: Path, clips: Clips, found: Predictions) -> Path | N
         found: of every row, in the network's joints.
 
     Returns:
-        The official file; None where the data set has none.
+        The official file; predictions.npz where the data set has none.
     """
-    people = clips.people
-    write_predictions(folder / FILE, people, found, clips.skeleton)
-    scorer = spec_of(people.dataset).scorer
-    return scorer.save(folder, people, _for_scorer(clips, found))
+    people, file = clips.people, folder / FILE
+    write_predictions(file, people, found, clips.skeleton)
+    return spec_of(people.dataset).scorer.save(folder, people, _for_scorer(clips, found)) or file
 
 
 def score(
@@ -132,21 +131,10 @@ def _rows_of(
     """
     file_split = str(table["file_split"])
     if spec.detections is not None and (table["annotation_id"] < 0).all():
-        count = len(table["box"])
-        return Annotations(
-            spec.name,
-            split,
-            source,
-            spec.skeleton,
-            keypoints=np.zeros((count, len(spec.skeleton), 2), np.float32),
-            visible=np.zeros((count, len(spec.skeleton)), bool),
-            boxes=table["box"],
-            reference=np.full(count, np.nan, np.float32),
-            image=np.full(count, ""),
-            images=Folder(root),
-            image_id=table["image_id"],
-            file_split=file_split,
-        )
+        image = table["image_id"]
+        columns = {"boxes": table["box"], "image": image.astype(str), "image_id": image}
+        columns |= {"images": Folder(root), "file_split": file_split}
+        return Annotations(spec.name, split, source, spec.skeleton, **columns)
     people = load(spec.name, file_split, root, source=source, allow_partial=True)
     row = {key: i for i, key in enumerate(_keys(vars(people)))}
     rows = np.array([row.get(key, -1) for key in _keys(table)], int)

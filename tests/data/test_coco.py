@@ -134,11 +134,13 @@ def test_detections_that_do_not_fit(folder):
     write_found(folder, [(9, 1, [1, 2, 3], 0.9)])
     with pytest.raises(PosekitError, match="detection 0 has no field bbox"):
         load("COCO", "test", folder.parent, boxes="detections")
-    with pytest.raises(PosekitError, match="not for train: use the ground-truth boxes"):
+    with pytest.raises(
+        PosekitError, match="COCO has no detections of its train split: use ground_truth"
+    ):
         load("COCO", "train", folder.parent, boxes="detections")
-    with pytest.raises(PosekitError, match="LSP has no detections"):
+    with pytest.raises(PosekitError, match="LSP has no detections of its test split"):
         load("LSP", "test", folder.parent, boxes="detections")
-    with pytest.raises(PosekitError, match="boxes is 'found', which is no file: choose ground"):
+    with pytest.raises(PosekitError, match="box_file='found': there is no such file: name a json"):
         load("COCO", "test", folder.parent, boxes="found")
 
 

@@ -63,9 +63,11 @@ def test_a_split_without_ground_truth_is_predicted_and_has_no_score(monkeypatch,
     assert "MPII: no score" in (reports / "index.html").read_text()
     with pytest.raises(PosekitError, match="eval_split='blnd': MPII has test, val, train, blind"):
         lab.start(NETWORK | knobs | {"eval_split": "blnd"})
-    (source := knobs.copy()).pop("data_root")
-    with pytest.raises(PosekitError, match="no annot/valid.json in the generated sample: get it"):
-        lab.start(NETWORK | source | {"eval_split": "blind", "source": "sample"})
+    with pytest.raises(
+        PosekitError, match="is missing, the list of blind.*the generated sample has"
+    ):
+        monkeypatch.setitem(DATASETS, "MPII", replace(spec, unscored={"blind": "annot/no.json"}))
+        every_step(dataset="MPII", eval_split="blind", source="sample")
 
 
 @pytest.fixture
@@ -124,6 +126,9 @@ def test_boxes_of_another_detector_are_scored_and_scored_again(coco, tmp_path):
     for name, exp in runs.items():
         record = read_record(exp.run.folder)
         score = posekit.score("COCO", exp.run.folder, root=coco.parent)
+        boxes_of = "detected boxes" if name == "usual" else "boxes of faster_rcnn.json"
+        assert record.metric == f"AP, {boxes_of}"
+        assert bool(record.published) == (name == "usual")  # those are of the usual boxes
         assert score.values == record.metrics and "with detected boxes" in score.protocol
         counts[name] = len(json.loads((exp.run.folder / RESULTS).read_text()))
         assert f"{counts[name]} of {len(boxes)} people left" in record.protocol
@@ -141,5 +146,7 @@ def test_boxes_of_another_detector_are_scored_and_scored_again(coco, tmp_path):
         file.write_text(json.dumps([boxes[0] | damage]))
         with pytest.raises(PosekitError, match=rf"faster_rcnn\.json: {words}"):
             lab.load(lab.start(NETWORK | knobs | {"box_file": str(file)}))
-    with pytest.raises(PosekitError, match="detected boxes .*COCO has none for its val split"):
+    with pytest.raises(
+        PosekitError, match="json.: COCO has no detections of its val split: use gr"
+    ):
         lab.start(NETWORK | knobs | {"box_file": str(file), "eval_split": "val"})

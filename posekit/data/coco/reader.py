@@ -73,14 +73,11 @@ def read_detections(folder: Path, split: str, path: Path | None = None) -> dict[
     Raises:
         PosekitError: there are no detections, or they are of other images.
     """
-    if split not in DETECTIONS:
-        problem = f"COCO has detections for {' and '.join(DETECTIONS)}, not for {split}"
-        raise PosekitError(f"{problem}: use the ground-truth boxes")
     path = path or folder / DETECTIONS[split]
     if not path.is_file():
         remedy = "put the person detections there that HRNet and Simple Baselines publish"
         raise PosekitError(f"{path} is missing: {remedy}, or name others as box_file")
-    images = image_ids(folder, split)
+    images = labels(folder, split)["images"]
     found = cached("coco-detections", path, 1, [path], _FOUND, lambda: _read_found(path))
     known = np.isin(found["image"], images)
     if not known.any():
@@ -96,10 +93,7 @@ def read_detections(folder: Path, split: str, path: Path | None = None) -> dict[
     if strange := int((~known).sum()):
         notes.append(f"{strange} detections in images without labels are left out")
     return {
-        "keypoints": np.zeros((len(rows), len(COCO), 2), np.float32),
-        "visible": np.zeros((len(rows), len(COCO)), bool),
         "boxes": found["boxes"][rows],
-        "reference": np.full(len(rows), np.nan, np.float32),
         "image": image_names(split, image),
         "image_id": image,
         "score": found["score"][rows],
@@ -116,14 +110,6 @@ def _read_found(path: Path) -> dict[str, np.ndarray]:
         "boxes": np.concatenate([low, low + size], 1)[people].astype(np.float32),
         "score": column(path, records, "score", (), "detection")[people].astype(np.float32),
     }
-
-
-def image_ids(folder: Path, split: str) -> np.ndarray:
-    """Ids (M,) of all images of a split, with or without people, in file order."""
-    if split not in UNSCORED:
-        return labels(folder, split)["images"]
-    path = folder / UNSCORED[split]
-    return _image_sizes(path, sections(path, load_json(path), "images")[0])[0]
 
 
 def label_file(folder: Path, split: str) -> Path:
@@ -144,7 +130,13 @@ def image_names(split: str, image: np.ndarray) -> np.ndarray:
 
 
 def labels(folder: Path, split: str) -> dict[str, np.ndarray]:
-    """Columns of a file of labels: `images` are the ids of all images, `image` those of people."""
+    """Columns of a file of labels: `images` are the ids of all images, `image` those of people.
+
+    Of test-dev there are the images alone.
+    """
+    if split in UNSCORED:
+        path = folder / UNSCORED[split]
+        return {"images": _image_sizes(path, *sections(path, load_json(path), "images"))[0]}
     path = label_file(folder, split)
     return cached("coco", path, 2, [path], _TRUTH, lambda: _read_labels(path))
 

@@ -16,7 +16,7 @@ from ...metrics.score import Score
 from ..annotations import Annotations, Folder
 from ..dataset import DataSet, Scorer, dataset
 from ..predictions import Predictions
-from .reader import UNSCORED, image_ids, image_names, label_file
+from .reader import UNSCORED, image_names, label_file, labels
 
 RESULTS = "coco_results.json"  # in a run folder
 
@@ -122,7 +122,7 @@ def _images_to_score(people: Annotations, root: Path) -> tuple[set[int], str]:
     if (people.file_split, people.split) != ("test", "test"):
         return set(people.image_id.tolist()), ""
     folder = dataset("COCO").need(root)
-    ids = image_ids(folder, "test")
+    ids = labels(folder, "test")["images"]
     there = ids[Folder(folder).present(image_names("test", ids))]
     absent = f"; over {len(there)} of {len(ids)} images, the others have no picture here"
     return set(there.tolist()), absent if len(there) < len(ids) else ""

@@ -10,7 +10,6 @@ from ...config.machine import choose_machine
 from ...config.resolve import Config, resolve
 from ...data import dataset
 from ...errors import PosekitError
-from ...files.places import existing_path
 from ...models import Description, describe
 from ...reporting.run_folder import Run
 from .experiment import Experiment
@@ -51,30 +50,13 @@ def begin(
     Raises:
         PosekitError: people are to be scored that are not there, or a device that is not there.
     """
-    settings = config.settings
-    _check_people(config)
+    settings, spec = config.settings, dataset(config.settings.dataset)
+    split, known = settings.eval_split, ("test", "val", "train", *spec.unscored)
+    if split not in known:
+        raise PosekitError(f"eval_split={split!r}: {spec.name} has {', '.join(known)}")
+    spec.with_boxes(settings.scored_boxes, split)
     machine = choose_machine(settings.device, settings.precision, settings.workers)
     return kind(config, open_run(config, resume), machine, about, **more)
-
-
-def _check_people(config: Config) -> None:
-    """Refuse a split, or boxes of it, that the data set does not have."""
-    settings, spec = config.settings, dataset(config.settings.dataset)
-    split, folder = settings.eval_split, config.data_root and spec.find(config.data_root)
-    if split not in (known := ("test", "val", "train", *spec.unscored)):
-        raise PosekitError(f"eval_split={split!r}: {spec.name} has {', '.join(known)}")
-    if split in spec.unscored and not (folder and split in spec.unscored_in(folder)):
-        place = f"in {folder}" if folder else "in the generated sample"
-        problem = f"there is no {spec.unscored[split]} {place}"
-        raise PosekitError(f"eval_split={split}: {problem}: get it from {spec.page}, source=real")
-    if (boxes := settings.scored_boxes) == "ground_truth":
-        return
-    if not spec.detections or split in ("train", "val"):
-        problem = f"{spec.name} has none for its {split} split"
-        raise PosekitError(f"detected boxes ({boxes}): {problem}: use ground_truth")
-    if boxes != "detections" and not existing_path(boxes).is_file():
-        remedy = "name a json list of detections with image_id, category_id, bbox and score"
-        raise PosekitError(f"box_file={boxes!r}: there is no such file: {remedy}")
 
 
 def open_run(config: Config, resume: bool = False) -> Run:

@@ -8,7 +8,6 @@ import numpy as np
 
 from ...config.recipes import published
 from ...data import dataset
-from ...data.predictions import FILE
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
 from ...inference.evaluate import mean_pose, predict
@@ -34,22 +33,22 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     file = save_predictions(run.folder, exp.test, exp.predictions)
     if settings.eval_split in dataset(settings.dataset).unscored:
         return _unscored(exp, file)
-    score = official_score(exp.test, exp.predictions, exp.root)
     mean = mean_pose(exp.train, exp.test)
     mean_predictions = replace(exp.predictions, keypoints=mean, scores=np.ones(mean.shape[:2]))
-    baseline = official_score(exp.test, mean_predictions, exp.root)
+    both = [official_score(exp.test, p, exp.root) for p in (exp.predictions, mean_predictions)]
+    if settings.box_file:  # nothing published is about these boxes
+        metric = f"AP, boxes of {Path(settings.box_file).name}"
+        both = [replace(one, metric=metric) for one in both]
+    score, baseline = both
     table = _table(exp, score, baseline)
     run.table(table)
     moved = f"{bias:g} px taken off every prediction, " if bias else ""
-    flips = "with" if settings.flip_test else "without"
-    protocol = (
-        f"{score.protocol}; {settings.eval_split} split, {moved}{flips} flip test, "
-        f"{len(scales)} test scale{'s' * (len(scales) > 1)}"
-    )
+    flips = f"with{'' if settings.flip_test else 'out'} flip test"
+    sizes = f"{len(scales)} test scale{'s' * (len(scales) > 1)}"
+    protocol = f"{score.protocol}; {settings.eval_split} split, {moved}{flips}, {sizes}"
     run.update(
-        protocol=f"{protocol}; generated sample data" if run.record.is_sample else protocol,
+        protocol=protocol + "; generated sample data" * run.record.is_sample,
         metric=score.metric,
-        split=settings.eval_split,
         metrics=score.values,
         baseline={"mean_pose": baseline.mean},
         published={
@@ -62,16 +61,15 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     return table
 
 
-def _unscored(exp: Experiment, file: Path | None) -> "pd.DataFrame":
-    """What there is instead of a score: how many people are in which file, for whom."""
+def _unscored(exp: Experiment, file: Path) -> "pd.DataFrame":
+    """What there is instead of a score: which file the predictions are in, and for whom."""
     import pandas as pd
 
-    run, split, spec = exp.run, exp.settings.eval_split, dataset(exp.settings.dataset)
-    name = (file or run.folder / FILE).name
-    remark = f"no score: the ground truth of {split} is not public; submit {name} to {spec.page}"
-    run.update(protocol=remark, split=split, n_samples=len(exp.test.people))
-    row = {"result": f"this run, {run.label}", "split": split, "people": len(exp.test.people)}
-    table = pd.DataFrame([row | {"score": "none", "file": name}])
+    run, split, page = exp.run, exp.settings.eval_split, dataset(exp.settings.dataset).page
+    hidden = f"no score: the ground truth of {split} is not public"
+    run.update(protocol=f"{hidden}; submit {file.name} to {page}")
+    row = {"result": f"this run, {run.label}", "split": split, "score": "none", "file": file.name}
+    table = pd.DataFrame([row])
     run.table(table)
     exp.tables[f"Predictions, {run.label}"] = table
     return table
