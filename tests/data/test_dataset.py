@@ -116,13 +116,11 @@ def test_a_split_without_ground_truth_is_there_when_its_list_is(toy):
     with pytest.raises(PosekitError, match=r"blind\.csv is missing, the list of blind: copy"):
         data.load("Hands", "blind", toy)
     (toy / "Hands/blind.csv").write_text("1,2,11,12\n")
-    assert data.check("Hands", toy) == []  # nobody has to have it
-    problems = ["blind: 1 of 1 images have no image file (blind0.jpg)"]
-    assert data.check("Hands", toy, ("blind",)) == problems
+    assert data.check("Hands", toy) == ["blind: 1 of 1 images have no image file (blind0.jpg)"]
     shutil.copy(toy / "Hands/test0.jpg", toy / "Hands/blind0.jpg")
     people = data.load("Hands", "blind", toy)
     assert (people.split, people.file_split, len(people)) == ("blind", "blind", 1)
-    assert data.check("Hands", toy, ("blind",)) == []
+    assert data.check("Hands", toy) == []
     with pytest.raises(PosekitError, match="Hands has no split 'val': choose train or test or bl"):
         spec.split("val")
     run = toy / "run"

@@ -84,7 +84,7 @@ def coco(tmp_path):
 
 
 def test_test_dev_is_written_as_its_server_takes_it(coco, reports):
-    assert "COCO: complete, test-dev to predict" in examine(str(coco.parent))
+    assert "    test-dev: ready\n" in examine(str(coco.parent))
     knobs = {"data_root": str(coco.parent), "source": "real"}
     exp = every_step(pictures=True, eval_split="test-dev", **knobs)
     scored = every_step(boxes="detections", **knobs)
@@ -97,7 +97,7 @@ def test_test_dev_is_written_as_its_server_takes_it(coco, reports):
     with pytest.raises(PosekitError, match="a run on test-dev, whose ground truth only"):
         posekit.score("COCO", exp.run.folder, root=coco.parent)
     (coco / DETECTIONS["test-dev"]).unlink()
-    assert "COCO: complete\n" in examine(str(coco.parent))
+    assert "    test-dev: not ready" in examine(str(coco.parent))
     with pytest.raises(PosekitError, match="609_person.json is missing: .*or name others as box_f"):
         every_step(eval_split="test-dev", **knobs)
     again = every_step(eval_split="test-dev", box_file=str(coco / DETECTIONS["test"]), **knobs)

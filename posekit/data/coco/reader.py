@@ -15,7 +15,7 @@ from ...files.cache import cached
 from ...files.reading import MAX_PIXELS, column, id_column, load_json, load_records
 from ...geometry.crops import clean_boxes
 from ...geometry.skeletons import COCO
-from ...metrics.coco_ap import PERSON, SECTIONS, check_annotations, sections
+from ...metrics.coco_ap import PERSON, check_annotations, sections
 from ..dataset import EmptySplit, dataset
 
 SETS = {"train": "train2017", "test": "val2017", "test-dev": "test2017"}
@@ -136,13 +136,13 @@ def labels(folder: Path, split: str) -> dict[str, np.ndarray]:
     """
     if split in UNSCORED:
         path = folder / UNSCORED[split]
-        return {"images": _image_sizes(path, *sections(path, load_json(path), "images"))[0]}
+        return {"images": _image_sizes(path, *sections(path, load_json(path), ["images"]))[0]}
     path = label_file(folder, split)
     return cached("coco", path, 2, [path], _TRUTH, lambda: _read_labels(path))
 
 
 def _read_labels(path: Path) -> dict[str, np.ndarray]:
-    categories, images, records = sections(path, load_json(path), *SECTIONS)
+    categories, images, records = sections(path, load_json(path))
     if [r.get("keypoints") for r in categories if r.get("id") == PERSON] != [list(COCO.joints)]:
         raise PosekitError(
             f"{path}: field categories does not describe a person with the {len(COCO)} keypoints "

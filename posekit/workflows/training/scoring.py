@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...config.recipes import published
+from ...config.recipes import measuring_line, published
 from ...data import dataset
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
@@ -95,6 +95,15 @@ def _published(exp: Experiment) -> list[dict[str, Any]]:
     if exp.settings.eval_split != "test":
         return []
     return published(exp.about.stem, exp.settings.dataset)
+
+
+def protocols(exp: Experiment) -> str:
+    """The commands that measure what was published for the network's paper, as text."""
+    lines = ["what measures each published row, with its weights in place of WEIGHTS:"]
+    for row in published(exp.about.stem, exp.settings.dataset):
+        lines.append(f"{row['method']}, {row['metric']} ({row['source']})")
+        lines.append(f"  {measuring_line(row) or 'a network that posekit does not have'}")
+    return "\n".join(lines if lines[1:] else ["nothing was published for this data set"])
 
 
 def finish(exp: Experiment) -> str:
