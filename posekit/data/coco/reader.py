@@ -87,7 +87,7 @@ def read_detections(folder: Path, split: str, path: Path | None = None) -> dict[
     rows = np.flatnonzero(known & (found["score"] >= 0) & (sides > 0).all(-1))
     rows = rows[np.argsort(_position(images, found["image"][rows]), kind="stable")]
     image = found["image"][rows]
-    notes = []
+    notes = [f"people as {path.name} has found them"]
     if empty := len(images) - len(np.unique(image)):
         notes.append(f"{empty} of {len(images)} images have no detected person")
     if strange := int((~known).sum()):
