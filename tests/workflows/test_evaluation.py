@@ -70,7 +70,7 @@ def test_parameters_cell_declares_what_finds_the_network_and_suits_all_networks(
             {"boxes": "detections", "eval_split": "train"},
             "COCO has no detections of its train split",
         ),
-        ({"boxes": "detections", "dataset": "MPII"}, "MPII has none for its test split"),
+        ({"boxes": "detections", "dataset": "MPII"}, "MPII has no detections of its test split"),
         ({"weights": "absent.pth"}, "there is no such file or run folder"),
         ({"model": "cpm"}, "predicts the joints of pose_machine; COCO scores nose"),
     ],

@@ -32,10 +32,9 @@ class CocoScorer(Scorer):
 
         The mean OKS tells apart networks whose AP is 0.
         """
-        results, ranking = coco_results(people.image_id, people.score, found), found.ranking
-        left = f"by OKS {'soft ' * ranking.soft_nms}NMS at {ranking.oks_thre:g}"
-        low, least = ranking.in_vis_thre, ranking.image_thre
-        left += f" (scores of joints above {low:g}, of boxes from {least:g})"
+        results, by = coco_results(people.image_id, people.score, found), found.ranking
+        left = f"by OKS {'soft ' * by.soft_nms}NMS at {by.oks_thre:g} "
+        left += f"(scores of joints above {by.in_vis_thre:g}, of boxes from {by.image_thre:g})"
         return self._score_results(people, found, results, root, left)
 
     def score_run(self, people: Annotations, found: Predictions, folder: Path, root: Path) -> Score:
