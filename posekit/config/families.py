@@ -4,13 +4,15 @@ A family has two kinds of settings: those of testing, and those of training, whi
 options of the chosen network are knobs besides. (Fields of the last base class come first.)
 """
 
+from dataclasses import replace
 from inspect import Parameter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, create_model, field_validator
 
+from ..data import Annotations
 from ..data import transforms as augment
-from ..data.framing import Framing
+from ..data.framing import Framing, well_centred
 from ..data.occlusion.occluder import Occluder
 from ..errors import PosekitError
 from ..geometry.decoding import DECODERS
@@ -123,6 +125,8 @@ class TopDownTraining(TrainingKnobs, TopDownTesting):
     rotation_prob: Fraction = knob("share of people that are turned", 0.6)
     half_body_prob: Fraction = knob("share of people cut to half their body", 0.0)
     reference_mode: bool = knob("the references' coin, target, schedule and occlusion", False)
+    select_data: bool = knob("train on people whose joints are about their box's middle", False)
+    joint_weights: bool = knob("elbows, knees weigh 1.2, wrists, ankles 1.5 in the loss", False)
     schedule: Literal["milestones", "onecycle"] = knob("milestones or onecycle", "milestones")
     lr_milestones: tuple[Count, ...] = knob("epochs after which lr falls", min_length=1)
     loss: Literal["mse", "ohkm"] = knob("mse, or ohkm for the 8 worst joints", "mse")
@@ -130,7 +134,23 @@ class TopDownTraining(TrainingKnobs, TopDownTesting):
     def task(self, model: Any, joints: Skeleton) -> Task:
         """How the network is fed, taught and read."""
         criterion = {"mse": joints_mse, "ohkm": ohkm}[self.loss]
-        return super().task(model, joints, criterion=criterion, reference_mode=self.reference_mode)
+        modes = {"reference_mode": self.reference_mode, "joint_weights": self.joint_weights}
+        return super().task(model, joints, criterion=criterion, **modes)
+
+    def training_people(self, people: Annotations, framing: Framing) -> Annotations:
+        """The people that the network is trained on.
+
+        Raises:
+            PosekitError: `select_data` leaves nobody.
+        """
+        if not self.select_data:
+            return people
+        centres, sides = framing.place(people.boxes)
+        kept = well_centred(people.keypoints, people.visible, centres, framing.areas(sides))
+        if not kept.any():
+            raise PosekitError(f"select_data keeps none of {len(people)} people: leave it off")
+        note = f"select_data keeps {kept.sum()} of {len(people)} people to train on"
+        return replace(people.rows(kept), notes=(*people.notes, note))
 
     def transforms(self, joints: Skeleton) -> list[augment.Transform]:
         """The augmentation of training crops, in the order in which it is drawn."""

@@ -9,8 +9,10 @@ import torch
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
-from ..data import dataset, dataset_name
+from ..data import Annotations, dataset, dataset_name
 from ..data.dataset import datasets
+from ..data.framing import Framing
+from ..data.predictions import Ranking
 from ..errors import PosekitError
 from ..geometry.skeletons import Skeleton, skeleton
 from ..models import Description, create_model, describe, options_of
@@ -40,7 +42,13 @@ class DataKnobs(Settings):
     train_set: str = knob("part that is trained on: train, or trainval of MPII", "train")
     eval_split: Split = knob("split of the score", "test")
     boxes: Boxes = knob("whose boxes are scored, ground_truth or detections", "ground_truth")
+    box_file: str | None = knob("json of other COCO detections, scored in their place", None)
     holdout: float = knob("share of the training part kept for validation", 0.05, ge=0, lt=1)
+
+    @property
+    def scored_boxes(self) -> str:
+        """Whose boxes are scored: ground_truth, detections, or those of a file."""
+        return self.box_file or self.boxes
 
     @property
     def scored(self) -> str:
@@ -126,10 +134,22 @@ class TestingKnobs(Settings):
     test_scales: Scales = knob("sizes of the person to add up when testing", (1.0,))
     test_bias: float = knob("image pixels taken off x and y of every prediction", 0.0)
     soft_nms: bool = knob("lower duplicates' scores instead of dropping them", False)
+    oks_thre: float = knob("OKS of two people from which one is a duplicate", 0.9, gt=0, le=1)
+    in_vis_thre: float = knob("joint scores up to it do not count in a person's", 0.2, ge=0)
+    image_thre: float = knob("smallest score of a detected box that is kept", 0.0, ge=0)
+
+    @property
+    def ranking(self) -> Ranking:
+        """How people found in one image are ranked, on COCO."""
+        return Ranking(**{name: getattr(self, name) for name in Ranking._fields})
 
     def transforms(self, joints: Skeleton) -> list:
         """How training changes the crops: not at all in testing."""
         return []
+
+    def training_people(self, people: Annotations, framing: Framing) -> Annotations:
+        """The people that a network is trained on: all of them."""
+        return people
 
 
 class RunKnobs(Settings):

@@ -25,6 +25,7 @@ from .settings import Settings, check, is_set
 
 # What may differ between two runs that end with the same numbers.
 _NO_EFFECT = {"data_root", "device", "workers", "resume", "tensorboard", "interactive"}
+_FILES = ("init", "box_file")  # whose folder differs from machine to machine
 _ALWAYS = ("dataset", "source", "network")  # what the printed table begins with
 
 
@@ -58,7 +59,7 @@ class Config:
     def text(self) -> str:
         """What differs from the recipe and the defaults, as text that is equal on all machines."""
         rows = [
-            (name, Path(value).name if name == "init" and value else _show(value), origin)
+            (name, Path(value).name if name in _FILES and value else _show(value), origin)
             for name, value, origin in self.table()
             if name not in _NO_EFFECT
         ]

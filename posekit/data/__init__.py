@@ -30,7 +30,7 @@ def load(
     source: str = "real",
     allow_partial: bool = False,
     require_images: bool = True,
-    boxes: str = "ground_truth",
+    boxes: str | Path = "ground_truth",
 ) -> Annotations:
     """Read one split of a data set.
 
@@ -46,18 +46,14 @@ def load(
             boxes of LSP, which are its images' frames, are NaN then. Adding 1 to coordinates
             gives those of the data set's own files, except for COCO, whose files are 0-based.
         boxes: ground_truth, or detections: the people of COCO's test split as a detector found
-            them, with its scores and without annotated joints.
+            them, with its scores and without annotated joints; or a json file of other detections.
 
     Raises:
         PosekitError: what is missing or damaged and where to get it, or the split has no row.
     """
     spec = dataset(name)
     split = spec.split(split)
-    choices = {"ground_truth": spec, "detections": spec.detections}
-    if choices.get(boxes) is None:
-        lacking = "" if spec.detections else f" ({spec.name} has no detections)"
-        raise PosekitError(f"boxes is {boxes!r}: choose ground_truth or detections{lacking}")
-    spec = choices[boxes]
+    spec = spec.with_boxes(boxes, split)
     folder = spec.need(root)
     table = spec.annotations(folder, split, source)
     total = _units(table)

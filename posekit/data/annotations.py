@@ -65,7 +65,8 @@ class Annotations:
     """People as columns; N rows, K joints, every coordinate in 0-based image pixels.
 
     Rows of one sequence stand together in frame order; a still image is a sequence of one frame.
-    Columns that a reader leaves out get the value that fits annotated people in still images.
+    Columns that a reader leaves out get the value that fits people in still images; without
+    keypoints, that nobody is annotated.
 
     Attributes:
         dataset: name of the data set.
@@ -97,12 +98,12 @@ class Annotations:
     split: str
     source: str
     skeleton: Skeleton
-    keypoints: np.ndarray
-    visible: np.ndarray
     boxes: np.ndarray
-    reference: np.ndarray
     image: np.ndarray
     images: ImageSource
+    keypoints: np.ndarray | None = None
+    visible: np.ndarray | None = None
+    reference: np.ndarray | None = None
     sequence: np.ndarray | None = None
     occluded: np.ndarray | None = None
     frame: np.ndarray | None = None
@@ -115,12 +116,15 @@ class Annotations:
     bystanders: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
-        count, joints, number = len(self.keypoints), len(self.skeleton), self.sequence
+        count, joints, number = len(self.boxes), len(self.skeleton), self.sequence
         if number is None:
             number = np.arange(1, count + 1, dtype=np.int32)
         usual = {
             "sequence": number,
-            "occluded": np.zeros(self.visible.shape, bool),
+            "keypoints": np.zeros((count, joints, 2), np.float32),
+            "visible": np.zeros((count, joints), bool),
+            "reference": np.full(count, np.nan, np.float32),
+            "occluded": np.zeros((count, joints), bool),
             "frame": np.ones(count, np.int32),
             "image_id": number.astype(np.int64),
             "annotation_id": np.full(count, -1, np.int64),
@@ -143,7 +147,7 @@ class Annotations:
                 raise PosekitError(f"{self.dataset}: {name} is {found}, it has to be {shape}")
 
     def __len__(self) -> int:
-        return len(self.keypoints)
+        return len(self.boxes)
 
     def rows(self, index: np.ndarray, split: str | None = None) -> "Annotations":
         """The rows of an index or mask, as a table of their own."""

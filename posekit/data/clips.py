@@ -128,7 +128,8 @@ class Clips(Dataset):
         Returns:
             images (T, 3, h, w) uint8 RGB, with `scales` (T, S, 3, h, w); keypoints (T, K, 2)
             float32 crop pixels; visible (T, K) bool; rows (T,); scored (T,) bool; and
-            with_everybody, where any image shows several people, everybody (T, P, K, 2) float32 crop pixels, NaN where nobody has annotated.
+            with_everybody, where any image shows several people, everybody (T, P, K, 2) float32
+            crop pixels, NaN where nobody has annotated.
         """
         epoch, clip = key
         rng = np.random.default_rng([self.seed, epoch, clip])

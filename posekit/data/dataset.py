@@ -3,7 +3,8 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..errors import PosekitError
 from ..files.outside import imported
+from ..files.places import existing_path
 from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton
 from ..metrics.mobilepose import mobilepose_pck
@@ -141,8 +143,8 @@ class DataSet:
         labels: glob patterns of the label files below the folder.
         crop_drop: how far top-down crops are lowered, as a share of the box.
         image_boxes: makes the boxes of annotations that only the images tell.
-        detections: the same test people as a detector found them, with its scores and without
-            annotated joints.
+        detections: the people of the test and unscored splits as a detector found them, with its
+            scores and without annotated joints; its `read` takes another file of them as `path`.
         sample: the generated sample; None where there is none.
     """
 
@@ -189,6 +191,28 @@ class DataSet:
         place = Path(root, self.folder)
         raise PosekitError(f"{self.name} is not below {root}. {self.remedy(place)}")
 
+    def with_boxes(self, boxes: str | Path, split: str) -> "DataSet":
+        """The same for the people of some boxes.
+
+        Args:
+            boxes: ground_truth, detections, or a json file of other detections.
+            split: whose people.
+
+        Raises:
+            PosekitError: there are none.
+        """
+        if boxes == "ground_truth":
+            return self
+        if not self.detections or split not in ("test", *self.unscored):
+            problem = f"{self.name} has no detections of its {split} split"
+            raise PosekitError(f"boxes={str(boxes)!r}: {problem}: use ground_truth")
+        if boxes == "detections":
+            return self.detections
+        if not (file := existing_path(str(boxes))).is_file():
+            remedy = "name a json list of detections with image_id, category_id, bbox and score"
+            raise PosekitError(f"box_file={str(boxes)!r}: there is no such file: {remedy}")
+        return replace(self.detections, read=partial(self.detections.read, path=file), published={})
+
     def unscored_in(self, folder: Path) -> list[str]:
         """The splits without ground truth that the data set's folder holds."""
         return [split for split, file in self.unscored.items() if (folder / file).is_file()]
@@ -201,7 +225,8 @@ class DataSet:
         """
         if split in self.unscored and split not in self.unscored_in(folder):
             problem = f"{folder / self.unscored[split]} is missing, the list of {split}"
-            raise EmptySplit(f"{problem}: copy it there from {self.page}")
+            remedy = f"copy it there from {self.page}; the generated sample has none"
+            raise EmptySplit(f"{problem}: {remedy}")
         columns = {"images": Folder(folder), **self.read(folder, split)}
         return Annotations(self.name, split, source, self.skeleton, **columns)
 

@@ -66,3 +66,26 @@ class Framing:
         """The crop (h, w, 3) of an image (H, W, 3) that `matrix` (2, 3) maps to it."""
         (h, w), fill = self.image_size, (self.fill,) * 3
         return cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_LINEAR, borderValue=fill)
+
+
+def well_centred(
+    keypoints: np.ndarray, visible: np.ndarray, centres: np.ndarray, areas: np.ndarray
+) -> np.ndarray:
+    """People whose visible joints lie about the middle of their crop (HRNet's SELECT_DATA).
+
+    Kept is who has exp(-d^2 / (2 0.2^2 area)) > 0.45 + (n - 1) 0.2 / 16, d the distance from the
+    mean of the n visible joints to the centre: the more joints, the nearer they have to be.
+
+    Args:
+        keypoints: (N, K, 2) image pixels.
+        visible: (N, K) bool.
+        centres: (N, 2) of the crops, image pixels.
+        areas: (N,) of the crops, square pixels.
+
+    Returns:
+        (N,) bool, False without a visible joint.
+    """
+    count = visible.sum(-1)
+    mean = np.where(visible[..., None], keypoints, 0).sum(1) / count.clip(1)[:, None]
+    near = np.exp(-np.square(mean - centres).sum(-1) / (2 * 0.2**2 * areas))
+    return (count > 0) & (near > 0.45 + (count - 1) * 0.2 / 16)

@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,22 @@ _COLUMNS = dict.fromkeys(KEYS, (("N",), "iu")) | {
 _LARGEST = 2**32  # bytes of all columns; ten times those of COCO's 104,125 detected people
 
 
+class Ranking(NamedTuple):
+    """How the people found in an image are ranked and told from duplicates, on COCO.
+
+    Attributes:
+        oks_thre: the worse of two people whose OKS is above it is a duplicate.
+        in_vis_thre: joints with scores up to it do not count in the score of a person.
+        image_thre: people in boxes of lower scores are left out.
+        soft_nms: order duplicates by lowered scores instead of dropping them.
+    """
+
+    oks_thre: float = 0.9
+    in_vis_thre: float = 0.2
+    image_thre: float = 0.0
+    soft_nms: bool = False
+
+
 @dataclass(frozen=True)
 class Predictions:
     """Keypoints of every row of a split.
@@ -35,13 +51,13 @@ class Predictions:
             those of the data set, NaN where the network does not know a joint.
         scores: (N, K') height of each peak, in the network's joints.
         areas: (N,) square image pixels of the crops; None where they are not known.
-        soft_nms: suppress duplicates by lowered scores, where the protocol suppresses any.
+        ranking: of several people in an image, where the protocol ranks them.
     """
 
     keypoints: np.ndarray
     scores: np.ndarray
     areas: np.ndarray | None = None
-    soft_nms: bool = False
+    ranking: Ranking = Ranking()
 
 
 def write_predictions(

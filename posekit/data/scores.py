@@ -1,6 +1,7 @@
 """Scores of predictions: of a network on clips, of files made by anything, of a run folder."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..files.reading import load_json
 from ..geometry.skeletons import POSE_MACHINE, Skeleton, convert
 from ..metrics.score import Score
 from . import load
-from .annotations import Annotations
+from .annotations import Annotations, Folder
 from .clips import Clips
 from .dataset import DataSet
 from .dataset import dataset as spec_of
@@ -19,19 +20,16 @@ from .predictions import FILE, KEYS, Predictions, read_predictions, skeleton_of,
 from .sample import sample_root
 
 
-def official_score(
-    clips: Clips, found: Predictions, root: Path | None = None, soft_nms: bool = False
-) -> Score:
+def official_score(clips: Clips, found: Predictions, root: Path | None = None) -> Score:
     """Score predictions under the data set's own protocol.
 
     Args:
         clips: the split.
         found: of every row, in the network's joints.
         root: the data root, for protocols that read files of the data set.
-        soft_nms: on COCO, order duplicates by lowered scores instead of dropping them.
     """
     scorer, people = spec_of(clips.people.dataset).scorer, clips.people
-    return scorer.score(people, _for_scorer(clips, found, soft_nms), root)
+    return scorer.score(people, _for_scorer(clips, found), root)
 
 
 def validation_score(clips: Clips, keypoints: np.ndarray) -> float:
@@ -55,24 +53,20 @@ def mobilepose_score(clips: Clips, keypoints: np.ndarray) -> Score:
     return scorer.mobilepose(found, truth, clips.visible, side=max(clips.image_size))
 
 
-def save_predictions(
-    folder: Path, clips: Clips, found: Predictions, soft_nms: bool = False
-) -> Path | None:
+def save_predictions(folder: Path, clips: Clips, found: Predictions) -> Path:
     """Write predictions.npz and the data set's official prediction file into a run folder.
 
     Args:
         folder: of the run.
         clips: the split.
         found: of every row, in the network's joints.
-        soft_nms: as in `official_score`.
 
     Returns:
-        The official file; None where the data set has none.
+        The official file; predictions.npz where the data set has none.
     """
-    people = clips.people
-    write_predictions(folder / FILE, people, found, clips.skeleton)
-    scorer = spec_of(people.dataset).scorer
-    return scorer.save(folder, people, _for_scorer(clips, found, soft_nms))
+    people, file = clips.people, folder / FILE
+    write_predictions(file, people, found, clips.skeleton)
+    return spec_of(people.dataset).scorer.save(folder, people, _for_scorer(clips, found)) or file
 
 
 def score(
@@ -131,12 +125,17 @@ def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path 
 def _rows_of(
     spec: DataSet, table: dict[str, np.ndarray], split: str, source: str, root: Path
 ) -> Annotations:
-    """The rows of the data set that predictions belong to, in their order."""
-    boxes = "ground_truth"
+    """The rows of the data set that predictions belong to, in their order.
+
+    Detected people are those of the table, whichever file they came from.
+    """
+    file_split = str(table["file_split"])
     if spec.detections is not None and (table["annotation_id"] < 0).all():
-        boxes = "detections"
-    options = {"source": source, "allow_partial": True, "boxes": boxes}
-    people = load(spec.name, str(table["file_split"]), root, **options)
+        image = table["image_id"]
+        columns = {"boxes": table["box"], "image": image.astype(str), "image_id": image}
+        columns |= {"images": Folder(root), "file_split": file_split}
+        return Annotations(spec.name, split, source, spec.skeleton, **columns)
+    people = load(spec.name, file_split, root, source=source, allow_partial=True)
     row = {key: i for i, key in enumerate(_keys(vars(people)))}
     rows = np.array([row.get(key, -1) for key in _keys(table)], int)
     if (rows < 0).any():
@@ -156,8 +155,8 @@ def _in_joints_of(people: Annotations, keypoints: np.ndarray, skeleton: Skeleton
     return convert(keypoints, everything, skeleton, people.skeleton)[0]
 
 
-def _for_scorer(clips: Clips, found: Predictions, soft_nms: bool) -> Predictions:
+def _for_scorer(clips: Clips, found: Predictions) -> Predictions:
     """The same in the joints of the data set, with the areas of the crops."""
     ours = _in_joints_of(clips.people, found.keypoints, clips.skeleton)
     areas = clips.framing.areas(clips.sides)[clips.clip_of_row]
-    return Predictions(ours, found.scores, areas, soft_nms)
+    return replace(found, keypoints=ours, areas=areas)

@@ -27,7 +27,7 @@ class CocoBoxes:
 
     def __init__(self, path: Path) -> None:
         content = load_json(path)
-        annotated = isinstance(content, dict)
+        annotated = self._annotated = isinstance(content, dict)
         records = _records(path, content.get("annotations") if annotated else content)
         images = _records(path, content.get("images", []) if annotated else [])
         counted = np.array([_is_person(record) for record in records], bool)
@@ -81,9 +81,16 @@ class CocoBoxes:
         return media.numbered([own[0] if own else next(unused) for own in ids])
 
     def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-        """See `BoxSource`; a frame that the file does not know has nobody in it."""
+        """See `BoxSource`; a frame that the file does not know has nobody in it.
+
+        Annotated boxes are cut to the image and detected ones are not, as COCO's readers have it.
+        """
         rows = self._image == frame.number
-        boxes, inside = clean_boxes(self._boxes[rows], np.tile(frame.size, (rows.sum(), 1)))
+        given = self._boxes[rows]
+        boxes, inside = clean_boxes(given, np.tile(frame.size, (rows.sum(), 1)))
+        if not self._annotated:
+            low, size = np.split(given, 2, axis=1)
+            boxes, inside = np.concatenate([low, low + size], 1), inside & (size > 0).all(1)
         return boxes[inside], self._scores[rows][inside]
 
 

@@ -17,6 +17,7 @@ from .keypoint_ap import Detections, Truth, match, summarise
 from .oks import check_same_length
 
 PERSON = 1  # category id
+_SECTIONS = ("categories", "images", "annotations")
 _TRIPLETS = (3 * len(COCO),)  # x, y and flag or score of the joints
 # What records are asked for, and the shapes of it.
 _ANNOTATION = dict.fromkeys(("id", "image_id", "category_id", "iscrowd", "area"), ())
@@ -112,19 +113,21 @@ def read_truth(gt: str | Path | dict[str, Any]) -> Truth:
     return Truth(known, *(values[persons] for values in truth[1:]))
 
 
-def sections(where: str | Path, content: object) -> list[list[dict]]:
-    """The records of an annotation file: categories, images and annotations.
+def sections(
+    where: str | Path, content: object, names: Sequence[str] = _SECTIONS
+) -> list[list[dict]]:
+    """The records of an annotation file, section by section.
 
     Raises:
         PosekitError: one of them is not a list of records.
     """
     found = []
-    for name in ("categories", "images", "annotations"):
+    for name in names:
         records = content.get(name) if isinstance(content, dict) else None
         if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
             raise PosekitError(
-                f"{where}: field {name} is not a list of records: use COCO's "
-                "annotations/person_keypoints_*.json"
+                f"{where}: field {name} is not a list of records: use COCO's own files in "
+                "annotations/, such as person_keypoints_*.json"
             )
         found.append(records)
     return found

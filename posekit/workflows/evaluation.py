@@ -30,6 +30,8 @@ __all__ = ["build", "error_gallery", "evaluate", "finish", "heatmaps", "load", "
 
 Three = tuple[float, float, float]
 _TITLE = "the evaluate notebook cannot run with this:"
+# Of a run folder, what says which people were read and not how they were tested.
+_OF_THE_RUN = {"source", "data_root", "eval_split", "holdout", "box_file"}
 # What an ONNX file may not say of its input.
 _INPUT = ("skeleton", "colour", "mean", "std", "half_pixel")
 

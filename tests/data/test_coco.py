@@ -41,7 +41,7 @@ def write(folder, name: str, images: list, people: list, /, **changed) -> None:
 
 
 def write_found(folder, found: list[tuple]) -> None:
-    path = folder / coco.DETECTIONS
+    path = folder / coco.DETECTIONS["test"]
     path.parent.mkdir(parents=True, exist_ok=True)
     names = ("image_id", "category_id", "bbox", "score")
     path.write_text(json.dumps([dict(zip(names, f, strict=True)) for f in found]))
@@ -93,7 +93,7 @@ def test_repeated_images_count_once_and_must_agree(folder):
     write_found(folder, [(9, 1, [1, 1, 5, 5], 0.5)])
     assert len(load("COCO", "test", folder.parent)) == 3
     found = load("COCO", "test", folder.parent, source="sample", boxes="detections")
-    assert found.notes[0] == "2 of 3 images have no detected person"
+    assert found.notes[1] == "2 of 3 images have no detected person"
     write(folder, "val2017", [image(9), image(7), image(9, width=33), image(5)], PEOPLE)
     with pytest.raises(PosekitError, match="several sizes for the id 9"):
         load("COCO", "test", folder.parent)
@@ -119,6 +119,7 @@ def test_detections(folder):
     assert table.sequence.tolist() == [1, 2, 3]
     assert not table.visible.any() and not table.keypoints.any() and np.isnan(table.reference).all()
     assert table.notes == (
+        "people as COCO_val2017_detections_AP_H_56_person.json has found them",
         "1 of 3 images have no detected person",
         "1 detections in images without labels are left out",
     )
@@ -134,11 +135,13 @@ def test_detections_that_do_not_fit(folder):
     write_found(folder, [(9, 1, [1, 2, 3], 0.9)])
     with pytest.raises(PosekitError, match="detection 0 has no field bbox"):
         load("COCO", "test", folder.parent, boxes="detections")
-    with pytest.raises(PosekitError, match="not for train: use the ground-truth boxes"):
+    with pytest.raises(
+        PosekitError, match="COCO has no detections of its train split: use ground_truth"
+    ):
         load("COCO", "train", folder.parent, boxes="detections")
-    with pytest.raises(PosekitError, match="LSP has no detections"):
+    with pytest.raises(PosekitError, match="LSP has no detections of its test split"):
         load("LSP", "test", folder.parent, boxes="detections")
-    with pytest.raises(PosekitError, match="choose ground_truth or detections"):
+    with pytest.raises(PosekitError, match="box_file='found': there is no such file: name a json"):
         load("COCO", "test", folder.parent, boxes="found")
 
 
@@ -259,7 +262,7 @@ def test_real_people(real):
 def test_real_detections(real):
     found = load("COCO", "test", real, boxes="detections")
     assert len(found) == 634 and len(set(found.image)) == 16
-    assert found.notes[0] == "27 of 43 images have no detected person"
+    assert found.notes[1] == "27 of 43 images have no detected person"
     assert found.score.max() == pytest.approx(0.99999, abs=1e-4) and found.score.min() > 0
 
 

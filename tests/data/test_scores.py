@@ -14,7 +14,7 @@ from posekit import data
 from posekit.data import penn_action
 from posekit.data.clips import Clips
 from posekit.data.framing import Framing
-from posekit.data.predictions import Predictions, read_predictions, skeleton_of
+from posekit.data.predictions import Predictions, Ranking, read_predictions, skeleton_of
 from posekit.data.sample import ensure_sample
 from posekit.data.scores import official_score, save_predictions
 from posekit.errors import PosekitError
@@ -124,19 +124,20 @@ def test_coco_results_of_any_kind():
             posekit.score("COCO", [plain[0] | change, *plain[1:]], root=REAL)
 
 
-def evaluated_run(folder, name, root, *, joints, boxes="ground_truth", soft_nms=False):
+def evaluated_run(folder, name, root, *, joints, boxes="ground_truth", **ranking):
     """A run folder with noisy predictions, and the score that the run would note."""
     people = data.load(name, "test", root, source="sample", boxes=boxes)
     clips = Clips(people, joints, 1, Framing((128, 96), 1.25, half_pixel=False, fill=0))
     rng = np.random.default_rng(0)
     middle = (people.boxes[:, None, :2] + people.boxes[:, None, 2:]) / 2
     truth = np.where(clips.visible[..., None], clips.keypoints, middle)
-    found = Predictions(truth + rng.normal(0, 20, truth.shape), rng.random(truth.shape[:2]))
+    found = truth + rng.normal(0, 20, truth.shape)
+    found = Predictions(found, rng.random(truth.shape[:2]), ranking=Ranking(**ranking))
     folder.mkdir()
-    save_predictions(folder, clips, found, soft_nms)
+    save_predictions(folder, clips, found)
     record = {"dataset": name, "source": "sample", "split": "test"}
     (folder / "metrics.json").write_text(json.dumps(record))
-    return official_score(clips, found, root, soft_nms), found
+    return official_score(clips, found, root), found
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ def test_boxes_of_a_coco_file(tmp_path):
     records += [{"image_id": 4, "bbox": [150, 20, 90, 41], "score": 0.4, "category_id": 1}]
     path.write_text(json.dumps(records), encoding="utf-8")
     boxes, scores = CocoBoxes(path).find(Frame(4, "d", scene(1, 1)))
-    assert boxes.tolist() == [[10, 20, 40, 60], [150, 20, 159, 60]] and scores.tolist() == [
-        0.7,
-        0.4,
-    ]
+    assert boxes.tolist() == [[10, 20, 41, 61], [150, 20, 240, 61]]
+    assert scores.tolist() == [0.7, 0.4]
     assert len(CocoBoxes(path).find(Frame(5, "e", scene(1, 1)))[0]) == 0
+    path.write_text(json.dumps({"annotations": records}), encoding="utf-8")
+    boxes, _ = CocoBoxes(path).find(Frame(4, "d", scene(1, 1)))
+    assert boxes.tolist() == [[10, 20, 40, 60], [150, 20, 159, 60]]  # cut to the image
     path.write_text('{"annotations": [{"bbox": 3}]}', encoding="utf-8")
     with pytest.raises(PosekitError, match="record 0 has no field image_id"):
         CocoBoxes(path)

@@ -11,12 +11,12 @@ from posekit.data.framing import Framing
 from posekit.data.predictions import Predictions
 from posekit.data.sample import ensure_sample
 from posekit.data.scores import official_score, validation_score
-from posekit.geometry.skeletons import COCO
+from posekit.geometry.skeletons import COCO, MPII
 from posekit.inference.evaluate import average_heatmaps, mean_pose
 from posekit.models import create_model
 from posekit.models.families.losses import joints_mse
 from posekit.models.families.task import normalised
-from posekit.models.families.top_down import TopDownTask
+from posekit.models.families.top_down import TopDownTask, limb_weights
 from posekit.workflows.training.experiment import Experiment
 from posekit.workflows.training.loading import splits
 
@@ -57,6 +57,27 @@ def test_every_stack_is_supervised():
     maps, weights = task.targets(batch["keypoints"], batch["visible"], (64, 64), (16, 16))
     by_hand = sum(joints_mse(stack, maps[:, 0], weights[:, 0]) for stack in stacks)
     assert len(stacks) == 2 and torch.allclose(task.loss(stacks, batch), by_hand)
+
+
+def test_limbs_weigh_more_in_the_loss_where_they_are_told():
+    """The weight enters squared: 1.2 counts 1.44 times and 1.5 counts 2.25 times."""
+    everywhere = limb_weights(COCO)
+    assert everywhere == [1.0] * 7 + [1.2, 1.2, 1.5, 1.5, 1.0, 1.0, 1.2, 1.2, 1.5, 1.5]
+    assert limb_weights(MPII) == [1.5, 1.2, 1, 1, 1.2, 1.5, 1, 1, 1, 1, 1.5, 1.2, 1, 1, 1.2, 1.5]
+    losses = {}
+    given = {"source": "sample", "joint_weights": True}
+    weighted, plain = (resolve("hrnet", g).settings for g in (given, {"source": "sample"}))
+    for name, settings in (("plain", plain), ("weighted", weighted)):
+        task = settings.task(create_model("hourglass_1", 17, width=0.125), COCO)
+        for joint in ("nose", "left_knee", "left_wrist"):
+            visible = torch.zeros(1, 1, 17, dtype=torch.bool)
+            visible[..., COCO.index(joint)] = True
+            batch = {"images": torch.zeros(1, 1, 3, 64, 64), "visible": visible}
+            batch["keypoints"] = torch.full((1, 1, 17, 2), 32.0)
+            losses[name, joint] = task.loss(torch.zeros(1, 17, 16, 16), batch).item()
+    ratio = {j: losses["weighted", j] / losses["plain", j] for _, j in losses}
+    assert ratio == pytest.approx({"nose": 1, "left_knee": 1.44, "left_wrist": 2.25})
+    assert losses["plain", "nose"] == pytest.approx(losses["plain", "left_wrist"])
 
 
 def test_flip_test_shifts_by_one_cell_where_it_is_told():

@@ -161,6 +161,27 @@ def test_every_published_row_has_a_line_that_evaluation_takes():
         if not words:
             assert "MMPose" in row["source"]
             continue
-        given = dict(zip(words[4::3], words[5::3], strict=True))
-        settings = settings_of(given["model"], training=False).model_fields
-        assert given.keys() <= settings.keys() | EvaluationKnobs.model_fields.keys(), row
+        assert_taken(words)
+
+
+def assert_taken(words: list[str]) -> None:
+    """The words of a line for the evaluate notebook name knobs that it has."""
+    given = dict(zip(words[4::3], words[5::3], strict=True))
+    settings = settings_of(given["model"], training=False).model_fields
+    assert given.keys() <= settings.keys() | EvaluationKnobs.model_fields.keys(), words
+
+
+@pytest.mark.parametrize(
+    "paper", ["hrnet", "simplebaseline", "hourglass", "lpn", "ldcrn", "lsdnet"]
+)
+def test_the_lines_under_a_score_measure_what_is_quoted(paper):
+    book = (project_root() / "notebooks" / f"train_{paper}.ipynb").read_text(encoding="utf-8")
+    score = next(c for c in nbformat.reads(book, 4).cells if c.source.startswith("## Score"))
+    lines = [x for x in score.source.splitlines() if x.startswith("papermill notebooks/evaluate")]
+    for line in lines:
+        assert_taken(shlex.split(line))
+    quoted = {measuring_line(row): row["metric"] for row in published(paper, "COCO")}
+    assert lines
+    if quoted:  # one line for each kind of boxes
+        kinds = {metric.split(" of ")[0] for metric in quoted.values()}
+        assert {quoted[line].split(" of ")[0] for line in lines} == kinds

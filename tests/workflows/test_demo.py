@@ -14,6 +14,7 @@ from spots import CPU, folder_of, scene, spot, written
 import posekit
 from posekit.config.resolve import resolve
 from posekit.data import load
+from posekit.data.coco.reader import DETECTIONS
 from posekit.errors import PosekitError
 from posekit.geometry.skeletons import COCO
 from posekit.inference.box_sources import WholeFrame
@@ -307,26 +308,39 @@ def test_what_is_wrong_is_said_in_one_message(tmp_path, video, spots):
     assert "image_size item 0=0: must be" in refusal(image_size=[0, 0])
 
 
-def test_real_network_on_real_pictures(tmp_path):
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("annotations/person_keypoints_val2017.json", 0.5647),
+        (DETECTIONS["test"], 0.3088),
+    ],
+    ids=["annotated", "detected"],
+)
+def test_real_boxes_score_as_in_the_evaluation(file, expected):
     real = os.environ.get("POSEKIT_REAL_DATA")
     if not real:
         pytest.skip("POSEKIT_REAL_DATA names no folder of real samples")
     network = str(Path(real, "checkpoints", "ultralight_nano_simplepose_256x192.onnx"))
     folder = Path(real, "coco")
-    boxes = str(folder / "annotations" / "person_keypoints_val2017.json")
     demo = setup.start(
         {
             "input": str(folder / "images" / "val2017"),
             "network": network,
-            "boxes": boxes,
+            "boxes": str(folder / file),
             "flip_test": True,
         }
     )
     setup.open_networks(demo)
     frames.process(demo)
     found = next(demo.folder.glob("keypoints-*.json"))
-    assert posekit.score("COCO", found, root=real).mean == pytest.approx(0.5647, abs=1e-4)
+    assert posekit.score("COCO", found, root=real).mean == pytest.approx(expected, abs=5e-5)
 
+
+def test_real_network_on_a_real_clip():
+    real = os.environ.get("POSEKIT_REAL_DATA")
+    if not real:
+        pytest.skip("POSEKIT_REAL_DATA names no folder of real samples")
+    network = str(Path(real, "checkpoints", "ultralight_nano_simplepose_256x192.onnx"))
     clip = run(input=str(Path(real, "clips", "penn_action_0502.mp4")), network=network)
     table = pd.read_csv(next(clip.folder.glob("keypoints-*.csv")))
     penn = load("PennAction", "test", Path(real), allow_partial=True)

@@ -66,8 +66,11 @@ def test_parameters_cell_declares_what_finds_the_network_and_suits_all_networks(
         ({"boxes": "mine"}, "boxes='mine'"),
         ({"image_size": "[100, 100]"}, "input size 100x100: height and width must be multiples"),
         ({"gcb": True}, "gcb=True: unknown parameter"),
-        ({"boxes": "detections", "eval_split": "train"}, "COCO has none for its train split"),
-        ({"boxes": "detections", "dataset": "MPII"}, "MPII has none for its test split"),
+        (
+            {"boxes": "detections", "eval_split": "train"},
+            "COCO has no detections of its train split",
+        ),
+        ({"boxes": "detections", "dataset": "MPII"}, "MPII has no detections of its test split"),
         ({"weights": "absent.pth"}, "there is no such file or run folder"),
         ({"model": "cpm"}, "predicts the joints of pose_machine; COCO scores nose"),
     ],

@@ -1,7 +1,8 @@
 """COCO 2017 keypoints: people in everyday images, 17 joints; the test split is val2017.
 
 Facts of the files: coordinates are 0-based, a third value of 0 means not annotated, 1 hidden and 2
-seen. Crowds carry no keypoints. Copies in the wild repeat the record of an image.
+seen. Crowds carry no keypoints. Copies in the wild repeat the record of an image. Of test-dev the
+images are listed and nobody is annotated: its people are those that a detector found.
 """
 
 from pathlib import Path
@@ -17,8 +18,12 @@ from ...geometry.skeletons import COCO
 from ...metrics.coco_ap import PERSON, check_annotations, sections
 from ..dataset import EmptySplit, dataset
 
-SETS = {"train": "train2017", "test": "val2017"}
-DETECTIONS = "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
+SETS = {"train": "train2017", "test": "val2017", "test-dev": "test2017"}
+UNSCORED = {"test-dev": "annotations/image_info_test-dev2017.json"}
+DETECTIONS = {
+    "test": "person_detection_results/COCO_val2017_detections_AP_H_56_person.json",
+    "test-dev": "person_detection_results/COCO_test-dev2017_detections_AP_H_609_person.json",
+}
 _TRUTH = ("images", "image", "annotation", "keypoints", "flag", "boxes", "area")
 _FOUND = ("image", "boxes", "score")
 
@@ -34,11 +39,13 @@ def read(folder: Path, split: str) -> dict[str, Any]:
 
     Args:
         folder: of COCO.
-        split: train (train2017) or test (val2017).
+        split: train (train2017), test (val2017), or test-dev, whose people are detected ones.
 
     Raises:
         PosekitError: the file of the labels is missing, damaged or another one.
     """
+    if split in UNSCORED:
+        return read_detections(folder, split)
     truth = labels(folder, split)
     flag = truth["flag"]
     return {
@@ -53,45 +60,40 @@ def read(folder: Path, split: str) -> dict[str, Any]:
     }
 
 
-def read_detections(folder: Path, split: str) -> dict[str, Any]:
+def read_detections(folder: Path, split: str, path: Path | None = None) -> dict[str, Any]:
     """The columns of the people that a detector has found, image by image, without joints.
 
     Boxes are as found, with x2 = x + width, and may reach out of the image.
 
     Args:
         folder: of COCO, with the detections that HRNet and Simple Baselines publish.
-        split: test.
+        split: test or test-dev.
+        path: other detections, a list of records with image_id, category_id, bbox and score.
 
     Raises:
         PosekitError: there are no detections, or they are of other images.
     """
-    path = folder / DETECTIONS
-    if split != "test":
-        problem = f"COCO has detections for the test split (val2017), not for {split}"
-        raise PosekitError(f"{problem}: use the ground-truth boxes")
+    path = path or folder / DETECTIONS[split]
     if not path.is_file():
-        publishers = "HRNet and Simple Baselines publish"
-        raise PosekitError(f"{path} is missing: put the person detections there that {publishers}")
+        remedy = "put the person detections there that HRNet and Simple Baselines publish"
+        raise PosekitError(f"{path} is missing: {remedy}, or name others as box_file")
     images = labels(folder, split)["images"]
     found = cached("coco-detections", path, 1, [path], _FOUND, lambda: _read_found(path))
     known = np.isin(found["image"], images)
     if not known.any():
-        problem = f"no detection in the {len(images)} images of {label_file(folder, split)}"
-        raise PosekitError(f"{path} has {problem}: both must be of {SETS[split]}")
+        problem = f"no detection in the {len(images)} images of {split} ({SETS[split]})"
+        raise PosekitError(f"{path} has {problem}: take detections of that split")
     sides = found["boxes"][:, 2:] - found["boxes"][:, :2]
     rows = np.flatnonzero(known & (found["score"] >= 0) & (sides > 0).all(-1))
     rows = rows[np.argsort(_position(images, found["image"][rows]), kind="stable")]
     image = found["image"][rows]
-    notes = []
+    notes = [f"people as {path.name} has found them"]
     if empty := len(images) - len(np.unique(image)):
         notes.append(f"{empty} of {len(images)} images have no detected person")
     if strange := int((~known).sum()):
         notes.append(f"{strange} detections in images without labels are left out")
     return {
-        "keypoints": np.zeros((len(rows), len(COCO), 2), np.float32),
-        "visible": np.zeros((len(rows), len(COCO)), bool),
         "boxes": found["boxes"][rows],
-        "reference": np.full(len(rows), np.nan, np.float32),
         "image": image_names(split, image),
         "image_id": image,
         "score": found["score"][rows],
@@ -128,7 +130,13 @@ def image_names(split: str, image: np.ndarray) -> np.ndarray:
 
 
 def labels(folder: Path, split: str) -> dict[str, np.ndarray]:
-    """Columns of a file of labels: `images` are the ids of all images, `image` those of people."""
+    """Columns of a file of labels: `images` are the ids of all images, `image` those of people.
+
+    Of test-dev there are the images alone.
+    """
+    if split in UNSCORED:
+        path = folder / UNSCORED[split]
+        return {"images": _image_sizes(path, *sections(path, load_json(path), ["images"]))[0]}
     path = label_file(folder, split)
     return cached("coco", path, 2, [path], _TRUTH, lambda: _read_labels(path))
 

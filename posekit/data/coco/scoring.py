@@ -16,9 +16,8 @@ from ...metrics.score import Score
 from ..annotations import Annotations, Folder
 from ..dataset import DataSet, Scorer, dataset
 from ..predictions import Predictions
-from .reader import image_names, label_file, labels
+from .reader import UNSCORED, image_names, label_file, labels
 
-IN_VISIBILITY, OKS_NMS = 0.2, 0.9  # thresholds of SimpleBaseline and HRNet
 RESULTS = "coco_results.json"  # in a run folder
 
 
@@ -33,8 +32,9 @@ class CocoScorer(Scorer):
 
         The mean OKS tells apart networks whose AP is 0.
         """
-        results = coco_results(people.image_id, people.score, found)
-        left = f"by OKS {'soft ' if found.soft_nms else ''}NMS at {OKS_NMS}"
+        results, by = coco_results(people.image_id, people.score, found), found.ranking
+        left = f"by OKS {'soft ' * by.soft_nms}NMS at {by.oks_thre:g} "
+        left += f"(scores of joints above {by.in_vis_thre:g}, of boxes from {by.image_thre:g})"
         return self._score_results(people, found, results, root, left)
 
     def score_run(self, people: Annotations, found: Predictions, folder: Path, root: Path) -> Score:
@@ -79,26 +79,35 @@ class CocoScorer(Scorer):
         return Score(numbers["AP"], numbers, "AP", sentence, len(results))
 
     def save(self, folder: Path, people: Annotations, found: Predictions) -> Path:
-        """Write the results as they are scored: rescored and without duplicates."""
+        """Write the results as they are scored: rescored and without duplicates.
+
+        Those of test-dev have the name that COCO's evaluation server asks for.
+        """
+        name, split = RESULTS, people.file_split
+        if split in UNSCORED:
+            name = f"person_keypoints_{split}2017_{folder.resolve().name}_results.json"
         results = coco_results(people.image_id, people.score, found)
-        write_text(path := folder / RESULTS, json.dumps(results))
-        return path
+        write_text(folder / name, json.dumps(results))
+        return folder / name
 
 
 def coco_results(
     image_id: np.ndarray, box_scores: np.ndarray, found: Predictions
 ) -> list[dict[str, Any]]:
-    """Poses in COCO's results format, rescored and without duplicates.
+    """Poses in COCO's results format, rescored and without duplicates, by `found.ranking`.
 
     Args:
         image_id: (N,) the image of each pose.
         box_scores: (N,) the detector's confidence in each box; 1 for annotated boxes.
         found: N poses in COCO's joints, with the areas of their crops.
     """
+    ranking = found.ranking
     heights = np.nan_to_num(found.scores, posinf=0, neginf=0)  # of a network that has diverged
-    scores = oks.rescore(heights, box_scores, IN_VISIBILITY)
-    suppress = oks.soft_oks_nms if found.soft_nms else oks.oks_nms
-    kept = suppress(image_id, found.keypoints, scores, found.areas, OKS_NMS)
+    scores = oks.rescore(heights, box_scores, ranking.in_vis_thre)
+    rows = np.flatnonzero(box_scores >= ranking.image_thre)
+    suppress = oks.soft_oks_nms if ranking.soft_nms else oks.oks_nms
+    columns = (image_id, found.keypoints, scores, found.areas)
+    kept = rows[suppress(*(column[rows] for column in columns), ranking.oks_thre)]
     columns = (image_id, found.keypoints, heights, scores)
     return results_from_arrays(*(column[kept] for column in columns))
 

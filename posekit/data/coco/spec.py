@@ -5,7 +5,7 @@ from dataclasses import replace
 from ...geometry.skeletons import COCO
 from ..dataset import DataSet, Sample
 from ..sample.coco import write_coco
-from .reader import read, read_detections
+from .reader import UNSCORED, read, read_detections
 from .scoring import CocoScorer
 
 _ANNOTATED = DataSet(
@@ -18,6 +18,7 @@ _ANNOTATED = DataSet(
     scorer=CocoScorer(),
     published={"train": 149813, "test": 6352},
     split_names={"train2017": "train", "val2017": "test"},
+    unscored=UNSCORED,
     labels=("annotations/*", "person_detection_results/*"),
     sample=Sample(write_coco, size=(500, 80), smoke_size=(9, 5)),
 )

@@ -34,10 +34,10 @@ def write_coco(folder: Path, train: int, test: int) -> None:
         test: images of val2017.
     """
     (folder / "annotations").mkdir()
-    (folder / DETECTIONS).parent.mkdir()
+    (file := folder / DETECTIONS["test"]).parent.mkdir()
     _write_split(folder, SETS["train"], range(1, train + 1))
     detections = _write_split(folder, SETS["test"], range(train + 1, train + test + 1))
-    save_json(folder / DETECTIONS, detections)
+    save_json(file, detections)
 
 
 def _write_split(folder: Path, name: str, numbers: range) -> list[dict]:

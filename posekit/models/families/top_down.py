@@ -15,6 +15,16 @@ from ...geometry.skeletons import Skeleton
 from .losses import Loss, joints_mse
 from .task import normalised
 
+_LIMB_WEIGHTS = {"elbow": 1.2, "knee": 1.2, "wrist": 1.5, "ankle": 1.5}
+
+
+def limb_weights(skeleton: Skeleton) -> list[float]:
+    """HRNet's USE_DIFFERENT_JOINTS_WEIGHT: how much each of the K joints weighs in the loss.
+
+    The references have the table for COCO; joints of other skeletons are found by their names.
+    """
+    return [_LIMB_WEIGHTS.get(joint.rpartition("_")[2], 1.0) for joint in skeleton.joints]
+
 
 @dataclass
 class TopDownTask:
@@ -28,6 +38,7 @@ class TopDownTask:
         decoder: one of `geometry.decoding.DECODERS`.
         shift: move the mirror image's maps by one cell, see `decoding.shift_right`.
         reference_mode: the references' target where its patch is empty.
+        joint_weights: multiply the weights by those of `limb_weights`.
     """
 
     model: nn.Module
@@ -37,6 +48,7 @@ class TopDownTask:
     decoder: str = "quarter"
     shift: bool = True
     reference_mode: bool = False
+    joint_weights: bool = False
 
     def outputs(self, images: Tensor) -> Tensor | list[Tensor]:
         """Run the network on uint8 crops (B, 1, 3, h, w): maps (B, K, H, W), or one per stack."""
@@ -50,9 +62,12 @@ class TopDownTask:
         map_size: tuple[int, int],
     ) -> tuple[Tensor, Tensor]:
         """Perfect maps (B, 1, K, H, W), and weights (B, 1, K), 0 for joints that are not there."""
-        return rounded_gaussian_maps(
+        maps, weights = rounded_gaussian_maps(
             keypoints, visible, image_size, map_size, self.sigma, self.reference_mode
         )
+        if self.joint_weights:
+            weights = weights * weights.new_tensor(limb_weights(self.skeleton))
+        return maps, weights
 
     def loss(self, outputs: Tensor | list[Tensor], batch: dict[str, Tensor]) -> Tensor:
         """The training loss, summed over the stacks where there are several."""

@@ -38,6 +38,7 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
     frames, framing = settings.clip_length(exp.about), settings.framing(spec.crop_drop)
     cut = partial(Clips, skeleton=joints, frames=frames, framing=framing)
     training = {"transforms": [*settings.transforms(joints), *transforms], "seed": settings.seed}
+    tables["train"] = settings.training_people(tables["train"], framing)
     exp.val = cut(tables["val"])
     scored = tables.get("found") or tables[settings.eval_split]
     exp.test = cut(scored, frames=settings.clip_length(exp.about, testing=True))
@@ -81,9 +82,10 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
     else:
         train, val = hold_out(tables["train"], settings.holdout)
         tables = {"train": train, "val": val, "test": tables["test"]}
-    scored = "found" if settings.boxes == "detections" else settings.eval_split
+    boxes, split = settings.scored_boxes, settings.eval_split
+    scored = split if boxes == "ground_truth" else "found"
     if scored not in tables:
-        tables[scored] = read(settings.scored, settings.eval_split, boxes=settings.boxes)
+        tables[scored] = read(settings.scored, split, boxes=boxes)
     return tables
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...config.recipes import measuring_line, published
 from ...data import dataset
 from ...data.dataset import NoScore
-from ...data.predictions import FILE, Predictions
+from ...data.predictions import FILE
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
 from ...inference.evaluate import mean_pose, predict
@@ -29,26 +29,29 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     A split without ground truth is predicted and written down, and has no score.
     """
     settings, run, spec = exp.settings, exp.run, dataset(exp.settings.scored)
-    batches, soft = exp.batches(replace(exp.test, scales=settings.test_scales)), settings.soft_nms
+    batches = exp.batches(replace(exp.test, scales=settings.test_scales))
     found = predict(exp.task, batches, exp.machine, settings.flip_test, bar)
-    exp.predictions = replace(found, keypoints=found.keypoints - settings.test_bias)
-    file = save_predictions(run.folder, exp.test, exp.predictions, soft) or run.folder / FILE
+    moved = found.keypoints - settings.test_bias
+    exp.predictions = replace(found, keypoints=moved, ranking=settings.ranking)
+    file = save_predictions(run.folder, exp.test, exp.predictions) or run.folder / FILE
     if settings.eval_split in spec.unscored:
         problem = f"the ground truth of {settings.eval_split} is not public"
         return _unscored(exp, file, f"no score: {problem}; submit {file.name} to {spec.page}")
+    mean = mean_pose(exp.train, exp.test)
+    mean_predictions = replace(exp.predictions, keypoints=mean, scores=np.ones(mean.shape[:2]))
     try:
-        score = official_score(exp.test, exp.predictions, exp.root, soft)
+        both = [official_score(exp.test, p, exp.root) for p in (exp.predictions, mean_predictions)]
     except NoScore as error:
         return _unscored(exp, file, str(error))
-    mean = mean_pose(exp.train, exp.test)
-    mean_predictions = Predictions(mean, np.ones(mean.shape[:2]))
-    baseline = official_score(exp.test, mean_predictions, exp.root, soft)
+    if settings.box_file:  # nothing published is about these boxes
+        metric = f"AP, boxes of {Path(settings.box_file).name}"
+        both = [replace(one, metric=metric) for one in both]
+    score, baseline = both
     table = _table(exp, score, baseline)
     protocol = f"{score.protocol}; {settings.eval_split} split, {_testing(exp)}"
     run.update(
-        protocol=f"{protocol}; generated sample data" if run.record.is_sample else protocol,
+        protocol=protocol + "; generated sample data" * run.record.is_sample,
         metric=score.metric,
-        split=settings.eval_split,
         metrics=score.values,
         baseline={"mean_pose": baseline.mean},
         published={
@@ -66,7 +69,7 @@ def _unscored(exp: Experiment, file: Path, remark: str) -> "pd.DataFrame":
     import pandas as pd
 
     run, split, people = exp.run, exp.settings.eval_split, len(exp.test.people)
-    run.update(protocol=remark, split=split, n_samples=people)
+    run.update(protocol=remark)
     row = {"result": f"this run, {run.label}", "split": split, "people": people}
     table = pd.DataFrame([row | {"score": "none", "file": file.name}])
     run.table(table)
