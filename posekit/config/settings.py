@@ -110,13 +110,17 @@ def _coerce(kind: Any, value: Any) -> Any:
             return None
         kind = next(part for part in get_args(kind) if part is not NoneType)
     if get_origin(kind) is Literal and isinstance(value, str):
-        options = {str(option).lower(): option for option in get_args(kind)}
-        return options.get(value.strip().lower(), value)
+        options = {_plain(str(option)): option for option in get_args(kind)}
+        return options.get(_plain(value), value)
     if get_origin(kind) is tuple:
         return _coerce_items(kind, value)
     if kind in (int, float) and isinstance(value, bool):
         raise ValueError("must be a number")
     return value.strip() if isinstance(value, str) else value
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", word.lower())
 
 
 def _coerce_items(kind: Any, value: Any) -> Any:

@@ -17,6 +17,7 @@ from ..config.resolve import Config, resolve_source
 from ..config.settings import Settings, check, early, knob
 from ..data import dataset, dataset_name
 from ..errors import PosekitError
+from ..files.paths import named_size
 from ..files.places import smoke
 from ..geometry.skeletons import convert
 from ..inference.open_network import Found, find_network
@@ -78,11 +79,14 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     values |= {"dataset": name, "colour": about.colour.lower()}
     filled = {n: v for n, v in values.items() if n not in given}
     settings = kind.made(filled | given, f"{_TITLE} {found.story}")
+    found.check(settings, f"{_TITLE} {found.story}")
     if not found.onnx:
         settings.check_shapes(found.joints or dataset(name).skeleton)
     source, root = resolve_source(name, settings.source, settings.data_root)
     usual = {n: field.default for n, field in kind.model_fields.items()}
     origins = dict.fromkeys(usual, "default") | dict.fromkeys(filled, found.origin)
+    if found.origin == "the recipe" and named_size(found.weights) == settings.image_size:
+        origins["image_size"] = "the file's name"
     origins |= {n: "you" for n in given if getattr(settings, n) != usual[n]}
     config = Config("evaluate", about.name, settings, origins, source, root, smoke())
     return begin(Evaluation, config, about, found=found)
@@ -103,7 +107,7 @@ def _find(asked: EvaluationKnobs, dataset: str) -> Found:
     name = f"{asked.model}@{asked.weights}" if asked.weights else asked.model
     onnx = {name: getattr(asked, name) for name in _INPUT}
     onnx["colour"] = asked.colour and asked.colour.upper()
-    return find_network(name, dataset, asked.width, onnx)
+    return find_network(name, dataset, {"width": asked.width}, onnx)
 
 
 def _is_name(model: str) -> bool:
@@ -138,8 +142,9 @@ def build(evaluation: Evaluation) -> str:
             f"{found.about.name} returns {maps} maps, {joints.name} has {len(joints)} joints: set "
             "skeleton to the one that it was trained with"
         )
-    evaluation.run.update(notes=[found.story, *evaluation.run.record.notes])
-    return building.use(evaluation, model, [f"joints of {joints.name}", found.story])
+    story = found.told(evaluation.settings)
+    evaluation.run.update(notes=[story, *evaluation.run.record.notes])
+    return building.use(evaluation, model, [f"joints of {joints.name}", story])
 
 
 def protocol(evaluation: Evaluation) -> str:
