@@ -47,7 +47,7 @@ class DemoSettings(Settings):
     beside: str | None = Field(None, description="a second network, shown beside the first")
     skeleton: str | None = Field(None, description="joints of a file that does not say its own")
     image_size: tuple[Pixels, Pixels] | None = Field(None, description="crop [h, w] of such a file")
-    trained_on: TrainedOn = Field(None, description="data set of weights of MobilePose-master")
+    trained_on: TrainedOn = None
     flip_test: bool = Field(False, description="average with the mirror image; not for streams")
     follow: bool = Field(True, description="the crop moves with the pose")
     threshold: float = Field(0.2, description="joints with a smaller score are not drawn")

@@ -70,7 +70,7 @@ class StudySettings(Settings):
     flip_test: bool = Field(False, description="average with the mirrored image")
     skeleton: str | None = Field(None, description="joints of a file that does not say its own")
     image_size: tuple[Pixels, Pixels] | None = Field(None, description="crop [h, w] of such a file")
-    trained_on: TrainedOn = Field(None, description="data set of weights of MobilePose-master")
+    trained_on: TrainedOn = None
     batch_size: Count = Field(32, description="clips or images at a time")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Precision = Field("auto", description="of the network")
