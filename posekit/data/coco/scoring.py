@@ -78,10 +78,11 @@ class CocoScorer(Scorer):
         sentence = "COCO keypoint AP over all images of val2017, results as given"
         return Score(numbers["AP"], numbers, "AP", sentence, len(results))
 
-    def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
+    def save(self, folder: Path, people: Annotations, found: Predictions) -> Path:
         """Write the results as they are scored: rescored and without duplicates."""
         results = coco_results(people.image_id, people.score, found)
-        write_text(folder / RESULTS, json.dumps(results))
+        write_text(path := folder / RESULTS, json.dumps(results))
+        return path
 
 
 def coco_results(
