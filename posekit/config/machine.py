@@ -39,10 +39,10 @@ class Machine:
         """Peak memory: of the GPU where there is one, else of this process; 0 if unknown."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
-        try:
-            import resource
-        except ImportError:  # Windows has none
+        if sys.platform == "win32":
             return 0.0
+        import resource  # not on Windows
+
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

@@ -142,9 +142,8 @@ class CaffeNames(nn.Module):
     def _add_gates(self, stage: int, channels: int) -> None:
         """The LSTM's four gates, two convolutions and a normalisation each."""
         for gate in GATES:
-            self._add(stage, **{f"{gate}_x": conv(channels, channels, 3)})
-            self._add(stage, **{f"{gate}_h": conv(channels, channels, 3)})
-            self._add(stage, **{gate: nn.BatchNorm2d(channels)})
+            x, h = conv(channels, channels, 3), conv(channels, channels, 3)
+            self._add(stage, **{f"{gate}_x": x, f"{gate}_h": h, gate: nn.BatchNorm2d(channels)})
 
     def _lstm_step(
         self, stage: int, x: Tensor, hidden: Tensor, cell: Tensor

@@ -148,8 +148,7 @@ def _example(folder: Path) -> Path:
 
 def _noted(file: Path) -> dict[str, Any]:
     """What a file or a run says about the network that it is for."""
-    size = named_size(file)
-    noted = {"image_size": size} if size else {}
+    noted = {"image_size": size} if (size := named_size(file)) else {}
     noted |= read_metadata(file / RUN_WEIGHTS if file.is_dir() else file)
     if (file / "params.yaml").is_file():
         settings = stored.run_settings(file)
@@ -208,15 +207,12 @@ def save(job: Conversion) -> str:
     again, state = job.build(), model.state_dict()
     load_weights(again, path)
     for name, value in again.state_dict().items():
-        if not torch.equal(_bytes(value), _bytes(state[name])):
+        # As bytes, which are equal also where a number is NaN.
+        if not torch.equal(*(t.flatten().view(torch.uint8) for t in (value, state[name]))):
             raise PosekitError(f"{path}: {name} differs from what was written; is the disk whole?")
     job.written = [path.name]
     lines = [f"{path.name}, {path.stat().st_size / 1e6:.1f} MB, read back: every number equal"]
     return "\n".join([*lines, *(f"  {n}: {v}" for n, v in sorted(read_metadata(path).items()))])
-
-
-def _bytes(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.flatten().view(torch.uint8)  # equal also where a number is NaN
 
 
 def _folder(settings: ConversionKnobs) -> Path:

@@ -98,7 +98,8 @@ def _find(asked: EvaluationKnobs, dataset: str) -> Found:
     Raises:
         PosekitError: nothing of that name exists, or a parameter does not go with it.
     """
-    is_file, is_name = asked.model.lower().endswith(".onnx"), _is_name(asked.model)
+    is_file = asked.model.lower().endswith(".onnx")
+    is_name = asked.model in list_models() or ":" in asked.model  # perhaps one from outside
     names = [*(("width",) if is_file else _INPUT), *(() if is_name else ("weights",))]
     if foreign := [name for name in names if getattr(asked, name) is not None]:
         raise PosekitError(
@@ -108,11 +109,6 @@ def _find(asked: EvaluationKnobs, dataset: str) -> Found:
     onnx = {name: getattr(asked, name) for name in _INPUT}
     onnx["colour"] = asked.colour and asked.colour.upper()
     return find_network(name, dataset, {"width": asked.width}, onnx)
-
-
-def _is_name(model: str) -> bool:
-    """Whether this names a network, perhaps one from outside, and no file."""
-    return model in list_models() or ":" in model
 
 
 def build(evaluation: Evaluation) -> str:

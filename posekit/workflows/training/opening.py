@@ -36,8 +36,7 @@ def start(paper: str, namespace: MutableMapping[str, Any]) -> Experiment:
         path = Path(os.path.expanduser(settings.init))
         if not path.exists():
             raise PosekitError(f"init={settings.init!r}: no such run folder or weights file")
-        title = f"the {paper} notebook cannot start from init={settings.init!r}:"
-        refuse(title, open_questions(settings.network, path, settings.options()))
+        refuse(f"init={path}:", open_questions(settings.network, path, settings.options()))
     find_backbone(settings)
     settings.check_shapes(dataset(settings.dataset).skeleton)
     return begin(Experiment, config, describe(settings.network), resume=settings.resume == "auto")
