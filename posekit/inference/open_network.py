@@ -68,10 +68,12 @@ class Found:
         return self.onnx.description if self.onnx else describe(self.settings.network)
 
     def told(self, settings: TestingSettings) -> str:
-        """The story, and the size that the file's name tells beside that of the settings."""
+        """The story, options that were added, and what the file's name says of the crop."""
         path = self.onnx.path if self.onnx else self.weights
         note = path and size_note(path, settings.image_size)
-        return "; ".join(filter(None, [self.story, note]))
+        options = {} if self.onnx else settings.options()
+        added = [f"{n} {v}" for n, v in options.items() if getattr(self.settings, n) != v]
+        return "; ".join(filter(None, [", ".join([self.story, *added]), note]))
 
     def check(self, settings: TestingSettings, title: str) -> None:
         """Refuse settings that leave open how the network was trained.

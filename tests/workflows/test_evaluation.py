@@ -292,7 +292,7 @@ def test_what_mobilepose_was_trained_on_is_asked_and_told(mobilepose, reports):
     evaluation = lab.start(knobs | {"trained_on": "penn_action"})
     assert evaluation.settings.trained_on == "PennAction"
     lab.load(evaluation)
-    lab.build(evaluation)
+    assert "lpm_Penn_best.pth.tar, width 0.05, trained_on PennAction" in lab.build(evaluation)
     about = evaluation.task.model.description
     assert about.mean[0] == pytest.approx(551.596546) and evaluation.task.model.exchanged
     assert "trained_on: PennAction" in (evaluation.run.folder / "params.yaml").read_text()
