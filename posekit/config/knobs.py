@@ -172,7 +172,7 @@ class TrainingKnobs(Settings):
 
     recipe: str = knob("variant: params/<paper>/<dataset>-<recipe>.yaml", "paper")
     init: str | None = knob("run folder or weights file to start from", None)
-    backbone: str = knob("ImageNet weights: a file, auto or none", "none")
+    backbone: str | None = knob("ImageNet weights: a file, auto, or none at all", None)
 
     rotation: float = knob("random turn, degrees", ge=0, le=180)
     flip_prob: Fraction = knob("share of clips that are mirrored")

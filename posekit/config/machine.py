@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import resource
 import sys
 from dataclasses import dataclass
 
@@ -37,9 +36,13 @@ class Machine:
         return {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
 
     def memory_mb(self) -> float:
-        """Peak memory: of the GPU where there is one, else of this process."""
+        """Peak memory: of the GPU where there is one, else of this process; 0 if unknown."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
+        if sys.platform == "win32":
+            return 0.0
+        import resource  # not on Windows
+
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

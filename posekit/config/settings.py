@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ..errors import PosekitError
-from ..files.words import near
+from ..files.words import near, plain
 
 # Names that IPython and papermill put beside the parameters.
 _NOT_OURS = {"In", "Out", "exit", "quit", "open", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"}
@@ -110,8 +110,8 @@ def _coerce(kind: Any, value: Any) -> Any:
             return None
         kind = next(part for part in get_args(kind) if part is not NoneType)
     if get_origin(kind) is Literal and isinstance(value, str):
-        options = {str(option).lower(): option for option in get_args(kind)}
-        return options.get(value.strip().lower(), value)
+        options = {plain(str(option)): option for option in get_args(kind)}
+        return options.get(plain(value), value)
     if get_origin(kind) is tuple:
         return _coerce_items(kind, value)
     if kind in (int, float) and isinstance(value, bool):

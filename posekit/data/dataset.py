@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import PosekitError
 from ..files.outside import imported
 from ..files.places import existing_path
-from ..files.words import near
+from ..files.words import near, plain
 from ..geometry.skeletons import SKELETONS, Skeleton
 from ..metrics.mobilepose import mobilepose_pck
 from ..metrics.score import Protocol, Score
@@ -181,8 +181,8 @@ class DataSet:
     def find(self, root: Path) -> Path | None:
         """The data set's folder below the data root; None where it is not."""
         folders = sorted(Path(root).iterdir()) if os.path.isdir(root) else []
-        wanted = _plain(self.folder)
-        return next((f for f in folders if _plain(f.name) == wanted and f.is_dir()), None)
+        wanted = plain(self.folder)
+        return next((f for f in folders if plain(f.name) == wanted and f.is_dir()), None)
 
     def need(self, root: Path) -> Path:
         """The data set's folder below the data root; its absence is an error."""
@@ -251,7 +251,7 @@ def register(spec: DataSet) -> DataSet:
     """
     if not isinstance(spec, DataSet):
         raise PosekitError(f"a data set is a posekit.data.DataSet, not a {type(spec).__name__}")
-    taken = {_plain(name): name for name in DATASETS}.get(_plain(spec.name), spec.name)
+    taken = {plain(name): name for name in DATASETS}.get(plain(spec.name), spec.name)
     if not re.fullmatch(r"[A-Za-z][\w-]*", spec.name, re.ASCII) or taken != spec.name:
         raise PosekitError(
             f"data set {spec.name!r}: choose a name of letters, digits, - and _ that differs from "
@@ -281,7 +281,7 @@ def dataset(name: str) -> DataSet:
         _ADDRESSES[spec.name] = name
         return spec
     for spec in DATASETS.values():
-        if _plain(spec.name) == _plain(name):
+        if plain(spec.name) == plain(name):
             return spec
     known = f"{near(name, DATASETS) or ':'} known are {', '.join(DATASETS)}"
     raise PosekitError(f"unknown dataset {name!r}{known}, and your own as my_module:SPEC")
@@ -306,7 +306,3 @@ def _mean(points: np.ndarray) -> float:
     """The mean of what counts; NaN where nothing does."""
     counted = points[~np.isnan(points)]
     return float(counted.mean()) if counted.size else float("nan")
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())

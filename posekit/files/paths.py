@@ -1,11 +1,13 @@
 """Paths that readers give: to a regular file of a sensible size, or refused."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
 from ..errors import PosekitError
 
+_SIZE = re.compile(r"(?<!\d)([1-9]\d\d|[2-9]\d)x([1-9]\d\d|[2-9]\d)(?!\d)")
 LARGEST = 2**32 - 2  # bytes; the networks here have at most 0.3e9, their checkpoints 1e9
 
 
@@ -52,3 +54,18 @@ def regular_file(
             "store the weights alone."
         )
     return path
+
+
+def named_size(path: Path) -> tuple[int, int] | None:
+    """Height and width that a file's name tells, or else its folder's, as `384x288_d256x3` does."""
+    found = _SIZE.search(path.name) or _SIZE.search(path.absolute().parent.name)
+    return found and (int(found[1]), int(found[2]))
+
+
+def size_note(path: Path, used: tuple[int, int]) -> str:
+    """What a file's name tells of the crops beside the size that is used; empty if nothing."""
+    if not (named := named_size(path)):
+        return ""
+    said, (h, w) = "{}x{}".format(*named), used
+    differs = f"crops of {h}x{w} although the file's NAME SAYS {said}"
+    return f"crops of {said} by the file's name" if named == (h, w) else differs

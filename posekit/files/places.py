@@ -28,6 +28,12 @@ def existing_path(given: str) -> Path:
     return Path(path).absolute() if os.path.exists(path) else project_root() / path
 
 
+def weight_folders() -> list[Path]:
+    """Where weight files lie, in the layouts of posekit and of the papers' repositories."""
+    roots = dict.fromkeys((Path.cwd(), project_root()))
+    return [root / below for root in roots for below in ("data/weights", "models/pytorch")]
+
+
 def smoke() -> bool:
     """Whether the test-suite runs this notebook and wants it done in seconds."""
     return os.environ.get("POSEKIT_SMOKE") == "1"

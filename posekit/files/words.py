@@ -1,6 +1,7 @@
 """Names out of files, made fit for a message: short, few and printable."""
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -30,6 +31,11 @@ def label(key: Any) -> str:
 def readable(name: str) -> str:
     """A file's name with codes in place of the bytes that are no UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def plain(name: str) -> str:
+    """Letters and digits alone, in lower case: names that are written in many ways."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -9,18 +9,20 @@ import torch
 from torch import nn
 
 from ..config.families import TestingSettings
+from ..config.settings import refuse
 from ..errors import PosekitError
+from ..files.paths import named_size, size_note
 from ..files.places import existing_path
 from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton, skeleton
 from ..models import Description, describe, list_models
-from ..weights import RUN_WEIGHTS, load_weights
+from ..weights import RUN_WEIGHTS, load_weights, read_metadata
+from ..weights.identify import open_questions
 from ..weights.onnx_reader import OnnxNetwork, load_onnx
 from .estimator import Estimator
 from .stored_settings import (
     file_settings,
     home_of,
-    noted_metadata,
     noted_skeleton,
     run_settings,
     tensors_of,
@@ -65,6 +67,23 @@ class Found:
         """What it takes and returns."""
         return self.onnx.description if self.onnx else describe(self.settings.network)
 
+    def told(self, settings: TestingSettings) -> str:
+        """The story, options that were added, and what the file's name says of the crop."""
+        path = self.onnx.path if self.onnx else self.weights
+        note = path and size_note(path, settings.image_size)
+        options = {} if self.onnx else settings.options()
+        added = [f"{n} {v}" for n, v in options.items() if getattr(self.settings, n) != v]
+        return "; ".join(filter(None, [", ".join([self.story, *added]), note]))
+
+    def check(self, settings: TestingSettings, title: str) -> None:
+        """Refuse settings that leave open how the network was trained.
+
+        Raises:
+            PosekitError: with what to set, below the title.
+        """
+        if self.weights:
+            refuse(title, open_questions(settings.network, self.weights, settings.options()))
+
     def build(self, settings: TestingSettings, joints: Skeleton) -> nn.Module:
         """Make it for settings and joints, with its weights."""
         if self.onnx:
@@ -78,7 +97,7 @@ class Found:
 def find_network(
     source: str,
     dataset: str | None = None,
-    width: float | None = None,
+    known: Mapping[str, Any] | None = None,
     onnx: Mapping[str, Any] | None = None,
 ) -> Found:
     """Find a network by whatever the reader has.
@@ -88,7 +107,7 @@ def find_network(
             the weights of others, or the name of a network alone, untrained. Paths are looked for
             below the current folder, then below the project.
         dataset: whose recipe says how a network without settings of its own is tested.
-        width: of the network, where the reader knows it better than the file.
+        known: what the reader knows where the file does not say it, such as width and trained_on.
         onnx: what the reader knows better about an ONNX file, see `load_onnx`.
 
     Raises:
@@ -101,9 +120,9 @@ def find_network(
         if not path.exists():
             raise PosekitError(f"weights={path}: there is no such file or run folder")
         path = path / RUN_WEIGHTS if path.is_dir() else path
-        return _of_file(name, path, dataset, width)
+        return _of_file(name, path, dataset, known)
     if _is_network(source):
-        return _untrained(source, dataset, width)
+        return _untrained(source, dataset, (known or {}).get("width"))
     path = existing_path(source)
     if path.suffix.lower() == ".onnx":
         return _of_onnx(path, dataset, onnx or {})
@@ -112,8 +131,8 @@ def find_network(
     if not path.is_file():
         hint = near(source, list_models()) or f"; networks are {', '.join(list_models())}"
         raise PosekitError(f"network={source!r}: no such run folder, file or network{hint}")
-    if (noted := noted_metadata(path).get("model")) in list_models():
-        return _of_file(noted, path, dataset, width)
+    if (noted := read_metadata(path).get("model")) in list_models():
+        return _of_file(noted, path, dataset, known)
     raise PosekitError(
         f"{path} does not say which network it holds: write NAME@{path.name} with a name of "
         "posekit.list_models(), such as hrnet_w32@FILE"
@@ -126,6 +145,7 @@ def open_estimator(
     joints: str | None = None,
     image_size: tuple[int, int] | None = None,
     flip_test: bool = False,
+    trained_on: str | None = None,
 ) -> Estimator:
     """Open a network, ready to estimate poses.
 
@@ -135,16 +155,17 @@ def open_estimator(
         joints: name of its skeleton, for files that do not say theirs.
         image_size: (h, w) of the crop; None as it was trained.
         flip_test: average with the mirror image.
+        trained_on: data set of weights of MobilePose-master, for files that do not say it.
 
     Raises:
         PosekitError: there is no such thing, or it does not fit.
     """
-    found = find_network(source, onnx={"skeleton": joints})
+    found = find_network(source, known={"trained_on": trained_on}, onnx={"skeleton": joints})
     own = found.joints or skeleton(joints or "coco")
-    settings = found.settings
+    settings, title = found.settings, f"{source} cannot be opened with this:"
+    found.check(settings, title)
     if image_size:
-        values = settings.model_dump() | {"image_size": image_size}
-        settings = settings.made(values, f"{source} cannot be opened with this:")
+        settings = settings.made(settings.model_dump() | {"image_size": image_size}, title)
         if not found.onnx:
             settings.check_shapes(own)
     torch.manual_seed(0)
@@ -156,7 +177,7 @@ def open_estimator(
         )
     return Estimator(
         name=found.name,
-        about=found.story,
+        about=found.told(settings),
         trained=found.trained,
         task=settings.task(model, own),
         skeleton=own,
@@ -211,12 +232,12 @@ def _of_run(folder: Path) -> Found:
     return Found(name, story, skeleton(noted), tested(trained), "the run", weights)
 
 
-def _of_file(name: str, path: Path, dataset: str | None, width: float | None) -> Found:
+def _of_file(name: str, path: Path, dataset: str | None, known: Mapping[str, Any] | None) -> Found:
     """A network by name with weights of a file, which may lack its skeleton and sizes."""
-    settings = file_settings(name, path, dataset, width)
+    settings = file_settings(name, path, dataset, known)
     joints = noted_skeleton(path) or describe(name).skeleton or _guess(settings, path)
     if (home := home_of(joints)) and home != settings.dataset:
-        settings = file_settings(name, path, home, width)
+        settings = file_settings(name, path, home, known)
     options = [f"{option} {value}" for option, value in settings.options().items()]
     story = ", ".join([f"{name} with the weights of {path.name}", *options])
     return Found(name, story, skeleton(joints), settings, "the recipe", path)
@@ -238,8 +259,8 @@ def _of_onnx(path: Path, dataset: str | None, known: Mapping[str, Any]) -> Found
     changes: dict[str, Any] = {"width": 1.0}
     if about.family == "top_down":
         changes["shift_heatmap"] = not about.half_pixel
-    if network.input_size:
-        changes["image_size"] = network.input_size
+    if size := network.input_size or named_size(path):
+        changes["image_size"] = size
     settings = usual_settings(_LIKE[about.family], dataset or home_of(about.skeleton))
     mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (about.mean, about.std))
     story = f"{path.name} computed by onnxruntime: {about.colour}, mean {mean}, std {std} of 0..255"

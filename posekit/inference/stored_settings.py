@@ -13,6 +13,7 @@ from ..config.recipes import recipe_of_network
 from ..data import DATASETS
 from ..data import dataset as data_set
 from ..errors import PosekitError
+from ..files.paths import named_size
 from ..geometry.skeletons import SKELETONS
 from ..models import options_of
 from ..weights import read_metadata, read_weights
@@ -83,22 +84,23 @@ def tested(settings: TrainingSettings) -> TestingSettings:
 
 
 def file_settings(
-    network: str, path: Path, dataset: str | None = None, width: float | None = None
+    network: str, path: Path, dataset: str | None = None, known: Mapping[str, Any] | None = None
 ) -> TestingSettings:
-    """The usual settings of a network with what a weight file says, in metadata and tensors.
+    """The usual settings of a network with what a weight file says, in name, metadata and tensors.
 
     Args:
         network: of the registry.
         path: the file.
         dataset: whose recipe; None for what the file says, else the usual one.
-        width: of the network, where the reader knows it better.
+        known: what the reader knows where the file does not say it, such as width and trained_on.
 
     Raises:
         PosekitError: the file cannot be read, or its metadata make no network.
     """
     names = NOTED | options_of(network).keys()
-    noted = {k: _value(v) for k, v in noted_metadata(path).items() if k in names}
-    noted |= {"width": width} if width else {}
+    said = dict(known or {}) | {"image_size": named_size(path)}
+    said = {name: value for name, value in said.items() if value and name in names}
+    noted = said | {k: _value(v) for k, v in read_metadata(path).items() if k in names}
     trained_on = noted.pop("dataset", None)
     if dataset is None and isinstance(trained_on, str) and ":" not in trained_on:
         dataset = data_set(trained_on).name
@@ -108,18 +110,13 @@ def file_settings(
     return usual_settings(network, dataset, seen | noted, title)
 
 
-def noted_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a .safetensors file; nothing of other files."""
-    return read_metadata(path) if path.suffix.lower() == ".safetensors" else {}
-
-
 def noted_skeleton(path: Path) -> str | None:
     """The name of the joints in the metadata of a weight file, None where it does not say.
 
     Raises:
         PosekitError: there is no such skeleton.
     """
-    name = noted_metadata(path).get("skeleton")
+    name = read_metadata(path).get("skeleton")
     if name is not None and name not in SKELETONS:
         raise PosekitError(
             f"{path}: its metadata say skeleton={name[:40]!r}, which is not one of "

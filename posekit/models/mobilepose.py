@@ -9,10 +9,15 @@ the departures from the papers, which change the numbers; `cpm` and `lpm` have n
   gate's sigmoid where the paper adds a bias before it, beliefs pass a ReLU, the hidden
   convolution (its bias) acts on frame 1 too, dropout removes whole channels;
 - CPM: only the last stage is returned, so no intermediate stage gets a loss;
-- the background channel was trained on an all-zero target.
+- the background channel was trained on an all-zero target;
+- colours are normalised with statistics of each data set, two of which are on a wrong scale, and
+  the joints of Penn Action are read with left and right exchanged. The option `trained_on` says
+  which data set weights are of: images enter as they did then, and beliefs leave with the
+  person's own sides.
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -21,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import PosekitError
+from ..geometry.skeletons import POSE_MACHINE
 from .blocks_pose_machine import STRIDE, check_inputs, conv, scaled, stack
 from .registry import Width, pose_machine, register
 
@@ -41,16 +47,55 @@ RAW_MEANS = {
         (1.1889148078779097, 1.1586892843957086, 1.118308045916771),
     ),
 }
-Means = Annotated[
-    Literal["corrected", "LSP", "MPII", "PennAction"],
-    Field(description="image statistics: corrected, or those of a published checkpoint's data set"),
+TrainedOn = Annotated[
+    Literal[*RAW_MEANS] | None,
+    Field(description="data set of weights of MobilePose-master; none for posekit's own"),
 ]
+EXCHANGED = [*POSE_MACHINE.flip.tolist(), len(POSE_MACHINE)]  # left and right, the background stays
+# What the names of the repository's files and folders hold. It asks its readers to call weights
+# of LSP lpm_CPM_best.tar and to copy them to the folder of the next data set.
+_NAMED = {"penn": "PennAction", "mpii": "MPII", "lsp": "LSP", "lpm_cpm_best": "LSP"}
 GATES = "gfio"  # order of the state dict
 UNSHARED_FRAMES = 5
 
 
+def named_training_data(path: Path) -> str | None:
+    """The data set that the name of a file speaks for, or else that of its folder."""
+    names = (name.lower() for name in (path.name, path.absolute().parent.name))
+    return next((data for name in names for part, data in _NAMED.items() if part in name), None)
+
+
 class CaffeNames(nn.Module):
-    """Layers in one flat list under caffe's names, `<layer>_stage<number>`."""
+    """Layers in one flat list under caffe's names, `<layer>_stage<number>`.
+
+    Attributes:
+        exchanged: the weights take a person's left for the right.
+    """
+
+    exchanged = False
+
+    def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
+        """Predict every frame of a clip, with the person's own left and right.
+
+        Args:
+            frames: (B, T, 3, h, w) normalised RGB.
+            centre: (B, 1, h, w), one map for all frames.
+
+        Returns:
+            (B, S, K+1, h/8 - 1, w/8 - 1): of CPM a belief per frame, S = T; of LPM the initial
+            belief before them, S = T + 1.
+
+        Raises:
+            PosekitError: if the shapes do not fit.
+        """
+        check_inputs(frames, centre, frames=True)
+        if min(frames.shape[-2:]) < 2 * STRIDE:
+            raise PosekitError(
+                f"input size {frames.shape[-2]}x{frames.shape[-1]} leaves no heat-map cell; "
+                f"height and width must be at least {2 * STRIDE}."
+            )
+        beliefs = self._beliefs(frames, centre)
+        return beliefs[..., EXCHANGED, :, :] if self.exchanged else beliefs
 
     def _add(self, stage: int, **layers: nn.Module) -> None:
         for layer, module in layers.items():
@@ -97,9 +142,8 @@ class CaffeNames(nn.Module):
     def _add_gates(self, stage: int, channels: int) -> None:
         """The LSTM's four gates, two convolutions and a normalisation each."""
         for gate in GATES:
-            self._add(stage, **{f"{gate}_x": conv(channels, channels, 3)})
-            self._add(stage, **{f"{gate}_h": conv(channels, channels, 3)})
-            self._add(stage, **{gate: nn.BatchNorm2d(channels)})
+            x, h = conv(channels, channels, 3), conv(channels, channels, 3)
+            self._add(stage, **{f"{gate}_x": x, f"{gate}_h": h, gate: nn.BatchNorm2d(channels)})
 
     def _lstm_step(
         self, stage: int, x: Tensor, hidden: Tensor, cell: Tensor
@@ -128,20 +172,7 @@ class CPMMobilePose(CaffeNames):
             self._add_head(stage, "Mconv", beliefs, width)
         self.final_layer = nn.Conv2d(beliefs, beliefs, 2)
 
-    def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
-        """Predict every frame by itself.
-
-        Args:
-            frames: (B, T, 3, h, w) normalised RGB, any T >= 1.
-            centre: (B, 1, h, w), one map for all frames.
-
-        Returns:
-            (B, T, K+1, h/8 - 1, w/8 - 1).
-
-        Raises:
-            PosekitError: if the shapes do not fit.
-        """
-        _check_frames(frames, centre)
+    def _beliefs(self, frames: Tensor, centre: Tensor) -> Tensor:
         batch, time = frames.shape[:2]
         images = frames.flatten(0, 1)
         centre = F.avg_pool2d(centre, 9, STRIDE, padding=1).repeat_interleave(time, dim=0)
@@ -164,20 +195,7 @@ class LPMMobilePose(CaffeNames):
         self._add_head(6, "Mres", beliefs, width)
         self._add_gates(6, scaled(32, width) + beliefs + 1)
 
-    def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
-        """Predict every frame of a clip.
-
-        Args:
-            frames: (B, T, 3, h, w) normalised RGB, any T >= 1.
-            centre: (B, 1, h, w), one map for all frames.
-
-        Returns:
-            (B, T+1, K+1, h/8 - 1, w/8 - 1): the initial belief, then one per frame.
-
-        Raises:
-            PosekitError: if the shapes do not fit.
-        """
-        _check_frames(frames, centre)
+    def _beliefs(self, frames: Tensor, centre: Tensor) -> Tensor:
         centre = F.avg_pool2d(centre, 9, STRIDE)
         features = self._at("conv4", 6)(self._evidence(frames.flatten(0, 1), 6, 0)).relu()
         beliefs = [self._stage1(frames[:, 0], padding=0, drop=0.5).relu()]
@@ -211,20 +229,7 @@ class LPMMobilePoseUnshared(CaffeNames):
             self._add_gates(stage, channels)
             self._add_head(stage, "Mres", beliefs, width)
 
-    def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
-        """Predict the five frames of a clip.
-
-        Args:
-            frames: (B, 5, 3, h, w) normalised RGB.
-            centre: (B, 1, h, w), one map for all frames.
-
-        Returns:
-            (B, 6, K+1, h/8 - 1, w/8 - 1): the initial belief, then one per frame.
-
-        Raises:
-            PosekitError: if the shapes do not fit or the clip has not five frames.
-        """
-        _check_frames(frames, centre)
+    def _beliefs(self, frames: Tensor, centre: Tensor) -> Tensor:
         if frames.shape[1] != UNSHARED_FRAMES:
             raise PosekitError(
                 f"lpm_mobilepose_unshared has weights for clips of {UNSHARED_FRAMES} frames, got "
@@ -247,39 +252,30 @@ class LPMMobilePoseUnshared(CaffeNames):
         return torch.stack(beliefs, dim=1)
 
 
-def _check_frames(frames: Tensor, centre: Tensor) -> None:
-    check_inputs(frames, centre, frames=True)
-    if min(frames.shape[-2:]) < 2 * STRIDE:
-        raise PosekitError(
-            f"input size {frames.shape[-2]}x{frames.shape[-1]} leaves no heat-map cell; "
-            f"height and width must be at least {2 * STRIDE}."
-        )
+_PAPERS = {
+    "cpm": "CPM, Wei et al., CVPR 2016, arXiv 1602.00134, as in MobilePose-master",
+    "lpm": "LPM, Luo et al., CVPR 2018, arXiv 1712.06316, as in MobilePose-master",
+}
 
 
-def _register(network: type[CaffeNames], name: str, paper: str) -> None:
-    """Enter a network, described with the image statistics that its option `means` names."""
+def _register(network: type[CaffeNames], name: str) -> None:
+    """Enter a network, described with the image statistics of what its weights are of."""
     stem = name.partition("_")[0]
-    about = pose_machine(
-        name=name,
-        paper=f"{paper}, as in MobilePose-master",
-        stem=stem,
-        recipe=f"{stem}/mobilepose",
-        kind="clip",
-    )
+    recipe = f"{stem}/mobilepose"
+    about = pose_machine(name=name, paper=_PAPERS[stem], stem=stem, recipe=recipe, kind="clip")
 
     @register(about)
-    def build(num_keypoints: int, width: Width = 1.0, means: Means = "corrected") -> nn.Module:
+    def build(num_keypoints: int, width: Width = 1.0, trained_on: TrainedOn = None) -> nn.Module:
         model = network(num_keypoints, width)
-        mean, std = RAW_MEANS["LSP" if means == "corrected" else means]
-        mean, std = tuple(255 * value for value in mean), tuple(255 * value for value in std)
-        model.description = replace(about, mean=mean, std=std)
+        model.exchanged = trained_on == "PennAction"
+        if model.exchanged and num_keypoints != len(POSE_MACHINE):
+            raise PosekitError(f"{name}: weights of Penn Action have {len(POSE_MACHINE)} joints")
+        mean, std = ([255 * v for v in values] for values in RAW_MEANS[trained_on or "LSP"])
+        described = replace(about, mean=tuple(mean), std=tuple(std), trained_on=trained_on)
+        model.description = described
         return model
 
 
-_register(CPMMobilePose, "cpm_mobilepose", "CPM, Wei et al., CVPR 2016, arXiv 1602.00134")
-_register(LPMMobilePose, "lpm_mobilepose", "LPM, Luo et al., CVPR 2018, arXiv 1712.06316")
-_register(
-    LPMMobilePoseUnshared,
-    "lpm_mobilepose_unshared",
-    "LPM, Luo et al., CVPR 2018, arXiv 1712.06316",
-)
+_register(CPMMobilePose, "cpm_mobilepose")
+_register(LPMMobilePose, "lpm_mobilepose")
+_register(LPMMobilePoseUnshared, "lpm_mobilepose_unshared")

@@ -47,6 +47,8 @@ class Description:
         mean: per channel, subtracted from pixel values 0..255.
         std: per channel, divides what is left.
         background: whether the last channel is the background.
+        trained_on: data set of the published weights that it is made for, where that changes how it
+            is fed and read (posekit.models.mobilepose); None elsewhere.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Description:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     background: bool = False
+    trained_on: str | None = None
 
 
 # What the networks of that family have in common.

@@ -1,6 +1,5 @@
-"""Which weight files there are, which network each one is of, and whether it loads."""
+"""Which network a weight file is of, whether it loads, and what it leaves open."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,16 +10,16 @@ import torch
 from torch import Tensor
 
 from ..errors import PosekitError
-from ..files.places import project_root, reports_root
+from ..files.paths import named_size
 from ..files.words import short
 from ..models import create_model, list_models, options_of
+from ..models.mobilepose import RAW_MEANS, TrainedOn, named_training_data
 from . import lsdnet
 from .caffe import convert, family_of
 from .caffemodel import read_caffemodel
 from .metadata import WeightsMetadata, checked
-from .storage import RUN_WEIGHTS, TORCH_ENDINGS, read_weights
+from .storage import RUN_WEIGHTS, Checkpoint, read_metadata, read_weights
 
-ENDINGS = (".safetensors", ".caffemodel", ".onnx", *TORCH_ENDINGS)
 # Counts steps for an averaging mode that no network here uses; files older than 2018 lack it.
 STEP_COUNTS = ".num_batches_tracked"
 # Options that change which tensors there are, with values other than the usual: files of all exist.
@@ -90,21 +89,32 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {n: t.shape for n, t in tensors.items() if not n.endswith(STEP_COUNTS)}
 
 
-def weight_files(folder: Path | None = None) -> list[Path]:
-    """Files below data/weights, those of all runs, and those of one folder more.
+def open_questions(network: str, path: Path, options: Mapping[str, Any]) -> list[str]:
+    """What is left to say of a file before its network can be fed and read as it was trained.
 
-    Raises:
-        PosekitError: there is no such folder.
+    Args:
+        network: of the registry.
+        path: a weight file or a run folder.
+        options: of the network, those that are said already.
+
+    Returns:
+        A line for each option with what to set; for a file of MobilePose-master, `trained_on`.
     """
-    if folder is not None and not os.path.isdir(folder):
-        raise PosekitError(f"{folder}: there is no such folder of weights")
-    found = {
-        path
-        for root in filter(None, (project_root() / "data" / "weights", folder))
-        for path in root.rglob("*")
-        if path.name.lower().endswith(ENDINGS) and not os.path.isdir(path)
-    }
-    return sorted(found) + sorted(reports_root().glob(f"*/{RUN_WEIGHTS}"))
+    option, said = options_of(network).get("trained_on"), options.get("trained_on")
+    if option is None or option.annotation is not TrainedOn:
+        return []
+    stored = read_metadata(path / RUN_WEIGHTS if path.is_dir() else path)
+    if "model" in stored:  # posekit's own
+        noted = next((name for name in RAW_MEANS if name == stored.get("trained_on")), None)
+        problem = f"trained_on: the file notes {noted or 'none'}, not {said or 'none'}: set that"
+        return [problem] * (noted != said)
+    named = named_training_data(path)
+    guess = f"{named} if its name is right, else " if named else ""
+    problem = (
+        "trained_on: colours and sides of MobilePose-master depend on the data set, which the file "
+        f"does not say: add -p trained_on {guess}{' or '.join(n for n in RAW_MEANS if n != named)}"
+    )
+    return [problem] * (said is None)
 
 
 def identify(path: Path) -> str:
@@ -115,8 +125,7 @@ def identify(path: Path) -> str:
             return _identify_onnx(path)
         if name.endswith(".caffemodel"):
             return _identify_caffe(path)
-        stored = read_weights(path)
-        return _identify_tensors(stored.tensors, checked(WeightsMetadata, stored.metadata, path))
+        return _identify_tensors(path, read_weights(path))
     except PosekitError as error:
         return f"does not load: {_without_path(error, path)}"
 
@@ -141,15 +150,19 @@ def _identify_caffe(path: Path) -> str:
     return f"{family} of Caffe: {result}"
 
 
-def _identify_tensors(tensors: dict[str, Tensor], noted: WeightsMetadata) -> str:
+def _identify_tensors(path: Path, stored: Checkpoint) -> str:
+    noted, tensors = checked(WeightsMetadata, stored.metadata, path), stored.tensors
     names = [noted.model] if noted.model in list_models() else None
     match = match_network(tensors, names, width=noted.width)
     if match.num_keypoints:
         details = [f", {name} {value}" for name, value in match.options.items()]
         details += [f", width {noted.width:g}"] if noted.width not in (None, 1.0) else []
         details += [f", run {short(noted.run)}"] if noted.run is not None else []
+        size = named_size(path)
+        details += [f", {size[0]} x {size[1]} pixels by its name"] if size else []
         release = " of the released code" * ("survival" in match.options)
-        return f"{match.name}{release}, {match.num_keypoints} joints{''.join(details)}: loads"
+        known = f"{match.name}{release}, {match.num_keypoints} joints{''.join(details)}: loads"
+        return "; ".join([known, *([] if noted.model else open_questions(match.name, path, {}))])
     if match.candidates:
         return f"{' or '.join(match.candidates)} of another size or joint number: loads with these"
     if "fc.weight" in tensors or "classifier.weight" in tensors:

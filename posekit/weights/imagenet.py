@@ -1,14 +1,12 @@
 """Start a network from a backbone trained on ImageNet.
 
 The files are those of the papers: torchvision's ResNets for Simple Baselines, and the HRNets
-of the HRNet authors. Nothing is downloaded here.
+of the HRNet authors. Nothing is downloaded here; workflows.training.building finds them.
 """
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
-import torch
 from torch import nn
 
 from ..errors import PosekitError
@@ -18,11 +16,15 @@ from .load import check_allocated
 from .storage import read_weights
 
 # The sub-modules that the papers fill from the file (PRETRAINED_LAYERS in HRNet's recipes).
-RESNET = "conv1 bn1 layer1 layer2 layer3 layer4".split()
+RESNET = "conv1 bn1 layer1 layer2 layer3 layer4"
 HRNET = "conv1 bn1 conv2 bn2 layer1 transition1 stage2 transition2 stage3 transition3 stage4"
+PAGE = "https://github.com/leoxiaobin/deep-high-resolution-net.pytorch"  # leads to all of them
 BACKBONES = {
-    **{f"pose_resnet_{depth}": (f"resnet{depth}", RESNET) for depth in (50, 101, 152)},
-    **{f"hrnet_{width}": (f"hrnet_{width}", HRNET.split()) for width in ("w32", "w48")},
+    "pose_resnet_50": ("resnet50-19c8e357.pth", RESNET),
+    "pose_resnet_101": ("resnet101-5d3b4d8f.pth", RESNET),
+    "pose_resnet_152": ("resnet152-b121ed2d.pth", RESNET),
+    "hrnet_w32": ("hrnet_w32-36af842e.pth", HRNET),
+    "hrnet_w48": ("hrnet_w48-8ef0771d.pth", HRNET),
 }
 
 
@@ -51,12 +53,12 @@ class BackboneReport:
         )
 
 
-def init_backbone(model: nn.Module, path: str | os.PathLike | None = None) -> BackboneReport:
+def init_backbone(model: nn.Module, path: str | os.PathLike) -> BackboneReport:
     """Fill the backbone of a network from an ImageNet file; all of it or nothing.
 
     Args:
         model: `pose_resnet_*` or `hrnet_*` of width 1, made by `create_model`.
-        path: the file; None looks in the folder where torchvision keeps its downloads.
+        path: the file.
 
     Raises:
         PosekitError: if the network has no such backbone, or the file is missing or another's.
@@ -67,12 +69,10 @@ def init_backbone(model: nn.Module, path: str | os.PathLike | None = None) -> Ba
             f"{name} is trained from scratch in its paper; ImageNet files exist for "
             f"{', '.join(BACKBONES)}."
         )
-    stem, parts = BACKBONES[name]
-    path = _cached(stem) if path is None else Path(path)
-    own = model.state_dict()
+    own, (_, parts) = model.state_dict(), BACKBONES[name]
     given = read_weights(path, own).tensors
     check_allocated(own, name)
-    backbone = [key for key in own if key.partition(".")[0] in parts]
+    backbone = [key for key in own if key.partition(".")[0] in parts.split()]
     loaded = [key for key in backbone if key in given]
     needed = [key for key in backbone if key in given or not key.endswith(STEP_COUNTS)]
     misfits = [k for k in needed if k not in given or given[k].shape != own[k].shape]
@@ -85,15 +85,3 @@ def init_backbone(model: nn.Module, path: str | os.PathLike | None = None) -> Ba
     fresh = tuple(key for key in own if key not in backbone)
     ignored = tuple(key for key in given if key not in backbone)
     return BackboneReport(source=str(path), loaded=tuple(loaded), fresh=fresh, ignored=ignored)
-
-
-def _cached(stem: str) -> Path:
-    """The file in torchvision's folder of downloads."""
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    found = sorted(folder.glob(f"{stem}-*.pth"))
-    if not found:
-        raise PosekitError(
-            f"{folder} holds no {stem}-*.pth; download the ImageNet weights of {stem} from its "
-            "project page and name the file."
-        )
-    return found[-1]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -12,7 +12,7 @@ from ..files.words import few
 from ..models import list_models
 from . import lsdnet
 from .caffe import convert
-from .identify import STEP_COUNTS, NetworkMatch, match_network
+from .identify import STEP_COUNTS, NetworkMatch, match_network, open_questions
 from .storage import RUN_WEIGHTS, Checkpoint, read_weights, unwrap
 
 
@@ -116,7 +116,9 @@ def _read(model: nn.Module, own: Mapping[str, Tensor], source: object) -> tuple[
             f"{few(list(map(str, paths))) or 'none'}; give another file alone."
         )
     path = paths[0] / RUN_WEIGHTS if os.path.isdir(paths[0]) else paths[0]
-    return str(path), read_weights(path, own)
+    stored, about = read_weights(path, own), getattr(model, "description", None)
+    asked = open_questions(about.name, path, vars(about)) if about else ()
+    return str(path), replace(stored, steps=(*stored.steps, *asked))
 
 
 def _differences(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:

@@ -209,12 +209,8 @@ def _path_to_tensors(content: Any, seen: set[int]) -> list[str] | None:
 
 
 def _is_dense_and_real(tensor: Tensor) -> bool:
-    stored = not (tensor.is_meta or tensor.is_nested)
-    return (
-        stored
-        and tensor.layout is torch.strided
-        and str(tensor.dtype).removeprefix("torch.") in _DTYPES
-    )
+    dense = not (tensor.is_meta or tensor.is_nested) and tensor.layout is torch.strided
+    return dense and str(tensor.dtype).removeprefix("torch.") in _DTYPES
 
 
 def _shared_prefix(names: Collection[str], own: Collection[str]) -> str | None:
@@ -226,10 +222,14 @@ def _shared_prefix(names: Collection[str], own: Collection[str]) -> str | None:
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
     """What `save_weights` noted in a .safetensors file: model, skeleton, image_size, run, ...
 
+    Nothing of other files.
+
     Raises:
         PosekitError: if the file cannot be read.
     """
     path = regular_file(path)
+    if path.suffix.lower() != ".safetensors":
+        return {}
     try:
         with safe_open(path, "pt", device="cpu") as file:
             return file.metadata() or {}
@@ -243,17 +243,18 @@ def save_weights(
     """Write the weights of a network as safetensors, whole or not at all.
 
     Args:
-        model: the network; the name in its description is stored under "model".
+        model: the network; of its description the name is stored under "model", and `trained_on`.
         path: the file; its folder must exist.
         metadata: further strings to keep in the file.
 
     Raises:
         PosekitError: if the file cannot be written.
     """
-    about = {"model": model.description.name} if hasattr(model, "description") else {}
+    about = getattr(model, "description", None)
+    notes = {"model": about.name, "trained_on": about.trained_on} if about else {}
+    notes = {name: text for name, text in notes.items() if text} | (metadata or {})
     tensors = {n: t.cpu().clone().contiguous() for n, t in model.state_dict().items()}
-    content = save(tensors, about | (metadata or {}))
     try:
-        write_bytes(Path(path), content)
+        write_bytes(Path(path), save(tensors, notes))
     except OSError as error:
         raise PosekitError(f"cannot write {path}: {error.strerror or error}.") from error

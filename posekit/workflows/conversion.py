@@ -14,8 +14,9 @@ from torch import nn
 
 from ..config.families import option_fields
 from ..config.knobs import Count, Joints, NetworkName
-from ..config.settings import check, early, knob
+from ..config.settings import check, early, knob, refuse
 from ..errors import PosekitError
+from ..files.paths import named_size, size_note
 from ..files.places import existing_path
 from ..files.writing import write_text
 from ..geometry.skeletons import SKELETONS, USUAL_SKELETON
@@ -24,7 +25,7 @@ from ..models import create_model, describe, options_of
 from ..reporting.record import trained_runs
 from ..reporting.run_folder import new_folder
 from ..weights import RUN_WEIGHTS, LoadReport, load_weights, read_metadata, save_weights
-from ..weights.identify import identify
+from ..weights.identify import identify, open_questions
 from ..weights.onnx_export import ExportReport, export_onnx
 
 TITLE = "the convert_weights notebook cannot run with this:"
@@ -89,7 +90,8 @@ class Conversion:
         """What is read, and as which network."""
         options = "".join(f", {n} {str(v).lower()}" for n, v in self.settings.options().items())
         lines = [self.story, *(f"file     {path}" for path in self.files)]
-        return "\n".join([*lines, f"network  {self.settings.network}{options}"])
+        lines.append(f"network  {self.settings.network}{options}")
+        return "\n".join(filter(None, [*lines, size_note(self.files[0], self.settings.image_size)]))
 
 
 def start(namespace: MutableMapping[str, Any]) -> Conversion:
@@ -118,7 +120,10 @@ def start(namespace: MutableMapping[str, Any]) -> Conversion:
     if not (network := asked.network or noted.get("network")):
         seen = "".join(f"\n  {path}: {identify(path)}" for path in files if path.is_file())
         raise PosekitError(f"{TITLE}\n  network: set it, no file says which it holds{seen}")
-    return Conversion(_settings(namespace, network, noted), files, story, scratch)
+    job = Conversion(_settings(namespace, network, noted), files, story, scratch)
+    options = job.settings.options()
+    refuse(TITLE, [line for file in files for line in open_questions(network, file, options)])
+    return job
 
 
 def _files(weights: str | list[str]) -> list[Path]:
@@ -143,7 +148,8 @@ def _example(folder: Path) -> Path:
 
 def _noted(file: Path) -> dict[str, Any]:
     """What a file or a run says about the network that it is for."""
-    noted = stored.noted_metadata(file / RUN_WEIGHTS if file.is_dir() else file)
+    noted = {"image_size": size} if (size := named_size(file)) else {}
+    noted |= read_metadata(file / RUN_WEIGHTS if file.is_dir() else file)
     if (file / "params.yaml").is_file():
         settings = stored.run_settings(file)
         options = settings.options() | {"image_size": settings.image_size}
@@ -201,15 +207,12 @@ def save(job: Conversion) -> str:
     again, state = job.build(), model.state_dict()
     load_weights(again, path)
     for name, value in again.state_dict().items():
-        if not torch.equal(_bytes(value), _bytes(state[name])):
+        # As bytes, which are equal also where a number is NaN.
+        if not torch.equal(*(t.flatten().view(torch.uint8) for t in (value, state[name]))):
             raise PosekitError(f"{path}: {name} differs from what was written; is the disk whole?")
     job.written = [path.name]
     lines = [f"{path.name}, {path.stat().st_size / 1e6:.1f} MB, read back: every number equal"]
     return "\n".join([*lines, *(f"  {n}: {v}" for n, v in sorted(read_metadata(path).items()))])
-
-
-def _bytes(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.flatten().view(torch.uint8)  # equal also where a number is NaN
 
 
 def _folder(settings: ConversionKnobs) -> Path:

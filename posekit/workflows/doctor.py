@@ -1,6 +1,7 @@
 """What is installed, on which device networks run, which data and weights are there; all knobs."""
 
 import json
+import os
 import re
 import sys
 from importlib import metadata
@@ -19,13 +20,17 @@ from ..config.recipes import (
     usual_dataset,
 )
 from ..data import DATASETS, check, dataset_name
-from ..files.places import data_root
-from ..weights.identify import identify, weight_files
+from ..errors import PosekitError
+from ..files.places import data_root, reports_root, weight_folders
+from ..weights import RUN_WEIGHTS
+from ..weights.identify import identify
+from ..weights.storage import TORCH_ENDINGS
 
 PACKAGES = (
     "torch torchvision numpy scipy pandas opencv-python matplotlib pydantic safetensors lmdb "
     "pycocotools jupyterlab papermill nbval"
 ).split()
+ENDINGS = (".safetensors", ".caffemodel", ".onnx", *TORCH_ENDINGS)
 
 
 def examine(given_root: str | None, weights: Path | None = None) -> str:
@@ -47,8 +52,25 @@ def examine(given_root: str | None, weights: Path | None = None) -> str:
     lines += [f"data below {root}, and what they serve:", *_data(root)]
     files = weight_files(weights)
     further = f" and {weights}" if weights else ""
-    lines.append(f"weights: {len(files)} files in data/weights, the runs{further}")
+    lines.append(f"weights: {len(files)} files in data/weights, models/pytorch, the runs{further}")
     return "\n".join([*lines, *(f"  {path}: {identify(path)}" for path in files)])
+
+
+def weight_files(folder: Path | None = None) -> list[Path]:
+    """Files below `weight_folders()`, those of all runs, and those of one folder more.
+
+    Raises:
+        PosekitError: there is no such folder.
+    """
+    if folder is not None and not os.path.isdir(folder):
+        raise PosekitError(f"{folder}: there is no such folder of weights")
+    found = {
+        path
+        for root in filter(None, (*weight_folders(), folder))
+        for path in root.rglob("*")
+        if path.name.lower().endswith(ENDINGS) and not os.path.isdir(path)
+    }
+    return sorted(found) + sorted(reports_root().glob(f"*/{RUN_WEIGHTS}"))
 
 
 def _data(root: Path) -> list[str]:

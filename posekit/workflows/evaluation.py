@@ -17,6 +17,7 @@ from ..config.resolve import Config, resolve_source
 from ..config.settings import Settings, check, early, knob
 from ..data import dataset, dataset_name
 from ..errors import PosekitError
+from ..files.paths import named_size
 from ..files.places import smoke
 from ..geometry.skeletons import convert
 from ..inference.open_network import Found, find_network
@@ -80,11 +81,14 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     values |= {"dataset": name, "colour": about.colour.lower()}
     filled = {n: v for n, v in values.items() if n not in given}
     settings = kind.made(filled | given, f"{_TITLE} {found.story}")
+    found.check(settings, f"{_TITLE} {found.story}")
     if not found.onnx:
         settings.check_shapes(found.joints or dataset(name).skeleton)
     source, root = resolve_source(name, settings.source, settings.data_root)
     usual = {n: field.default for n, field in kind.model_fields.items()}
     origins = dict.fromkeys(usual, "default") | dict.fromkeys(filled, found.origin)
+    if found.origin == "the recipe" and named_size(found.weights) == settings.image_size:
+        origins["image_size"] = "the file's name"
     origins |= {n: "you" for n in given if getattr(settings, n) != usual[n]}
     config = Config("evaluate", about.name, settings, origins, source, root, smoke())
     return begin(Evaluation, config, about, found=found)
@@ -96,7 +100,8 @@ def _find(asked: EvaluationKnobs, dataset: str) -> Found:
     Raises:
         PosekitError: nothing of that name exists, or a parameter does not go with it.
     """
-    is_file, is_name = asked.model.lower().endswith(".onnx"), _is_name(asked.model)
+    is_file = asked.model.lower().endswith(".onnx")
+    is_name = asked.model in list_models() or ":" in asked.model  # perhaps one from outside
     names = [*(("width",) if is_file else _INPUT), *(() if is_name else ("weights",))]
     if foreign := [name for name in names if getattr(asked, name) is not None]:
         raise PosekitError(
@@ -105,12 +110,7 @@ def _find(asked: EvaluationKnobs, dataset: str) -> Found:
     name = f"{asked.model}@{asked.weights}" if asked.weights else asked.model
     onnx = {name: getattr(asked, name) for name in _INPUT}
     onnx["colour"] = asked.colour and asked.colour.upper()
-    return find_network(name, dataset, asked.width, onnx)
-
-
-def _is_name(model: str) -> bool:
-    """Whether this names a network, perhaps one from outside, and no file."""
-    return model in list_models() or ":" in model
+    return find_network(name, dataset, {"width": asked.width}, onnx)
 
 
 def build(evaluation: Evaluation) -> str:
@@ -140,8 +140,9 @@ def build(evaluation: Evaluation) -> str:
             f"{found.about.name} returns {maps} maps, {joints.name} has {len(joints)} joints: set "
             "skeleton to the one that it was trained with"
         )
-    evaluation.run.update(notes=[found.story, *evaluation.run.record.notes])
-    return building.use(evaluation, model, [f"joints of {joints.name}", found.story])
+    story = found.told(evaluation.settings)
+    evaluation.run.update(notes=[story, *evaluation.run.record.notes])
+    return building.use(evaluation, model, [f"joints of {joints.name}", story])
 
 
 def protocol(evaluation: Evaluation) -> str:

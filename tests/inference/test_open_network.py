@@ -1,10 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from spots import CPU
 
 from posekit.errors import PosekitError
 from posekit.geometry.skeletons import COCO
-from posekit.inference.open_network import open_estimator
+from posekit.inference.open_network import find_network, open_estimator
 from posekit.models import create_model
 from posekit.weights import save_weights
 
@@ -56,3 +57,66 @@ def test_a_home_that_does_not_exist_is_no_network():
     for source in ("~nosuchuser/x", "hrnet_w32@~nosuchuser/x"):
         with pytest.raises(PosekitError, match="no such"):
             open_estimator(source, CPU)
+
+
+@pytest.fixture
+def mobilepose(tmp_path):
+    """A checkpoint of MobilePose-master: its channel k says k everywhere. Where it lies."""
+    model = create_model("lpm_mobilepose")
+    for layer, value in model.named_parameters():
+        numbers = torch.arange(15) if layer.startswith(("conv7", "Mres5")) else 0
+        value.data[...] = numbers if value.ndim == 1 else 0
+    state = {f"module.{name}": value for name, value in model.state_dict().items()}
+    path = tmp_path / "lpm_Penn_best.pth.tar"
+    torch.save({"epoch": 40, "state_dict": state, "optimizer": {}}, path)
+    return path
+
+
+def test_a_file_of_mobilepose_is_not_opened_before_its_data_set_is_said(mobilepose, tmp_path):
+    source, own = f"lpm_mobilepose@{mobilepose}", tmp_path / "own.safetensors"
+    with pytest.raises(PosekitError, match="-p trained_on PennAction if its name is right, else"):
+        open_estimator(source, CPU)
+    small = {"image_size": (64, 64)}
+    opened = open_estimator(source, CPU, trained_on="PennAction", **small)
+    white = np.full((64, 64, 3), 255, np.uint8)
+    scores = opened.estimate(white, np.array([[0.0, 0, 64, 64]])).scores[0]
+    # A right ankle is what the repository calls the left one, its channel 5.
+    assert scores.tolist() == [5, 4, 3, 2, 1, 0, 11, 10, 8, 9, 7, 6, 13, 12]
+    assert opened.task.model.description.mean[0] == pytest.approx(255 * 2.163123717539921)
+    plain = open_estimator(source, CPU, trained_on="MPII", **small)
+    scores = plain.estimate(white, np.array([[0.0, 0, 64, 64]])).scores[0]
+    assert scores.tolist() == list(range(14))
+    # Our own files say it themselves, which no reader can undo.
+    save_weights(opened.task.model, own)
+    assert open_estimator(str(own), CPU).task.model.exchanged
+    assert open_estimator(str(own), CPU, trained_on="LSP").task.model.exchanged
+    save_weights(create_model("lpm_mobilepose"), own)
+    assert open_estimator(str(own), CPU).task.model.description.trained_on is None
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("pose_resnet_50_384x288.pth", (384, 288)),
+        ("384x288_d256x3_adam_lr1e-3/model_best.pth", (384, 288)),
+        ("pose_resnet_50_256x192.pth.tar", (256, 192)),
+        ("lr1e-3x140_1920x1080.pth", (256, 192)),  # the recipe's: no size of a crop
+    ],
+)
+def test_the_crop_is_that_of_the_files_name(tmp_path, name, size):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    model = create_model("pose_resnet_50", 17, width=0.1)
+    torch.save(model.state_dict(), path)
+    found = find_network(f"pose_resnet_50@{path}", known={"width": 0.1})
+    assert found.settings.image_size == size
+    told = found.told(found.settings)
+    assert told.endswith(f"crops of {size[0]}x{size[1]} by the file's name") == ("1920" not in name)
+    other = found.settings.model_copy(update={"image_size": (128, 96)})
+    said = f"crops of 128x96 although the file's NAME SAYS {size[0]}x{size[1]}"
+    assert (said in found.told(other)) == ("1920" not in name)
+    own = path.with_name("own_320x256.safetensors")
+    save_weights(model, own, {"width": "0.1", "image_size": "[64, 64]", "skeleton": "coco"})
+    opened = open_estimator(str(own), CPU)
+    assert opened.framing.image_size == (64, 64)
+    assert "crops of 64x64 although the file's NAME SAYS 320x256" in opened.about

@@ -46,16 +46,6 @@ def test_hrnet_leaves_the_exchanges_it_has_not(tmp_path):
     assert init_backbone(model, tmp_path / "imagenet.pth").ignored == (spare,)
 
 
-def test_torchvisions_folder_is_searched(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(PosekitError, match="holds no resnet50-.*download"):
-        init_backbone(small())
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    torch.save(as_classifier(small()), folder / "resnet50-0123abcd.pth")
-    assert init_backbone(small()).source == str(folder / "resnet50-0123abcd.pth")
-
-
 def test_a_file_that_does_not_fit_changes_nothing(tmp_path):
     model, state = small(), as_classifier(small())
     before = {key: value.clone() for key, value in model.state_dict().items()}

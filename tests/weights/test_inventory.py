@@ -9,6 +9,7 @@ from posekit.models import create_model
 from posekit.weights import identify as identification
 from posekit.weights import save_weights
 from posekit.weights.lsdnet import worth
+from posekit.workflows import doctor
 
 
 def test_a_bad_width_is_said_of_its_file_alone(tmp_path):
@@ -21,7 +22,7 @@ def test_a_bad_width_is_said_of_its_file_alone(tmp_path):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    monkeypatch.setattr(identification, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(doctor, "weight_folders", lambda: [tmp_path / "data/weights"])
     monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path / "reports"))
     for name in ("data/weights", "reports/hrnet-COCO-1", "mine"):
         (tmp_path / name).mkdir(parents=True)
@@ -46,7 +47,7 @@ def test_every_kind_of_file_is_named(project):
     (stored / "e.caffemodel").write_bytes(b"\x00broken")
     (stored / "f.safetensors").write_bytes(b"broken")
     (stored / "readme.txt").write_text("no weights")
-    files = identification.weight_files(mine)
+    files = doctor.weight_files(mine)
     said = {path.name: identification.identify(path) for path in files}
     assert len(files) == 9 and files[-1] == run / "weights.safetensors"
     assert said["weights.safetensors"] == (
@@ -60,7 +61,7 @@ def test_every_kind_of_file_is_named(project):
     assert said["e.caffemodel"].startswith("does not load: is no whole caffemodel")
     assert said["f.safetensors"].startswith("does not load: cannot be read")
     with pytest.raises(PosekitError, match="no such folder of weights"):
-        identification.weight_files(project / "absent")
+        doctor.weight_files(project / "absent")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, of kinds it means to drop
@@ -88,3 +89,20 @@ def test_what_a_file_says_of_itself_is_printable(tmp_path):
     save_weights(create_model("hourglass_1", 16), tmp_path / "a.safetensors", about)
     said = identification.identify(tmp_path / "a.safetensors")
     assert said.isprintable() and len(said) < 200
+
+
+def test_what_a_name_says_and_what_has_to_be_said(tmp_path):
+    torch.save(create_model("hourglass_1", 16).state_dict(), tmp_path / "hg_384x288.pth")
+    assert identification.identify(tmp_path / "hg_384x288.pth") == (
+        "hourglass_1, 16 joints, 384 x 288 pixels by its name: loads"
+    )
+    model = create_model("cpm_mobilepose", trained_on="MPII")
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "cpm_best.pth.tar")
+    assert identification.identify(tmp_path / "cpm_best.pth.tar") == (
+        "cpm_mobilepose, 14 joints: loads; trained_on: colours and sides of MobilePose-master "
+        "depend on the data set, which the file does not say: add -p trained_on LSP or MPII or "
+        "PennAction"
+    )
+    save_weights(model, tmp_path / "own.safetensors")
+    own = identification.identify(tmp_path / "own.safetensors")
+    assert own == "cpm_mobilepose, 14 joints: loads"

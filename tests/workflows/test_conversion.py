@@ -80,3 +80,30 @@ def test_what_makes_no_sense_is_refused(knobs, message, tmp_path, monkeypatch):
     save_weights(create_model("hourglass_1", width=0.1), "odd.safetensors", {"width": "wide"})
     with pytest.raises(PosekitError, match=message):
         conversion.start(defaults() | knobs)
+
+
+def test_what_a_file_of_others_was_trained_on_stays_with_it(tmp_path):
+    model = create_model("cpm_mobilepose", width=0.05)
+    torch.save(model.state_dict(), tmp_path / "cpm_MPII_best.tar")
+    knobs = {"weights": str(tmp_path / "cpm_MPII_best.tar"), "network": "cpm_mobilepose"}
+    knobs |= {"width": 0.05, "folder": str(tmp_path / "out"), "image_size": [32, 32]}
+    with pytest.raises(PosekitError, match="\n  trained_on: .*-p trained_on MPII if its name is"):
+        conversion.start(defaults() | knobs)
+    run(**knobs, trained_on="MPII")
+    again = conversion.start(defaults() | {"weights": str(tmp_path / "out")})
+    assert again.settings.trained_on == "MPII"
+    assert again.build().description.mean[0] == pytest.approx(255 * 120.22911)
+    wrong = defaults() | {"weights": str(tmp_path / "out"), "trained_on": "LSP"}
+    with pytest.raises(PosekitError, match="the file notes MPII, not LSP: set that"):
+        conversion.start(wrong)
+
+
+def test_the_pictures_are_of_the_size_in_the_files_name(tmp_path):
+    path = tmp_path / "pose_resnet_50_96x64.pth"
+    torch.save(create_model("pose_resnet_50", 17, width=0.05).state_dict(), path)
+    knobs = {"weights": str(path), "network": "pose_resnet_50", "width": 0.05}
+    job = conversion.start(defaults() | knobs)
+    assert job.settings.image_size == (96, 64)
+    assert "crops of 96x64 by the file's name" in job.text()
+    job = conversion.start(defaults() | knobs | {"image_size": [64, 64]})
+    assert "crops of 64x64 although the file's NAME SAYS 96x64" in job.text()

@@ -351,3 +351,13 @@ def test_real_network_on_a_real_clip():
         distance = np.linalg.norm(found - penn.keypoints[rows, column], axis=-1)
         near = distance < 0.2 * (penn.boxes[rows, 2:] - penn.boxes[rows, :2]).max(-1)
         assert near[penn.visible[rows, column]].mean() > 0.9, joint
+
+
+def test_a_file_of_mobilepose_asks_what_it_was_trained_on(tmp_path, video):
+    torch.save(create_model("cpm_mobilepose").state_dict(), path := tmp_path / "cpm_LSP_best.tar")
+    given = {"input": str(video), "network": f"cpm_mobilepose@{path}"}
+    with pytest.raises(PosekitError, match="add -p trained_on LSP if its name is right"):
+        setup.open_networks(setup.start(given))
+    demo = setup.start(given | {"trained_on": "penn_action"})
+    setup.open_networks(demo)
+    assert demo.estimators[0].task.model.exchanged

@@ -276,3 +276,39 @@ def test_published_kinds_are_tested_as_their_paper_does(tmp_path):
     assert hourglass.settings.shift_heatmap is False
     lab.load(hourglass)
     assert "hourglass_1" in lab.build(hourglass)
+
+
+@pytest.fixture
+def mobilepose(tmp_path) -> Path:
+    """A narrow checkpoint of MobilePose-master's LPM that finds every left joint on the left."""
+    model = create_model("lpm_mobilepose", width=0.05)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "lpm_Penn_best.pth.tar")
+    return tmp_path / "lpm_Penn_best.pth.tar"
+
+
+def test_what_mobilepose_was_trained_on_is_asked_and_told(mobilepose, reports):
+    knobs = {"model": "lpm_mobilepose", "weights": str(mobilepose), "dataset": "LSP"}
+    knobs |= {"source": "sample", "width": 0.05, "image_size": [64, 64], "workers": 0}
+    said = refusal(**knobs)
+    assert "add -p trained_on PennAction if its name is right, else LSP or MPII" in said
+    assert not reports.exists()
+    evaluation = lab.start(knobs | {"trained_on": "penn_action"})
+    assert evaluation.settings.trained_on == "PennAction"
+    lab.load(evaluation)
+    assert "lpm_Penn_best.pth.tar, width 0.05, trained_on PennAction" in lab.build(evaluation)
+    about = evaluation.task.model.description
+    assert about.mean[0] == pytest.approx(551.596546) and evaluation.task.model.exchanged
+    assert "trained_on: PennAction" in (evaluation.run.folder / "params.yaml").read_text()
+
+
+def test_the_crop_of_a_files_name_is_said(tmp_path):
+    path = tmp_path / "pose_resnet_50_96x64.pth"
+    torch.save(create_model("pose_resnet_50", 17, width=0.1).state_dict(), path)
+    knobs = {"model": "pose_resnet_50", "weights": str(path), "source": "sample", "width": 0.1}
+    evaluation = lab.start(knobs)
+    rows = {name: (value, origin) for name, value, origin in evaluation.config.table()}
+    assert rows["image_size"] == ([96, 64], "the file's name")
+    lab.load(evaluation)
+    assert "crops of 96x64 by the file's name" in lab.build(evaluation)
+    other = run(**knobs, image_size=[64, 64])
+    assert "crops of 64x64 although the file's NAME SAYS 96x64" in lab.protocol(other)

@@ -3,12 +3,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posekit.errors import PosekitError
 from posekit.files.places import project_root
 from posekit.geometry.skeletons import LSP
+from posekit.models import create_model
 from posekit.workflows.occlusion_study import figures, measure, setup, tables
 from posekit.workflows.occlusion_study.setup import UNOCCLUDED, Study, StudySettings
 from posekit.workflows.widgets import occlude_by_hand
@@ -154,3 +156,14 @@ def test_a_data_root_is_never_passed_over_for_the_sample(tmp_path, monkeypatch):
     (run / "metrics.json").write_text(json.dumps({"dataset": "COCO", "source": "sample"}))
     with pytest.raises(PosekitError, match="coco"):
         setup.start({"networks": str(run), "data_root": str(tmp_path)})
+
+
+def test_a_file_of_mobilepose_asks_what_it_was_trained_on(monkeypatch, tmp_path):
+    monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path / "reports"))
+    monkeypatch.setenv("POSEKIT_SMOKE", "1")
+    torch.save(create_model("cpm_mobilepose").state_dict(), path := tmp_path / "cpm_LSP_best.tar")
+    given = {"networks": f"cpm_mobilepose@{path}", "dataset": "LSP", "source": "sample"}
+    with pytest.raises(PosekitError, match="add -p trained_on LSP if its name is right"):
+        setup.start(dict(given))
+    study = setup.start(given | {"trained_on": "MPII"})
+    assert study.estimators[0].task.model.description.trained_on == "MPII"

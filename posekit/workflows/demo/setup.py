@@ -26,6 +26,7 @@ from ...inference.media import Media, open_media
 from ...inference.open_network import open_estimator
 from ...inference.pose_statistics import Jitter, ScoreStatistics
 from ...inference.sampling import EvenSample
+from ...models.mobilepose import TrainedOn
 from ...reporting.record import trained_runs
 from ...reporting.run_folder import new_folder, png
 
@@ -46,6 +47,7 @@ class DemoSettings(Settings):
     beside: str | None = Field(None, description="a second network, shown beside the first")
     skeleton: str | None = Field(None, description="joints of a file that does not say its own")
     image_size: tuple[Pixels, Pixels] | None = Field(None, description="crop [h, w] of such a file")
+    trained_on: TrainedOn = None
     flip_test: bool = Field(False, description="average with the mirror image; not for streams")
     follow: bool = Field(True, description="the crop moves with the pose")
     threshold: float = Field(0.2, description="joints with a smaller score are not drawn")
@@ -179,7 +181,7 @@ def open_networks(demo: Demo) -> str:
     """
     settings, media = demo.settings, demo.media
     sources = [s for s in (settings.network, settings.beside) if s] or _latest_runs()
-    asked = settings.skeleton, settings.image_size, settings.flip_test
+    asked = settings.skeleton, settings.image_size, settings.flip_test, settings.trained_on
     estimators = [open_estimator(one, demo.device, *asked) for one in sources or ["lpm", "cpm"]]
     number_equal_names(estimators)
     threshold, skeletons = settings.threshold, [e.skeleton for e in estimators]

@@ -30,6 +30,7 @@ from ...geometry.body_parts import PARTS
 from ...inference.estimator import Estimator, number_equal_names
 from ...inference.open_network import find_network, open_estimator
 from ...inference.sampling import spread_rows
+from ...models.mobilepose import TrainedOn
 from ...reporting.record import read_record, trained_runs
 from ...reporting.run_folder import Run
 from ..training.opening import open_run
@@ -69,6 +70,7 @@ class StudySettings(Settings):
     flip_test: bool = Field(False, description="average with the mirrored image")
     skeleton: str | None = Field(None, description="joints of a file that does not say its own")
     image_size: tuple[Pixels, Pixels] | None = Field(None, description="crop [h, w] of such a file")
+    trained_on: TrainedOn = None
     batch_size: Count = Field(32, description="clips or images at a time")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Precision = Field("auto", description="of the network")
@@ -236,10 +238,8 @@ def _open_networks(
     spec, joints = data.dataset(dataset), settings.skeleton
     if not sources:
         sources, joints = ["lpm" if spec.video else "hrnet_w32"], spec.skeleton.name
-    estimators = [
-        open_estimator(name, machine.device, joints, settings.image_size, settings.flip_test)
-        for name in sources
-    ]
+    asked = joints, settings.image_size, settings.flip_test, settings.trained_on
+    estimators = [open_estimator(name, machine.device, *asked) for name in sources]
     number_equal_names(estimators)
     return estimators
 

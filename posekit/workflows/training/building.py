@@ -1,18 +1,22 @@
 """Build: the network, its cost, and how its family is fed, taught and read."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from ...config.families import TrainingSettings
 from ...config.machine import Machine
 from ...data.clips import Clips
 from ...errors import PosekitError
+from ...files.paths import regular_file
+from ...files.places import existing_path, weight_folders
 from ...models import cost
 from ...models.onnx_complexity import onnx_cost
 from ...weights import load_weights
-from ...weights.imagenet import init_backbone
+from ...weights.imagenet import BACKBONES, PAGE, init_backbone
 from ...weights.onnx_reader import OnnxNetwork
 from .experiment import Experiment
 
@@ -26,7 +30,11 @@ def build(exp: Experiment) -> str:
     settings = exp.settings
     torch.manual_seed(settings.seed)
     model = settings.build(exp.train.skeleton)
-    notes = [_start_backbone(model, settings.backbone)]
+    notes = []
+    if path := find_backbone(settings):
+        notes.append(str(init_backbone(model, path)))
+    elif settings.backbone and not settings.init:
+        notes.append("the backbone starts at random: no ImageNet weights are published for it")
     if settings.init:
         notes.append(str(load_weights(model, settings.init)))
     return use(exp, model, notes)
@@ -71,16 +79,35 @@ def use(exp: Experiment, model: nn.Module, notes: Sequence[str] = ()) -> str:
     return exp.network
 
 
-def _start_backbone(model: nn.Module, backbone: str) -> str:
-    """Fill the backbone from an ImageNet file; "auto" takes one that torchvision has, or none."""
-    if backbone == "none":
-        return ""
-    if backbone != "auto":
-        return str(init_backbone(model, backbone))
-    try:
-        return str(init_backbone(model))
-    except PosekitError as error:
-        return f"the backbone starts at random: {error}"
+def find_backbone(settings: TrainingSettings) -> Path | None:
+    """The ImageNet file that the network starts from; nothing is read.
+
+    `auto` looks for the file of the network's paper in `weight_folders()` and where torchvision
+    keeps its downloads; another release of the same network will do.
+
+    Returns:
+        Its path; None where the network starts from other weights or at random, as it does with
+        auto where none are published for it: other networks, other widths.
+
+    Raises:
+        PosekitError: there is none; says which file is looked for, where, and from which page.
+    """
+    if settings.backbone is None or settings.init:
+        return None
+    if settings.backbone != "auto":
+        return regular_file(existing_path(settings.backbone), "file of ImageNet weights")
+    if settings.network not in BACKBONES or "width" in settings.options():
+        return None
+    name, _ = BACKBONES[settings.network]
+    folders = [*weight_folders(), Path(torch.hub.get_dir(), "checkpoints")]
+    for pattern in (name, f"{name.partition('-')[0]}-*.pth"):
+        if found := [path for folder in folders for path in sorted(folder.rglob(pattern))]:
+            return found[0]
+    raise PosekitError(
+        f"backbone=auto: {settings.network} starts from the ImageNet weights {name}, which are not "
+        f"in {', '.join(map(str, folders))}: get them by {PAGE}, or add -p backbone FILE, or -p "
+        "backbone none to start at random"
+    )
 
 
 def batch_of(clips: Clips, chosen: np.ndarray, machine: Machine) -> dict[str, torch.Tensor]:

@@ -8,10 +8,13 @@ from typing import Any
 
 from ...config.machine import choose_machine
 from ...config.resolve import Config, resolve
+from ...config.settings import refuse
 from ...data import dataset
 from ...errors import PosekitError
 from ...models import Description, describe
 from ...reporting.run_folder import Run
+from ...weights.identify import open_questions
+from .building import find_backbone
 from .experiment import Experiment
 
 
@@ -29,8 +32,12 @@ def start(paper: str, namespace: MutableMapping[str, Any]) -> Experiment:
     """
     config = resolve(paper, namespace)
     settings = config.settings
-    if settings.init and not Path(os.path.expanduser(settings.init)).exists():
-        raise PosekitError(f"init={settings.init!r}: there is no such run folder or weights file")
+    if settings.init:
+        path = Path(os.path.expanduser(settings.init))
+        if not path.exists():
+            raise PosekitError(f"init={settings.init!r}: no such run folder or weights file")
+        refuse(f"init={path}:", open_questions(settings.network, path, settings.options()))
+    find_backbone(settings)
     settings.check_shapes(dataset(settings.scored).skeleton)
     return begin(Experiment, config, describe(settings.network), resume=settings.resume == "auto")
 
