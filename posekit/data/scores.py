@@ -1,6 +1,6 @@
 """Scores of predictions: of a network on clips, of files made by anything, of a run folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,14 @@ def official_score(
     """
     scorer, people = spec_of(clips.people.dataset).scorer, clips.people
     return scorer.score(people, _for_scorer(clips, found, soft_nms), root)
+
+
+def joint_scores(
+    clips: Clips, found: Predictions, joints: Sequence[int], root: Path, soft_nms: bool = False
+) -> list[float]:
+    """Score single joints of the data set: the main number of `official_score` for each alone."""
+    scorer, people = spec_of(clips.people.dataset).scorer, clips.people
+    return scorer.joint_scores(people, _for_scorer(clips, found, soft_nms), joints, root)
 
 
 def validation_score(clips: Clips, keypoints: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 """Predict a split: a network's heatmaps, the keypoints of every row, and the mean pose."""
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from ..config.machine import Machine
 from ..data.clips import Clips
 from ..data.predictions import Predictions
 from ..models.families.task import Task
+
+View = Callable[[dict[str, Tensor]], Tensor]  # a batch -> its images (B, T, 3, h, w) uint8
 
 
 def average_heatmaps(
@@ -56,38 +59,49 @@ def _zoom(images: Tensor, scale: float) -> Tensor:
     return out.reshape(images.shape)
 
 
+def predict(task: Task, batches: DataLoader, machine: Machine, *how: Any) -> Predictions:
+    """Predict every row of a split once, see `predict_views`."""
+    return predict_views(task, batches, machine, [itemgetter("images")], *how)[0]
+
+
 @torch.inference_mode()
-def predict(
+def predict_views(
     task: Task,
     batches: DataLoader,
     machine: Machine,
+    views: Sequence[View],
     flip_test: bool = False,
     scales: Sequence[float] = (1.0,),
     bar: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
-) -> Predictions:
-    """Predict every row of a split once; rows that no batch scores stay zero.
+) -> list[Predictions]:
+    """Predict every row of a split once under each view; rows that no batch scores stay zero.
 
     Args:
         task: the network; it is put in evaluation mode.
         batches: from `posekit.data.loader`, unshuffled, without augmentation.
         machine: device and precision.
+        views: each makes the images of a batch, which is read once for all of them.
         flip_test: average with the mirror image.
         scales: sizes to add up.
         bar: wraps the batches in a progress bar.
     """
     task.model.eval()
     clips: Clips = batches.dataset
-    keypoints, scores = np.zeros(clips.keypoints.shape), np.zeros(clips.visible.shape)
+    keypoints = np.zeros((len(views), *clips.keypoints.shape))
+    scores = np.zeros(keypoints.shape[:-1])
     for batch in bar(batches, "predicting"):
-        images = batch["images"].to(machine.device, non_blocking=True)
-        with machine.autocast():
-            maps = average_heatmaps(task, images, flip_test, scales)
-        found, heights = task.decode(maps, clips.image_size)
         scored = batch["scored"].numpy()
         rows = batch["rows"].numpy()[scored]
-        keypoints[rows] = found.cpu().numpy()[scored]
-        scores[rows] = heights.cpu().numpy()[scored]
-    return Predictions(clips.to_image(keypoints), scores)
+        for number, view in enumerate(views):
+            images = view(batch).to(machine.device, non_blocking=True)
+            with machine.autocast():
+                maps = average_heatmaps(task, images, flip_test, scales)
+            found, heights = task.decode(maps, clips.image_size)
+            keypoints[number, rows] = found.cpu().numpy()[scored]
+            scores[number, rows] = heights.cpu().numpy()[scored]
+    for found in keypoints:
+        found[:] = clips.to_image(found)
+    return [Predictions(*found) for found in zip(keypoints, scores, strict=True)]
 
 
 def mean_pose(train: Clips, test: Clips) -> np.ndarray:

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from ..config.families import TestingSettings
+from ..data import dataset
 from ..errors import PosekitError
 from ..files.places import existing_path
 from ..files.words import near
-from ..geometry.skeletons import SKELETONS, Skeleton, skeleton
+from ..geometry.skeletons import SKELETONS, Skeleton, convert, skeleton
 from ..models import Description, describe, list_models
 from ..weights import RUN_WEIGHTS, load_weights
 from ..weights.onnx_reader import OnnxNetwork, load_onnx
@@ -163,7 +165,20 @@ def open_estimator(
         framing=settings.framing(),
         device=device,
         flip_test=flip_test,
+        settings=settings,
     )
+
+
+def check_joints(name: str, joints: Skeleton, scored_by: str) -> None:
+    """Refuse a network without some of the joints that a data set scores."""
+    scored = dataset(scored_by).skeleton
+    everything = np.zeros((1, len(joints), 2)), np.ones((1, len(joints)), bool)
+    known = convert(*everything, joints, scored)[1][0]
+    if lacking := [joint for joint, there in zip(scored.joints, known, strict=True) if not there]:
+        raise PosekitError(
+            f"{name} predicts the joints of {joints.name}; {scored_by} scores "
+            f"{', '.join(lacking)} as well, so it cannot be scored there"
+        )
 
 
 def _is_network(name: str) -> bool:

@@ -57,6 +57,7 @@ def coco_keypoint_ap(
     gt: str | Path | dict[str, Any],
     results: Sequence[dict[str, Any]],
     image_ids: Collection[int] | None = None,
+    joint: int | None = None,
 ) -> dict[str, float]:
     """Keypoint AP of COCO, as pycocotools computes it.
 
@@ -65,6 +66,7 @@ def coco_keypoint_ap(
         results: dicts with image_id, category_id, keypoints (51 numbers) and score; what else they
             hold is not looked at.
         image_ids: score these images alone; all of the file otherwise.
+        joint: compare poses by this joint alone; people without it are neither found nor missed.
 
     Returns:
         The ten numbers of `COCO_METRICS`, 0..1; -1 where a size class has nobody.
@@ -75,7 +77,7 @@ def coco_keypoint_ap(
     from pycocotools.coco import COCO as Index
     from pycocotools.cocoeval import COCOeval
 
-    truth = _annotations(gt)
+    truth = _annotations(gt, joint)
     known = {image["id"] for image in truth["images"]}
     detections = _detections(list(results), known)
     if image_ids is not None and not set(image_ids) <= known:
@@ -94,7 +96,7 @@ def coco_keypoint_ap(
     return dict(zip(COCO_METRICS, map(float, evaluation.stats), strict=True))
 
 
-def _annotations(gt: str | Path | dict[str, Any]) -> dict[str, Any]:
+def _annotations(gt: str | Path | dict[str, Any], joint: int | None) -> dict[str, Any]:
     """The content of an annotation file, in dicts that the evaluation may write into."""
     where = "the annotations" if isinstance(gt, dict) else Path(gt)
     content = gt if isinstance(gt, dict) else load_json(where)
@@ -104,8 +106,15 @@ def _annotations(gt: str | Path | dict[str, Any]) -> dict[str, Any]:
     known = column(where, images, "id", (), "image", np.inf)
     columns = {n: column(where, people, n, s, "annotation", np.inf) for n, s in _ANNOTATION.items()}
     check_annotations(where, columns["id"], columns["image_id"], known)
-    marked = (columns["keypoints"].reshape(-1, len(COCO), 3)[..., 2] > 0).sum(1).tolist()
-    people = [{"num_keypoints": n, **one} for n, one in zip(marked, people, strict=True)]
+    joints = columns["keypoints"]
+    if joint is not None:
+        joints[:, 2::3] *= np.arange(len(COCO)) == joint
+    marked = (joints[:, 2::3] > 0).sum(1).tolist()
+    if joint is None:
+        people = [{"num_keypoints": n, **one} for n, one in zip(marked, people, strict=True)]
+    else:
+        rows = zip(people, marked, joints.tolist(), strict=True)
+        people = [{**one, "num_keypoints": n, "keypoints": k} for one, n, k in rows]
     return {**content, "annotations": people}
 
 

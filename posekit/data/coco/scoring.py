@@ -1,7 +1,7 @@
 """COCO's keypoint AP: rescore, suppress duplicates, evaluate over all images of the split."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class CocoScorer(Scorer):
         truth = label_file(dataset("COCO").need(root), people.file_split)
         scored, remark = _images_to_score(people, root)
         numbers = coco_keypoint_ap(truth, results, scored)
-        boxes = "ground-truth" if people.visible.any() else "detected"
+        boxes = "detected" if (people.annotation_id < 0).all() else "ground-truth"
         protocol = f"COCO keypoint AP with {boxes} boxes, {len(results)} of {len(people)} people "
         protocol += f"left {left}{remark}; "
         if boxes == "detected":
@@ -59,6 +59,14 @@ class CocoScorer(Scorer):
             numbers |= {"mean OKS": self.validation(people, found.keypoints) / 100}
             protocol += "mean OKS is over all annotated people, each against the pose in their box"
         return Score(numbers["AP"], numbers, f"AP, {boxes} boxes", protocol, len(people))
+
+    def joint_scores(
+        self, people: Annotations, found: Predictions, joints: Sequence[int], root: Path
+    ) -> list[float]:
+        truth = label_file(dataset("COCO").need(root), people.file_split)
+        results = coco_results(people.image_id, people.score, found)
+        scored, _ = _images_to_score(people, root)
+        return [coco_keypoint_ap(truth, results, scored, joint)["AP"] for joint in joints]
 
     def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
         area = people.reference**2

@@ -4,14 +4,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...data.scores import joint_scores, official_score
 from ...files.places import project_root
 from ...geometry.body_parts import PARTS
 from ...reporting.pages import build_index, shown, write_report
 from ..training.opening import notebook_cells
-from .setup import Study, nan_mean
+from .study import UNOCCLUDED, Study, nan_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_FEW = "official scores are of everybody: set people to all"
 
 
 def drops(study: Study) -> "pd.DataFrame":
@@ -28,6 +31,49 @@ def drops(study: Study) -> "pd.DataFrame":
     table = pd.DataFrame(rows).round(1)
     study.run.table(table)
     study.tables[f"Drop in {study.metric}, {study.run.label}"] = table
+    return table
+
+
+def attacks(study: Study) -> "pd.DataFrame | str":
+    """Everybody's official score under each occlusion and how far it drops, as the paper has it.
+
+    The first row, without any occlusion, is the score of the evaluate notebook.
+    """
+    import pandas as pd
+
+    if not study.whole:
+        return _FEW
+    parts = [one for effect in study.settings.effects for one in study.occlusions(effect)]
+    rows = []
+    for one in [UNOCCLUDED, *parts, *study.occlusions(joints=True)]:
+        row = {"occluded": one.target, "how": one.effect, "people": int(study.occluded[one].sum())}
+        for number, name in enumerate(study.names):
+            score = official_score(*study.predicted(number, one))
+            clean = study.scores.setdefault(name, score).mean
+            row |= {name: score.mean, f"{name} drop": clean - score.mean}
+        rows.append(row)
+    table = pd.DataFrame(rows).round(4)
+    study.tables[f"{score.metric} under attack, {study.run.label}"] = table
+    return table
+
+
+def attacks_by_joint(study: Study) -> "pd.DataFrame | str":
+    """The official score of each joint alone, with nothing and with this joint occluded."""
+    import pandas as pd
+
+    if not study.whole:
+        return _FEW
+    joints, occlusions = study.people.skeleton.joints, study.occlusions(joints=True)
+    columns = {"joint": joints}
+    for number, name in enumerate(study.names):
+        clips, found, *how = study.predicted(number, UNOCCLUDED)
+        columns[name] = joint_scores(clips, found, range(len(joints)), *how)
+        columns[f"{name}, joint occluded"] = [
+            joint_scores(*study.predicted(number, one)[:2], [joint], *how)[0]
+            for joint, one in enumerate(occlusions)
+        ] or None
+    table = pd.DataFrame(columns).dropna(axis=1, how="all").round(4)
+    study.tables[f"Official score of single joints, {study.run.label}"] = table
     return table
 
 
@@ -101,14 +147,18 @@ def finish(study: Study) -> str:
     run, occlusions = study.run, study.occlusions()
     drops = [float(nan_mean(study.drop(n, *occlusions))) for n in range(len(study.names))]
     named = dict(zip(study.names, drops, strict=True))
+    official = {f"{one.headline} {name}": one.mean for name, one in study.scores.items()}
+    flipped = [one.name for one in study.estimators if one.flip_test]
+    protocols = [
+        f"{study.metric}, mean over {', '.join(PARTS)}",
+        f"boxes {study.settings.boxes}, flip test of {', '.join(flipped) or 'no network'}",
+        *dict.fromkeys(one.protocol for one in study.scores.values()),
+    ]
     run.update(
         metric=f"lost {study.metric} with one part occluded ({study.settings.effects[0]})",
-        metrics={"Mean": drops[0]} | {f"drop {name}": drop for name, drop in named.items()},
+        metrics={"Mean": drops[0]} | {f"drop {n}": drop for n, drop in named.items()} | official,
         baseline={"mean_pose": 0.0},  # it does not see the image, so it loses nothing
-        protocol=(
-            f"{study.metric}, mean over {', '.join(PARTS)}; annotated boxes, "
-            f"{'with' if study.settings.flip_test else 'without'} flip test"
-        ),
+        protocol="; ".join(protocols),
         params_count=sum(p.numel() for p in study.estimators[0].task.model.parameters()),
         status="finished",
     )
