@@ -4,11 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ...data.clips import Clips
+from ...files.writing import write_bytes
 from ...inference.sampling import spread_rows
 from ...models import cost
 from ...reporting import figures
+from ...reporting.run_folder import png
+from ...train.hooks import TensorBoard, look
 from .building import batch_of
 from .experiment import Experiment
 
@@ -60,6 +64,47 @@ def codec_check(exp: Experiment, clips: int = 4) -> Any:
     title = f"What the network is taught: {exp.run.label}"
     figure = figures.heatmap_grid(images, target[:clips, 0].cpu().numpy(), rows, names, title)
     return exp.run.figure("2-targets", figure, "Target heat maps over their crops.")
+
+
+def debug_pictures(
+    exp: Experiment,
+    board: TensorBoard | None,
+    epoch: int,
+    batch: dict[str, Tensor],
+    people: int = 6,
+) -> None:
+    """Write what the network is taught and says of the first crops of a training batch.
+
+    Into debug/ of the run folder, and to TensorBoard: crops with true and predicted joints, and the
+    target and predicted maps of each.
+    """
+    skeleton, label, people = exp.train.skeleton, f"epoch {epoch}: {exp.run.label}", 6
+    maps, found = (values[:people, 0] for values in look(exp.task, batch, exp.machine))
+    size, cells = tuple(batch["images"].shape[-2:]), tuple(maps.shape[-2:])
+    targets, _ = exp.task.targets(batch["keypoints"], batch["visible"], size, cells)
+    images, truth, visible = (
+        batch[name][:people, 0].cpu().numpy() for name in ("images", "keypoints", "visible")
+    )
+    images = images.transpose(0, 2, 3, 1)
+    poses = figures.skeleton_grid(
+        [*images, *images],
+        [*truth, *found.cpu().numpy()],
+        [*visible, *visible],
+        skeleton,
+        f"Training crops, true joints above, predicted ones below, {label}",
+        columns=len(images),
+    )
+    both = torch.stack([targets[:people, 0, : len(skeleton)], maps], 1).flatten(0, 1)
+    rows = [f"{what} {n + 1}" for n in range(len(images)) for what in ("target", "maps")]
+    grid = figures.heatmap_grid(
+        images.repeat(2, 0), both.cpu().numpy(), rows, skeleton.joints, f"Heat maps, {label}"
+    )
+    for name, figure in {"poses": poses, "maps": grid}.items():
+        path = exp.run.folder / "debug" / f"epoch-{epoch:03d}-{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_bytes(path, png(figure))
+        if board:
+            board.writer.add_figure(name, figure, epoch)
 
 
 def error_gallery(exp: Experiment, columns: int = 6) -> Any:
