@@ -25,7 +25,7 @@ Joints = Annotated[str, AfterValidator(lambda name: skeleton(name).name)]
 Source = Literal["auto", "real", "sample"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Occlusion = Literal["none", "blur", "cutout", "both", "multi", "partmix"]
-Split = Literal["test", "val", "train"]
+Split = Annotated[str, AfterValidator(str.lower)]
 Boxes = Literal["ground_truth", "detections"]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ..data import dataset_name
+from ..data import DATASETS, dataset_name
 from ..errors import PosekitError
 from ..files.places import project_root
 from ..models import describe, list_models, options_of
@@ -22,10 +22,20 @@ def usual_dataset(paper: str) -> str:
         PosekitError: for an unknown paper.
     """
     families = {about.stem: about.family for about in map(describe, list_models())}
-    papers = sorted(path.name for path in (project_root() / "params").iterdir() if path.is_dir())
-    if paper not in families or paper not in papers:
-        raise PosekitError(f"unknown paper {paper!r}: there are {', '.join(papers)}")
+    if paper not in families or paper not in papers():
+        raise PosekitError(f"unknown paper {paper!r}: there are {', '.join(papers())}")
     return first_dataset(families[paper])
+
+
+def papers() -> list[str]:
+    """The stems of the papers that have recipes."""
+    return sorted(path.name for path in (project_root() / "params").iterdir() if path.is_dir())
+
+
+def recipe_datasets(paper: str) -> list[str]:
+    """The data sets that a paper has a recipe for."""
+    files = {file.stem for file in (project_root() / "params" / paper).glob("*.yaml")}
+    return [name for name in DATASETS if name in files]
 
 
 def recipe_file(paper: str, dataset: str, variant: str = "paper") -> str:
@@ -95,20 +105,35 @@ def own_values(values: dict[str, Any], paper: str, network: str) -> dict[str, An
     return {name: value for name, value in values.items() if name not in foreign}
 
 
-def published(paper: str, dataset: str) -> list[dict[str, Any]]:
-    """Published scores from params/published.csv, or published_coco.csv for COCO's numbers.
+def published(paper: str | None = None, dataset: str | None = None) -> list[dict[str, Any]]:
+    """Published scores from params/published.csv, and published_coco.csv for COCO's numbers.
+
+    Args:
+        paper: only those of a paper.
+        dataset: only those on a data set.
 
     Returns:
-        Rows with paper, dataset, method, metric, source and the scores as printed, None where the
-        source is silent: percent for head, shoulder, elbow, wrist, hip, knee, ankle, mean; 0..1 for
-        COCO's ap, ap50, ...
+        Rows with paper, dataset, method, metric, source, line (what measures it, see
+        `measuring_line`) and the scores as printed, None where the source is silent: percent for
+        head, shoulder, elbow, wrist, hip, knee, ankle, mean; 0..1 for COCO's ap, ap50, ...
     """
-    dataset, words = dataset_name(dataset), ("paper", "dataset", "method", "metric", "source")
+    wanted = {"paper": paper, "dataset": dataset and dataset_name(dataset)}
+    words = "paper", "dataset", "method", "metric", "source", "line"
     files = [project_root() / "params" / f"published{end}.csv" for end in ("", "_coco")]
     lines = [file.read_text(encoding="utf-8").splitlines() for file in files]
     return [
         {k: v if k in words else float(v) if v else None for k, v in row.items()}
         for table in lines
         for row in csv.DictReader(table)
-        if (row["paper"], row["dataset"]) == (paper, dataset)
+        if all(value in (None, row[name]) for name, value in wanted.items())
     ]
+
+
+def measuring_line(row: dict[str, Any]) -> str:
+    """The command that measures a published row under its own protocol; empty where none does.
+
+    Args:
+        row: from `published`; the network's weights take the place of WEIGHTS.
+    """
+    start = f"papermill notebooks/evaluate.ipynb out.ipynb -p dataset {row['dataset']}"
+    return f"{start} {row['line']}" if row["line"] else ""

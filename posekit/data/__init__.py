@@ -36,7 +36,8 @@ def load(
 
     Args:
         name: of the data set, as `dataset` takes it.
-        split: train or test; a part of train held out for validation is the caller's affair.
+        split: train, test or one without ground truth; a part of train held out for validation is
+            the caller's affair.
         root: the data root, the folder that holds coco, LSP, mpii, PennAction.
         source: real or sample, the label that the table carries.
         allow_partial: drop the rows whose image or whole frame folder is absent, and say so in
@@ -81,19 +82,28 @@ def load(
     return replace(table, notes=notes)
 
 
-def check(name: str, root: Path) -> list[str]:
-    """What is missing, a sentence each; an empty list is a complete data set."""
+def check(
+    name: str, root: Path, split: str | None = None, boxes: str = "ground_truth"
+) -> list[str]:
+    """What is missing, a sentence each; an empty list is a complete data set.
+
+    Args:
+        name: of the data set.
+        root: the data root.
+        split: train, test or one without ground truth; None for all that are there.
+        boxes: ground_truth or detections, see `load`.
+    """
     spec = dataset(name)
     folder = spec.find(root)
     if folder is None:
         return [f"no folder {spec.folder} below {root}"]
-    problems = []
-    for split in SPLITS:
+    problems, reader = [], spec.detections if boxes == "detections" else spec
+    for part in [split] if split else [*SPLITS, *spec.unscored_in(folder)]:
         try:
-            table = spec.annotations(folder, split)
+            table = reader.annotations(folder, part)
             found = _missing(spec, table, table.images.present(table.image))
             found += [] if len(table) else [f"no labelled {spec.unit}"]
-            problems += [f"{split}: {problem}" for problem in found]
+            problems += [f"{part}: {problem}" for problem in found]
         except PosekitError as error:
             problems.append(str(error))
     return list(dict.fromkeys(problems))

@@ -57,7 +57,7 @@ class Annotations:
 
     Attributes:
         dataset: name of the data set.
-        split: train, val or test: what the rows are used for.
+        split: train, val, test or one without ground truth: what the rows are used for.
         source: real or sample.
         skeleton: the data set's own joints.
         keypoints: (N, K, 2) float32.
@@ -76,7 +76,7 @@ class Annotations:
         group: (N,), what a hold-out must not split: the image, or the sequence of a video.
         score: (N,) float32, the detector's confidence in the box; 1 for annotated boxes.
         notes: remarks that belong beside every number, such as a partial folder.
-        file_split: train or test, the split whose files the rows were read from.
+        file_split: the split whose files the rows were read from; val is one of train.
     """
 
     dataset: str

@@ -89,7 +89,7 @@ class Scorer:
             )
         return self.score(people, Predictions(keypoints, np.ones(keypoints.shape[:2])))
 
-    def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
+    def save(self, folder: Path, people: Annotations, found: Predictions) -> Path | None:
         """Write the data set's official prediction file into a folder, where it has one."""
 
     def score_run(self, people: Annotations, found: Predictions, folder: Path, root: Path) -> Score:
@@ -131,13 +131,15 @@ class DataSet:
         page: the project page.
         download: what to fetch there.
         skeleton: its own joints.
-        read: folder, split (train or test) -> columns of `Annotations`, by name; images are not
-            looked at. Those that are left out get the value that fits people in still images.
+        read: folder, split -> columns of `Annotations`, by name; images are not looked at. Those
+            that are left out get the value that fits people in still images.
         scorer: the official protocol.
         unit: what one sequence number stands for: images, people or sequences.
         video: whether the unit is a sequence of frames.
         published: split -> how many units the published split has.
         split_names: other names of the splits, such as valid -> test.
+        unscored: splits without ground truth, which are predicted and not scored: lower-case name
+            -> the file below the folder that lists their images or people.
         labels: glob patterns of the label files below the folder.
         crop_drop: how far top-down crops are lowered, as a share of the box.
         image_boxes: makes the boxes of annotations that only the images tell.
@@ -157,6 +159,7 @@ class DataSet:
     video: bool = False
     published: Mapping[str, int] = field(default_factory=dict)
     split_names: Mapping[str, str] = field(default_factory=dict)
+    unscored: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = _LABELS
     crop_drop: float = 0.0
     image_boxes: Callable[[Annotations], np.ndarray] | None = None
@@ -164,14 +167,14 @@ class DataSet:
     sample: Sample | None = None
 
     def split(self, name: str) -> str:
-        """The split of a name: train or test.
+        """The split of a name: train, test or one without ground truth.
 
         Raises:
             PosekitError: there is no such split.
         """
         split = self.split_names.get(name, name)
-        if split not in SPLITS:
-            raise PosekitError(f"{self.name} has no split {name!r}: choose train or test")
+        if split not in (known := (*SPLITS, *self.unscored)):
+            raise PosekitError(f"{self.name} has no split {name!r}: choose {' or '.join(known)}")
         return split
 
     def find(self, root: Path) -> Path | None:
@@ -187,8 +190,19 @@ class DataSet:
         place = Path(root, self.folder)
         raise PosekitError(f"{self.name} is not below {root}. {self.remedy(place)}")
 
+    def unscored_in(self, folder: Path) -> list[str]:
+        """The splits without ground truth that the data set's folder holds."""
+        return [split for split, file in self.unscored.items() if (folder / file).is_file()]
+
     def annotations(self, folder: Path, split: str, source: str = "real") -> Annotations:
-        """The rows of a split (train or test); images are not looked at."""
+        """The rows of a split; images are not looked at.
+
+        Raises:
+            EmptySplit: the file that lists a split without ground truth is not there.
+        """
+        if split in self.unscored and split not in self.unscored_in(folder):
+            problem = f"{folder / self.unscored[split]} is missing, the list of {split}"
+            raise EmptySplit(f"{problem}: copy it there from {self.page}")
         columns = {"images": Folder(folder), **self.read(folder, split)}
         return Annotations(self.name, split, source, self.skeleton, **columns)
 

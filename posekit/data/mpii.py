@@ -154,12 +154,13 @@ def _read_records(folder: Path, split: str) -> tuple[Path, dict[str, np.ndarray]
 
 
 class _Scorer(PckScorer):
-    def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
+    def save(self, folder: Path, people: Annotations, found: Predictions) -> Path:
         """Write pred.mat, whose `preds` (N, 16, 2) the official evaluation reads."""
         from scipy.io import savemat
 
-        with replacing(folder / "pred.mat") as partial:
+        with replacing(path := folder / "pred.mat") as partial:
             savemat(partial, {"preds": found.keypoints + self.origin}, appendmat=False)
+        return path
 
 
 def _truth(root: Path) -> Truth:

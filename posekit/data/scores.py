@@ -65,7 +65,7 @@ def mobilepose_score(clips: Clips, keypoints: np.ndarray) -> Score:
 
 def save_predictions(
     folder: Path, clips: Clips, found: Predictions, soft_nms: bool = False
-) -> None:
+) -> Path | None:
     """Write predictions.npz and the data set's official prediction file into a run folder.
 
     Args:
@@ -73,11 +73,14 @@ def save_predictions(
         clips: the split.
         found: of every row, in the network's joints.
         soft_nms: as in `official_score`.
+
+    Returns:
+        The official file; None where the data set has none.
     """
     people = clips.people
     write_predictions(folder / FILE, people, found, clips.skeleton)
     scorer = spec_of(people.dataset).scorer
-    scorer.save(folder, people, _for_scorer(clips, found, soft_nms))
+    return scorer.save(folder, people, _for_scorer(clips, found, soft_nms))
 
 
 def score(
@@ -122,6 +125,9 @@ def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path 
     if name != spec.name or split not in (None, part):
         wanted = f"the {split or part} split of {spec.name}"
         raise PosekitError(f"{folder} is a run on the {part} split of {name}, not on {wanted}")
+    if part in spec.unscored:
+        problem = f"{folder} is a run on {part}, whose ground truth only {spec.page} has"
+        raise PosekitError(f"{problem}: submit its prediction file there")
     table = read_predictions(folder / FILE)
     place = sample_root() if source == "sample" and not root else data_root(root and str(root))
     people = _rows_of(spec, table, part, source, place)

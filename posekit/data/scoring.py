@@ -69,9 +69,10 @@ class PckScorer(Scorer):
             truth = Truth(people.keypoints, people.visible, people.reference)
         return pck_score(self.protocol, numbers(f"{spec.name} predictions", given), *truth)
 
-    def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
-        arrays = self.official(people, found.keypoints + self.origin)
-        save_arrays(folder / f"{self.protocol.dataset.lower()}_predictions.npz", arrays)
+    def save(self, folder: Path, people: Annotations, found: Predictions) -> Path:
+        path = folder / f"{self.protocol.dataset.lower()}_predictions.npz"
+        save_arrays(path, self.official(people, found.keypoints + self.origin))
+        return path
 
     def official(self, people: Annotations, keypoints: np.ndarray) -> Mapping[str, np.ndarray]:
         """The arrays of the prediction file, of keypoints in the files' own coordinates."""

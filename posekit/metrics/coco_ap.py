@@ -1,12 +1,9 @@
-"""COCO's keypoint AP, and the format of results that it is computed from.
+"""COCO's annotation files and results as columns for the keypoint AP, and back.
 
-The numbers are pycocotools' own, 0..1; -1 where a size class has nobody. What pycocotools would
-stumble over, or score wrongly without a word, is refused first.
+What pycocotools would stumble over, or score wrongly without a word, is refused.
 """
 
-import contextlib
-import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +13,8 @@ from numpy.typing import NDArray
 from ..errors import PosekitError
 from ..files.reading import column, load_json
 from ..geometry.skeletons import COCO
+from .keypoint_ap import Detections, Truth, match, summarise
 from .oks import check_same_length
-
-COCO_METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 
 PERSON = 1  # category id
 _TRIPLETS = (3 * len(COCO),)  # x, y and flag or score of the joints
@@ -50,23 +46,25 @@ def results_from_arrays(
     )
     triplets = np.concatenate([keypoints, keypoint_scores[..., None]], -1, dtype=float)
     triplets = triplets.reshape(len(triplets), 3 * triplets.shape[1]).round(3)
-    return _records(image_ids, triplets, scores)
+    columns = (column.tolist() for column in (image_ids, triplets, scores))
+    return [
+        {"image_id": image, "category_id": PERSON, "keypoints": joints, "score": score}
+        for image, joints, score in zip(*columns, strict=True)
+    ]
 
 
 def coco_keypoint_ap(
     gt: str | Path | dict[str, Any],
     results: Sequence[dict[str, Any]],
     image_ids: Collection[int] | None = None,
-    joint: int | None = None,
 ) -> dict[str, float]:
-    """Keypoint AP of COCO, as pycocotools computes it.
+    """Keypoint AP of COCO, equal to that of pycocotools.
 
     Args:
-        gt: person_keypoints_*.json, or its content; neither this nor `results` is changed.
+        gt: person_keypoints_*.json, or its content.
         results: dicts with image_id, category_id, keypoints (51 numbers) and score; what else they
             hold is not looked at.
         image_ids: score these images alone; all of the file otherwise.
-        joint: compare poses by this joint alone; people without it are neither found nor missed.
 
     Returns:
         The ten numbers of `COCO_METRICS`, 0..1; -1 where a size class has nobody.
@@ -74,48 +72,44 @@ def coco_keypoint_ap(
     Raises:
         PosekitError: the file is not a keypoint annotation file, or results do not fit it.
     """
-    from pycocotools.coco import COCO as Index
-    from pycocotools.cocoeval import COCOeval
-
-    truth = _annotations(gt, joint)
-    known = {image["id"] for image in truth["images"]}
-    detections = _detections(list(results), known)
-    if image_ids is not None and not set(image_ids) <= known:
-        strange = sorted(set(image_ids) - known)[:5]
-        raise PosekitError(f"image_ids {strange} are not in the annotation file")
-    index = Index()
-    index.dataset = truth
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports every step
-        index.createIndex()
-        evaluation = COCOeval(index, index.loadRes(detections), "keypoints")
-        if image_ids is not None:
-            evaluation.params.imgIds = sorted(set(image_ids))
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return dict(zip(COCO_METRICS, map(float, evaluation.stats), strict=True))
+    truth = read_truth(gt)
+    if image_ids is not None and (strange := sorted(set(image_ids) - set(truth.images.tolist()))):
+        raise PosekitError(f"image_ids {strange[:5]} are not in the annotation file")
+    return summarise(match(truth, read_results(results, truth.images)), image_ids)
 
 
-def _annotations(gt: str | Path | dict[str, Any], joint: int | None) -> dict[str, Any]:
-    """The content of an annotation file, in dicts that the evaluation may write into."""
+def read_truth(gt: str | Path | dict[str, Any]) -> Truth:
+    """The people of an annotation file, crowds and those without joints too.
+
+    Args:
+        gt: person_keypoints_*.json, or its content.
+
+    Raises:
+        PosekitError: it is not a keypoint annotation file.
+    """
     where = "the annotations" if isinstance(gt, dict) else Path(gt)
-    content = gt if isinstance(gt, dict) else load_json(where)
-    categories, images, people = sections(where, content)
+    categories, images, people = sections(where, gt if isinstance(gt, dict) else load_json(where))
     if not any(record.get("id") == PERSON for record in categories):
         raise PosekitError(f"{where} has no category {PERSON}: use COCO's person_keypoints_*.json")
-    known = column(where, images, "id", (), "image", np.inf)
+    known = np.unique(column(where, images, "id", (), "image", np.inf))
     columns = {n: column(where, people, n, s, "annotation", np.inf) for n, s in _ANNOTATION.items()}
     check_annotations(where, columns["id"], columns["image_id"], known)
-    joints = columns["keypoints"]
-    if joint is not None:
-        joints[:, 2::3] *= np.arange(len(COCO)) == joint
-    marked = (joints[:, 2::3] > 0).sum(1).tolist()
-    if joint is None:
-        people = [{"num_keypoints": n, **one} for n, one in zip(marked, people, strict=True)]
-    else:
-        rows = zip(people, marked, joints.tolist(), strict=True)
-        people = [{**one, "num_keypoints": n, "keypoints": k} for one, n, k in rows]
-    return {**content, "annotations": people}
+    triplets = columns["keypoints"].reshape(-1, len(COCO), 3)
+    visible, crowd = triplets[..., 2] > 0, columns["iscrowd"] > 0
+    marked = zip(people, visible.sum(1).tolist(), strict=True)
+    known_joints = np.array([one.get("num_keypoints", n) != 0 for one, n in marked], bool)
+    truth = Truth(
+        images=known,
+        image=columns["image_id"],
+        keypoints=triplets[..., :2],
+        visible=visible,
+        boxes=columns["bbox"],
+        areas=columns["area"],
+        crowd=crowd,
+        counted=known_joints & ~crowd,
+    )
+    persons = columns["category_id"] == PERSON
+    return Truth(known, *(values[persons] for values in truth[1:]))
 
 
 def sections(where: str | Path, content: object) -> list[list[dict]]:
@@ -151,15 +145,24 @@ def check_annotations(where: str | Path, ids: NDArray, images: NDArray, known: N
         )
 
 
-def _detections(results: Sequence[dict[str, Any]], known: Collection[int]) -> list[dict[str, Any]]:
-    """The results alone, checked, in dicts that the evaluation may write into."""
+def read_results(results: Iterable[dict[str, Any]], images: NDArray) -> Detections:
+    """Results in COCO's format as columns.
+
+    Args:
+        results: see `coco_keypoint_ap`.
+        images: (M,) ids of the images that they may be for.
+
+    Raises:
+        PosekitError: there are none, or one is of another form, image or category.
+    """
+    results = list(results)
     if not results or not all(isinstance(result, dict) for result in results):
         raise PosekitError("no results to score: COCO results are a list of detections, one a dict")
-    image, category, keypoints, score = (
+    image, category, keypoints, scores = (
         column("the results", results, field, shape, "COCO result", np.inf)
         for field, shape in _RESULT.items()
     )
-    if (strange := ~np.isin(image, list(known))).any():
+    if (strange := ~np.isin(image, images)).any():
         raise PosekitError(
             f"COCO result {strange.argmax()} is for image {image[strange.argmax()]:.0f}, which the "
             "annotation file does not list: score the split that was predicted"
@@ -169,11 +172,4 @@ def _detections(results: Sequence[dict[str, Any]], known: Collection[int]) -> li
             f"COCO result {others.argmax()} has category_id {category[others.argmax()]:g}: people "
             f"are {PERSON}"
         )
-    return _records(image.astype(int), keypoints, score)
-
-
-def _records(*columns: NDArray) -> list[dict[str, Any]]:
-    return [
-        {"image_id": image, "category_id": PERSON, "keypoints": joints, "score": score}
-        for image, joints, score in zip(*(c.tolist() for c in columns), strict=True)
-    ]
+    return Detections(image, keypoints.reshape(-1, len(COCO), 3)[..., :2], scores)

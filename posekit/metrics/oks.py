@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import PosekitError
 from ..geometry.skeletons import COCO
 
-_EPSILON = np.spacing(1)  # pycocotools' guard against an area of 0
+EPSILON = np.spacing(1)  # pycocotools' guard against an area of 0
 _IMAGES_AT_ONCE = 256  # keeps the arrays of a step of the suppression in the processor's cache
 
 
@@ -31,7 +31,7 @@ def similarity(predicted: NDArray, truth: NDArray, visible: NDArray, areas: NDAr
         (...) 0..1, 0 for people without an annotated joint.
     """
     distance = np.square(predicted - truth).sum(-1)
-    spread = 8 * np.square(COCO.sigmas) * (areas[..., None] + _EPSILON)
+    spread = 8 * np.square(COCO.sigmas) * (areas[..., None] + EPSILON)
     per_joint = np.where(visible, np.nan_to_num(np.exp(-distance / spread), nan=0.0), 0.0)
     return per_joint.sum(-1) / np.maximum(visible.sum(-1), 1)
 
@@ -184,7 +184,7 @@ def _overlap(points: NDArray, areas: NDArray, which: int | NDArray = 0) -> NDArr
     """Similarity (I, P) of each image's people (2, I, P, K) to the one at `which`; NaN counts 0."""
     images = np.arange(points.shape[1])
     one = points[:, images, which][:, :, None]
-    area = (areas + areas[images, which][:, None]) / 2 + _EPSILON
+    area = (areas + areas[images, which][:, None]) / 2 + EPSILON
     distance = np.square(points - one).sum(0)
     return np.nan_to_num(np.exp(distance / -area[..., None]).mean(-1), nan=0.0)
 

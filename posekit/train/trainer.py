@@ -7,7 +7,7 @@ checkpoint is written (`state`, `resume`). A subclass may replace any of them; h
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,15 +133,22 @@ class Trainer:
             loss = self.train_step(batch)
             total += loss
             clips += len(batch["rows"])
-            if (step % _CHECK_EVERY == 0 or step == steps - 1) and not torch.isfinite(total):
-                raise PosekitError(
-                    f"the loss is no longer a number (epoch {number}, iteration {step + 1}): lower "
-                    "lr, set clip_grad, or use precision=fp32; the last whole epoch is kept"
-                )
+            if step % _CHECK_EVERY == 0 or step == steps - 1:
+                self._check(f"the loss (epoch {number}, iteration {step + 1})", [total])
             for hook in self.hooks:
                 hook.on_step(step, batch, loss)
+        self._check(f"a weight (epoch {number})", self.task.model.state_dict().values())
         seconds = time.perf_counter() - started
         return distributed.mean(total).item() / steps, clips * processes / seconds
+
+    @staticmethod
+    def _check(what: str, tensors: Iterable[Tensor]) -> None:
+        """Refuse numbers that are not finite."""
+        if not torch.stack([tensor.isfinite().all() for tensor in tensors]).all():
+            raise PosekitError(
+                f"{what} is no longer a number: lower lr, set clip_grad, or use precision=fp32; "
+                "the last whole epoch is kept"
+            )
 
     def train_step(self, batch: dict[str, Tensor]) -> Tensor:
         """Update the weights once.

@@ -1,6 +1,7 @@
 """What is installed, on which device networks run, which data and weights are there; all knobs."""
 
 import json
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -8,7 +9,15 @@ from pathlib import Path
 import torch
 
 from ..config.families import settings_of
-from ..config.recipes import read_recipe, recipe_file, recipe_sources, usual_dataset
+from ..config.recipes import (
+    papers,
+    published,
+    read_recipe,
+    recipe_datasets,
+    recipe_file,
+    recipe_sources,
+    usual_dataset,
+)
 from ..data import DATASETS, check, dataset_name
 from ..files.places import data_root
 from ..weights.identify import identify, weight_files
@@ -35,18 +44,48 @@ def examine(given_root: str | None, weights: Path | None = None) -> str:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     lines.append(f"device: {torch.cuda.get_device_name() if cuda else 'mps' if mps else 'cpu'}")
     root = data_root(given_root)
-    lines.append(f"data below {root}:")
-    for name, spec in DATASETS.items():
-        if spec.find(root) is None:
-            lines.append(f"  {name}: not there; {spec.download} from {spec.page}")
-        elif missing := check(name, root):
-            lines.append("\n    ".join([f"  {name}: incomplete", *missing]))
-        else:
-            lines.append(f"  {name}: complete")
+    lines += [f"data below {root}, and what they serve:", *_data(root)]
     files = weight_files(weights)
     further = f" and {weights}" if weights else ""
     lines.append(f"weights: {len(files)} files in data/weights, the runs{further}")
     return "\n".join([*lines, *(f"  {path}: {identify(path)}" for path in files)])
+
+
+def _data(root: Path) -> list[str]:
+    """Every data set, whether its parts are there, and what each part serves."""
+    lines, uses = [], _uses()
+    for name, spec in DATASETS.items():
+        if (folder := spec.find(root)) is None:
+            lines.append(f"  {name}: not there; {spec.download} from {spec.page}")
+        else:
+            lines.append(f"  {name}")
+            unscored = {(split, "ground_truth"): [] for split in spec.unscored_in(folder)}
+            for (split, boxes), serves in (unscored | uses[name]).items():
+                part = f"{split}, detections" if boxes == "detections" else split
+                problems = check(name, root, split, boxes)
+                state = "; ".join(problem.removeprefix(f"{split}: ") for problem in problems)
+                lines.append(f"    {part}: {f'not ready, {state}' if state else 'ready'}")
+                lines += [f"      {use}" for use in serves]
+    return lines
+
+
+def _uses() -> dict[str, dict[tuple[str, str], list[str]]]:
+    """Data set -> split and boxes -> the trainings and published protocols that need them."""
+    usual = ("train", "ground_truth"), ("test", "ground_truth")
+    uses = {name: {part: [] for part in usual} for name in DATASETS}
+    for name, parts in uses.items():
+        ours = [paper for paper in papers() if name in recipe_datasets(paper)]
+        parts[usual[0]] += [f"training of {', '.join(ours)}"] if ours else []
+    quoted: dict[tuple[str, ...], dict[str, None]] = {}
+    for row in published():
+        given = dict(re.findall(r"-p (\w+) (\S+)", row["line"]))
+        split, boxes = given.get("eval_split", "test"), given.get("boxes", "ground_truth")
+        if row["line"]:
+            part = row["dataset"], split, boxes, row["metric"]
+            quoted.setdefault(part, {})[row["paper"]] = None
+    for (name, split, boxes, metric), by in quoted.items():
+        uses[name].setdefault((split, boxes), []).append(f"{metric} as {', '.join(by)} quote it")
+    return uses
 
 
 def knobs(paper: str, dataset: str | None = None) -> str:

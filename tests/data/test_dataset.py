@@ -1,5 +1,6 @@
 """The registry of data sets, and a data set from outside the package."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -106,6 +107,27 @@ def test_splits_have_the_names_of_their_files():
     assert dataset("MPII").split("valid") == "test" == dataset("COCO").split("val2017")
     with pytest.raises(PosekitError, match="LSP has no split 'valid': choose train or test"):
         dataset("LSP").split("valid")
+
+
+def test_a_split_without_ground_truth_is_there_when_its_list_is(toy):
+    spec = register(replace(dataset("toy_hands:SPEC"), unscored={"blind": "blind.csv"}))
+    assert spec.split("blind") == "blind" and spec.unscored_in(toy / "Hands") == []
+    assert data.check("Hands", toy) == []
+    with pytest.raises(PosekitError, match=r"blind\.csv is missing, the list of blind: copy"):
+        data.load("Hands", "blind", toy)
+    (toy / "Hands/blind.csv").write_text("1,2,11,12\n")
+    assert data.check("Hands", toy) == ["blind: 1 of 1 images have no image file (blind0.jpg)"]
+    shutil.copy(toy / "Hands/test0.jpg", toy / "Hands/blind0.jpg")
+    people = data.load("Hands", "blind", toy)
+    assert (people.split, people.file_split, len(people)) == ("blind", "blind", 1)
+    assert data.check("Hands", toy) == []
+    with pytest.raises(PosekitError, match="Hands has no split 'val': choose train or test or bl"):
+        spec.split("val")
+    run = toy / "run"
+    run.mkdir()
+    (run / "metrics.json").write_text('{"dataset": "Hands", "split": "blind", "source": "real"}')
+    with pytest.raises(PosekitError, match=r"a run on blind, .*submit its prediction file there"):
+        posekit.score("Hands", run, root=toy)
 
 
 def test_ids_and_groups_of_the_four():

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from posekit.errors import PosekitError
 from posekit.metrics import oks
-from posekit.metrics.coco_ap import COCO_METRICS, coco_keypoint_ap, results_from_arrays
+from posekit.metrics.coco_ap import coco_keypoint_ap, results_from_arrays
+from posekit.metrics.keypoint_ap import COCO_METRICS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "topdown"
 DATA = json.loads((GOLDEN / "func_oks_coco_eval.json").read_text())

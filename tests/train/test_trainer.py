@@ -132,6 +132,27 @@ def test_a_loss_that_explodes_is_named(tmp_path):
         train(tmp_path, settings_of(optimiser="sgd", lr=1e30, clip_grad=0.0, schedule="step"))
 
 
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    class LastUpdate(Trainer):
+        def train_epoch(self, epoch, number):
+            self.spoil = epoch == 1
+            return super().train_epoch(epoch, number)
+
+        def train_step(self, batch):
+            loss = super().train_step(batch)
+            if self.spoil:  # the loss before this update was a number
+                with torch.no_grad():
+                    next(self.task.model.parameters())[0] = float("nan")
+                return torch.zeros(())
+            return loss
+
+    with pytest.raises(PosekitError, match="a weight .epoch 2. is no longer a number"):
+        train(tmp_path, settings_of(), trainer=LastUpdate)
+    state = Checkpoints(tmp_path / "checkpoints").load_last()
+    assert state["epoch"] == 1
+    assert all(value.isfinite().all() for value in state["model"].values())
+
+
 def test_an_unreadable_checkpoint_is_named(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.pt").write_bytes(b"PK\x03\x04 not a checkpoint")

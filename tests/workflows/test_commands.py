@@ -1,13 +1,18 @@
 import json
+import re
+import shlex
 
 import nbformat
 import pytest
 
 from posekit import __main__ as command
 from posekit.config.families import settings_of
+from posekit.config.recipes import measuring_line, published
+from posekit.data.sample import ensure_sample
 from posekit.files.places import project_root
 from posekit.models import describe
 from posekit.workflows import notebooks
+from posekit.workflows.evaluation import EvaluationKnobs
 
 
 def notebook(*cells: tuple[str, list[str]]) -> nbformat.NotebookNode:
@@ -137,6 +142,25 @@ def test_train_runs_every_step_without_a_notebook(monkeypatch, tmp_path, capsys)
 
 def test_doctor_says_what_is_missing(tmp_path, capsys):
     (tmp_path / "PennAction" / "labels").mkdir(parents=True)
+    ensure_sample("MPII", tmp_path, smoke=True)
+    (tmp_path / "mpii" / "annot" / "valid.json").unlink()
     assert command.main(["doctor", "--data-root", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert "PennAction: incomplete" in printed and "LSP: not there; joints_2000.mat" in printed
+    assert "LSP: not there; joints_2000.mat" in printed
+    assert "train: ready\n      training of cpm, hourglass, hrnet" in printed
+    measured = re.search(r"test: not ready, .*valid.json.*\n(      .*\n)+", printed)[0]
+    assert "PCKh@0.5 as simplebaseline, hrnet, lpn quote it" in measured
+    assert re.search(r"PennAction\n    train: not ready, ", printed)
+
+
+def test_every_published_row_has_a_line_that_evaluation_takes():
+    rows = published()
+    assert len(rows) > 35
+    for row in rows:
+        words = shlex.split(measuring_line(row))
+        if not words:
+            assert "MMPose" in row["source"]
+            continue
+        given = dict(zip(words[4::3], words[5::3], strict=True))
+        settings = settings_of(given["model"], training=False).model_fields
+        assert given.keys() <= settings.keys() | EvaluationKnobs.model_fields.keys(), row

@@ -11,7 +11,8 @@ from ...errors import PosekitError
 from ...files.reading import load_records
 from ...files.writing import write_text
 from ...metrics import oks
-from ...metrics.coco_ap import coco_keypoint_ap, results_from_arrays
+from ...metrics.coco_ap import coco_keypoint_ap, read_results, read_truth, results_from_arrays
+from ...metrics.keypoint_ap import match, summarise
 from ...metrics.score import Score
 from ..annotations import Annotations, Folder
 from ..dataset import DataSet, Scorer, dataset
@@ -63,10 +64,12 @@ class CocoScorer(Scorer):
     def joint_scores(
         self, people: Annotations, found: Predictions, joints: Sequence[int], root: Path
     ) -> list[float]:
-        truth = label_file(dataset("COCO").need(root), people.file_split)
+        truth = read_truth(label_file(dataset("COCO").need(root), people.file_split))
         results = coco_results(people.image_id, people.score, found)
-        scored, _ = _images_to_score(people, root)
-        return [coco_keypoint_ap(truth, results, scored, joint)["AP"] for joint in joints]
+        columns, (images, _) = read_results(results, truth.images), _images_to_score(people, root)
+        alone = truth.visible & np.eye(truth.visible.shape[1], dtype=bool)[list(joints)][:, None]
+        truths = (truth._replace(visible=v, counted=truth.counted & v.any(1)) for v in alone)
+        return [summarise(match(one, columns), images)["AP"] for one in truths]
 
     def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
         area = people.reference**2
@@ -86,10 +89,11 @@ class CocoScorer(Scorer):
         sentence = "COCO keypoint AP over all images of val2017, results as given"
         return Score(numbers["AP"], numbers, "AP", sentence, len(results))
 
-    def save(self, folder: Path, people: Annotations, found: Predictions) -> None:
+    def save(self, folder: Path, people: Annotations, found: Predictions) -> Path:
         """Write the results as they are scored: rescored and without duplicates."""
         results = coco_results(people.image_id, people.score, found)
-        write_text(folder / RESULTS, json.dumps(results))
+        write_text(path := folder / RESULTS, json.dumps(results))
+        return path
 
 
 def coco_results(

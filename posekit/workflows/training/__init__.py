@@ -8,4 +8,4 @@ from .fitting import curves, train
 from .loading import load
 from .opening import start
 from .pictures import clip_gif, codec_check, error_gallery, heatmaps, sample_grid
-from .scoring import evaluate, evaluate_leniently, finish
+from .scoring import evaluate, evaluate_leniently, finish, protocols

@@ -37,9 +37,9 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
     augmentation = [*settings.transforms(joints), *transforms]
     exp.train = cut(tables["train"], transforms=augmentation, seed=settings.seed)
     exp.val = cut(tables["val"])
-    exp.test = cut(tables.get("found", tables[settings.eval_split]))
+    exp.test = cut(tables.get("found") or tables[settings.eval_split])
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
-    if settings.eval_split != "test":
+    if settings.eval_split in ("train", "val"):
         notes.append(f"scored on the {settings.eval_split} part, not on the test split")
     exp.run.update(notes=notes, n_samples=len(exp.test.people))
     lines = [
@@ -53,7 +53,8 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
 def splits(exp: Experiment) -> dict[str, Annotations]:
     """Train, val and test tables; a partial folder that holds one split only is used for all.
 
-    With detected boxes also the people that a detector found in the test split, as "found".
+    Further tables are the split to predict that has no ground truth, by its name, and the people
+    that a detector found in the split, as "found".
     """
     settings, tables = exp.settings, {}
     may_lack = settings.source == "real"
@@ -72,8 +73,9 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
     else:
         train, val = hold_out(tables["train"], settings.holdout)
         tables = {"train": train, "val": val, "test": tables["test"]}
-    if settings.boxes == "detections":
-        tables["found"] = read(settings.dataset, "test", boxes="detections")
+    scored = "found" if settings.boxes == "detections" else settings.eval_split
+    if scored not in tables:
+        tables[scored] = read(settings.dataset, settings.eval_split, boxes=settings.boxes)
     return tables
 
 

@@ -48,17 +48,28 @@ def begin(
         **more: further attributes of the experiment.
 
     Raises:
-        PosekitError: detected boxes are wanted where there are none, or a device that is not there.
+        PosekitError: people are to be scored that are not there, or a device that is not there.
     """
-    settings, spec = config.settings, dataset(config.settings.dataset)
-    found = spec.detections and settings.eval_split == "test"
-    if settings.boxes == "detections" and not found:
-        raise PosekitError(
-            f"boxes=detections: {spec.name} has none for its {settings.eval_split} split: use "
-            "ground_truth"
-        )
+    settings = config.settings
+    _check_people(config)
     machine = choose_machine(settings.device, settings.precision, settings.workers)
     return kind(config, open_run(config, resume), machine, about, **more)
+
+
+def _check_people(config: Config) -> None:
+    """Refuse a split, or boxes of it, that the data set does not have."""
+    settings, spec = config.settings, dataset(config.settings.dataset)
+    split, folder = settings.eval_split, config.data_root and spec.find(config.data_root)
+    if split not in (known := ("test", "val", "train", *spec.unscored)):
+        raise PosekitError(f"eval_split={split!r}: {spec.name} has {', '.join(known)}")
+    if split in spec.unscored and not (folder and split in spec.unscored_in(folder)):
+        place = f"in {folder}" if folder else "in the generated sample"
+        problem = f"there is no {spec.unscored[split]} {place}"
+        raise PosekitError(f"eval_split={split}: {problem}: get it from {spec.page}, source=real")
+    found = spec.detections and split in ("test", *spec.unscored)
+    if settings.boxes == "detections" and not found:
+        problem = f"{spec.name} has none for its {split} split"
+        raise PosekitError(f"boxes=detections: {problem}: use ground_truth")
 
 
 def open_run(config: Config, resume: bool = False) -> Run:

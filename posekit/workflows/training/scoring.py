@@ -1,12 +1,14 @@
 """Evaluate and finish: scores beside the mean pose and published ones, and the report."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...config.recipes import published
-from ...data.predictions import Predictions
+from ...config.recipes import measuring_line, published
+from ...data import dataset
+from ...data.predictions import FILE, Predictions
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
 from ...inference.evaluate import mean_pose, predict
@@ -21,14 +23,19 @@ if TYPE_CHECKING:
 
 
 def evaluate(exp: Experiment) -> "pd.DataFrame":
-    """Score the test split under the official protocol, beside mean pose and published scores."""
+    """Score the test split under the official protocol, beside mean pose and published scores.
+
+    A split without ground truth is predicted and written down, and has no score.
+    """
     settings, run = exp.settings, exp.run
     batches, bias, soft = exp.batches(exp.test), settings.test_bias, settings.soft_nms
     scales = settings.test_scales
     found = predict(exp.task, batches, exp.machine, settings.flip_test, scales, bar)
     exp.predictions = replace(found, keypoints=found.keypoints - bias)
+    file = save_predictions(run.folder, exp.test, exp.predictions, soft)
+    if settings.eval_split in dataset(settings.dataset).unscored:
+        return _unscored(exp, file)
     score = official_score(exp.test, exp.predictions, exp.root, soft)
-    save_predictions(run.folder, exp.test, exp.predictions, soft)
     mean = mean_pose(exp.train, exp.test)
     mean_predictions = Predictions(mean, np.ones(mean.shape[:2]))
     baseline = official_score(exp.test, mean_predictions, exp.root, soft)
@@ -56,6 +63,21 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     return table
 
 
+def _unscored(exp: Experiment, file: Path | None) -> "pd.DataFrame":
+    """What there is instead of a score: how many people are in which file, for whom."""
+    import pandas as pd
+
+    run, split, spec = exp.run, exp.settings.eval_split, dataset(exp.settings.dataset)
+    name = (file or run.folder / FILE).name
+    remark = f"no score: the ground truth of {split} is not public; submit {name} to {spec.page}"
+    run.update(protocol=remark, split=split, n_samples=len(exp.test.people))
+    row = {"result": f"this run, {run.label}", "split": split, "people": len(exp.test.people)}
+    table = pd.DataFrame([row | {"score": "none", "file": name}])
+    run.table(table)
+    exp.tables[f"Predictions, {run.label}"] = table
+    return table
+
+
 def evaluate_leniently(exp: Experiment) -> "pd.DataFrame":
     """The same predictions under MobilePose-master's own metric, beside its published table."""
     score = mobilepose_score(exp.test, exp.predictions.keypoints)
@@ -78,6 +100,15 @@ def _published(exp: Experiment) -> list[dict[str, Any]]:
     return published(exp.about.stem, exp.settings.dataset)
 
 
+def protocols(exp: Experiment) -> str:
+    """The commands that measure what was published for the network's paper, as text."""
+    lines = ["what measures each published row, with its weights in place of WEIGHTS:"]
+    for row in published(exp.about.stem, exp.settings.dataset):
+        lines.append(f"{row['method']}, {row['metric']} ({row['source']})")
+        lines.append(f"  {measuring_line(row) or 'a network that posekit does not have'}")
+    return "\n".join(lines if lines[1:] else ["nothing was published for this data set"])
+
+
 def finish(exp: Experiment) -> str:
     """Write the report, mark the run finished and rebuild the index.
 
@@ -88,7 +119,8 @@ def finish(exp: Experiment) -> str:
     path = write_report(run, exp.tables, exp.network, notebook_cells())
     run.end("finished")
     index = build_index()
-    return (
-        f"{record.model} on {run.label}: {shown(record.headline)} {record.metric} "
-        f"(mean pose {shown(record.baseline['mean_pose'])})\nreport {path}\nindex  {index}"
-    )
+    result = record.protocol
+    if record.metric:
+        mean_pose = shown(record.baseline["mean_pose"])
+        result = f"{shown(record.headline)} {record.metric} (mean pose {mean_pose})"
+    return f"{record.model} on {run.label}: {result}\nreport {path}\nindex  {index}"
