@@ -1,31 +1,31 @@
-"""What watches a training: the log, the progress on the screen, TensorBoard, debug pictures."""
+"""What watches a training: the log, the progress on the screen, TensorBoard."""
 
 import contextlib
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from ..config.families import TrainingSettings
-from ..config.machine import Machine
 from ..errors import PosekitError
 from ..files.progress import bar, clock
 from ..files.writing import write_text
-from ..models.families.task import Task
-from .optimiser import lr_factor
 
-_NEAR = 0.05  # of the crop's sides
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
 
 class Hook:
     """Called by the trainer as training goes on; a subclass defines the methods that it needs.
 
     Epochs are counted from 1, over all rounds where there are several.
+
+    Attributes:
+        trainer: that calls it.
     """
+
+    trainer: "Trainer"
 
     def on_start(self, epochs: int) -> None:
         """A schedule starts, or goes on, after so many whole epochs."""
@@ -120,23 +120,13 @@ class Progress(Hook):
 
 
 class TensorBoard(Hook):
-    """Every number of every record, and those of every so many iterations, as TensorBoard events.
-
-    Args:
-        folder: of the events.
-        settings: the schedule of the learning rate, and `tensorboard_every`.
-        accuracy: of the network, percent, on a batch.
+    """Every number of every record, and of every so many iterations, as TensorBoard events.
 
     Raises:
         PosekitError: the package tensorboard is not installed.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        settings: TrainingSettings,
-        accuracy: Callable[[dict[str, Tensor]], float],
-    ) -> None:
+    def __init__(self, folder: Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
@@ -144,20 +134,18 @@ class TensorBoard(Hook):
                 "tensorboard=True needs the package tensorboard: pip install tensorboard"
             ) from error
         self.writer = SummaryWriter(folder)
-        self.settings = settings
-        self.accuracy = accuracy
 
     def on_epoch_start(self, epoch: int, steps: int) -> None:
         """Note where the iterations of the epoch begin."""
-        self.before, self.iterations = (epoch - 1) * steps, self.settings.epochs * steps
+        self.before = (epoch - 1) * steps
 
     def on_step(self, step: int, batch: dict[str, Tensor], loss: Tensor) -> None:
         """Write loss, learning rate and accuracy of an iteration."""
-        iteration = self.before + step
-        if iteration % self.settings.tensorboard_every == 0:
-            factor = lr_factor(self.settings, iteration % self.iterations, self.iterations)
-            points = {"loss": loss.item(), "lr": self.settings.lr * factor}
-            for name, value in (points | {"accuracy": self.accuracy(batch)}).items():
+        iteration, trainer = self.before + step, self.trainer
+        if iteration % trainer.settings.tensorboard_every == 0:
+            accuracy = trainer.accuracy(batch)
+            points = {"loss": loss.item(), "lr": trainer.lr, "accuracy": accuracy}
+            for name, value in points.items():
                 self.writer.add_scalar(f"iteration/{name}", value, iteration)
 
     def on_epoch(self, record: dict[str, Any]) -> None:
@@ -165,52 +153,3 @@ class TensorBoard(Hook):
         for name in record.keys() - {"epoch"}:
             self.writer.add_scalar(name, record[name], record["epoch"])
         self.writer.flush()
-
-
-class DebugPictures(Hook):
-    """Shows the last batch of every so many epochs, after its step.
-
-    Args:
-        every: epochs.
-        show: of an epoch and its batch.
-    """
-
-    def __init__(self, every: int, show: Callable[[int, dict[str, Tensor]], None]) -> None:
-        self.every = every
-        self.show = show
-
-    def on_epoch_start(self, epoch: int, steps: int) -> None:
-        """Note which step is the last one."""
-        self.epoch, self.last = epoch, steps - 1
-
-    def on_step(self, step: int, batch: dict[str, Tensor], loss: Tensor) -> None:
-        """Show the batch."""
-        if step == self.last and self.epoch % self.every == 0:
-            self.show(self.epoch, batch)
-
-
-@torch.no_grad()
-def look(task: Task, batch: dict[str, Tensor], machine: Machine) -> tuple[Tensor, Tensor]:
-    """What the network says of a training batch; training goes on as if it had not been asked.
-
-    Returns:
-        Heat maps (B, T, K, H, W), and the joints (B, T, K, 2) in crop pixels.
-    """
-    task.model.eval()
-    with machine.autocast():
-        maps = task.heatmaps(batch["images"]).float()
-    task.model.train()
-    return maps, task.decode(maps, tuple(batch["images"].shape[-2:]))[0]
-
-
-def accuracy(found: Tensor, batch: dict[str, Tensor]) -> float:
-    """Percent of the annotated joints within a twentieth of the crop's sides, as HRNet prints it.
-
-    Args:
-        found: (B, T, K, 2) crop pixels.
-        batch: with keypoints and visible.
-    """
-    h, w = batch["images"].shape[-2:]
-    distance = (found - batch["keypoints"]) / found.new_tensor([w, h])
-    right = distance.norm(dim=-1)[batch["visible"]] < _NEAR
-    return 100 * right.float().mean().item()

@@ -141,12 +141,13 @@ class Study:
         """Whether everybody of the split is there, so that there is an official score."""
         return self.settings.people == 0
 
-    def predicted(
-        self, network: int, occlusion: Occlusion
-    ) -> tuple[Clips, Predictions, Path, bool]:
-        """What `official_score` takes."""
-        soft = self.estimators[network].settings.soft_nms
-        return self.clips[network], self.predictions[network][occlusion], self.root, soft
+    def predicted(self, network: int, occlusion: Occlusion) -> tuple[Clips, Predictions]:
+        """A network's clips and its predictions under an occlusion."""
+        return self.clips[network], self.predictions[network][occlusion]
+
+    def soft_nms(self, network: int) -> bool:
+        """How a network's duplicates are suppressed."""
+        return self.estimators[network].settings.soft_nms
 
     def testing(self, estimator: Estimator) -> tuple[tuple[float, ...], float]:
         """Test scales of a network and the bias of its predictions, pixels."""

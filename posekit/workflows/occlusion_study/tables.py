@@ -14,65 +14,47 @@ from .study import UNOCCLUDED, Study, nan_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-_FEW = "official scores are of everybody: set people to all"
-
 
 def drops(study: Study) -> "pd.DataFrame":
-    """The drop of each network when a part is occluded, for every effect at the usual size."""
+    """The points that each network loses when a part is occluded, by every effect in one size.
+
+    Of everybody of a split also joint by joint, with the official score and its drop as in the
+    paper; the first row, without any occlusion, is the score of the evaluate notebook.
+    """
     import pandas as pd
 
+    occlusions = [one for effect in study.settings.effects for one in study.occlusions(effect)]
+    if study.whole:
+        occlusions = [UNOCCLUDED, *occlusions, *study.occlusions(joints=True)]
     rows = []
-    for effect in study.settings.effects:
-        for occlusion in study.occlusions(effect=effect):
-            people = int(study.occluded[occlusion].sum())
-            row = {"occluded": occlusion.target, "how": effect, "people": people}
-            mean = {n: float(nan_mean(study.drop(i, occlusion))) for i, n in enumerate(study.names)}
-            rows.append(row | mean)
-    table = pd.DataFrame(rows).round(1)
+    for one in occlusions:
+        row = {"occluded": one.target, "how": one.effect, "people": int(study.occluded[one].sum())}
+        row |= {n: float(nan_mean(study.drop(i, one))) for i, n in enumerate(study.names)}
+        for i, name in enumerate(study.names if study.whole else ()):
+            score = official_score(*study.predicted(i, one), study.root, study.soft_nms(i))
+            clean = study.scores.setdefault(name, score)
+            row |= {f"{name} {score.headline}": score.mean, f"{name} drop": clean.mean - score.mean}
+        rows.append(row)
+    table = pd.DataFrame(rows).round(dict.fromkeys(study.names, 1)).round(4)
     study.run.table(table)
     study.tables[f"Drop in {study.metric}, {study.run.label}"] = table
     return table
 
 
-def attacks(study: Study) -> "pd.DataFrame | str":
-    """Everybody's official score under each occlusion and how far it drops, as the paper has it.
-
-    The first row, without any occlusion, is the score of the evaluate notebook.
-    """
-    import pandas as pd
-
-    if not study.whole:
-        return _FEW
-    parts = [one for effect in study.settings.effects for one in study.occlusions(effect)]
-    rows = []
-    for one in [UNOCCLUDED, *parts, *study.occlusions(joints=True)]:
-        row = {"occluded": one.target, "how": one.effect, "people": int(study.occluded[one].sum())}
-        for number, name in enumerate(study.names):
-            score = official_score(*study.predicted(number, one))
-            clean = study.scores.setdefault(name, score).mean
-            row |= {name: score.mean, f"{name} drop": clean - score.mean}
-        rows.append(row)
-    table = pd.DataFrame(rows).round(4)
-    study.tables[f"{score.metric} under attack, {study.run.label}"] = table
-    return table
-
-
-def attacks_by_joint(study: Study) -> "pd.DataFrame | str":
+def single_joints(study: Study) -> "pd.DataFrame | str":
     """The official score of each joint alone, with nothing and with this joint occluded."""
     import pandas as pd
 
     if not study.whole:
-        return _FEW
-    joints, occlusions = study.people.skeleton.joints, study.occlusions(joints=True)
-    columns = {"joint": joints}
-    for number, name in enumerate(study.names):
-        clips, found, *how = study.predicted(number, UNOCCLUDED)
-        columns[name] = joint_scores(clips, found, range(len(joints)), *how)
-        columns[f"{name}, joint occluded"] = [
-            joint_scores(*study.predicted(number, one)[:2], [joint], *how)[0]
-            for joint, one in enumerate(occlusions)
-        ] or None
-    table = pd.DataFrame(columns).dropna(axis=1, how="all").round(4)
+        return "official scores are of everybody: set people to all"
+    joints, columns = study.people.skeleton.joints, {}
+    for i, name in enumerate(study.names):
+        how = study.root, study.soft_nms(i)
+        columns[name] = joint_scores(*study.predicted(i, UNOCCLUDED), range(len(joints)), *how)
+        for k, one in enumerate(study.occlusions(joints=True)):
+            alone = joint_scores(*study.predicted(i, one), [k], *how)
+            columns.setdefault(f"{name}, joint occluded", []).extend(alone)
+    table = pd.DataFrame({"joint": joints, **columns}).round(4)
     study.tables[f"Official score of single joints, {study.run.label}"] = table
     return table
 

@@ -5,7 +5,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ...data import dataset
@@ -15,12 +14,12 @@ from ...inference.stored_settings import noted_settings
 from ...reporting import figures
 from ...reporting.run_folder import Run
 from ...train import distributed
-from ...train.hooks import DebugPictures, Hook, Log, Progress, TensorBoard, accuracy, look
+from ...train.hooks import Hook, Log, Progress, TensorBoard
 from ...train.rounds import fit_rounds
 from ...train.trainer import Trainer
 from ...weights import RUN_WEIGHTS, save_weights
 from .experiment import Experiment
-from .pictures import debug_pictures
+from .pictures import DebugPictures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,17 +82,10 @@ def _hooks(exp: Experiment) -> list[Hook]:
     """The hooks that write and print, the log before those that read it."""
     settings, run, log = exp.settings, exp.run, exp.log
     progress = Progress(settings.rounds * settings.epochs, validation_metric(exp))
-    hooks, board = [log, progress, _RunRecord(run, log)], None
-    if settings.tensorboard:
-
-        def accurate(batch: dict[str, Tensor]) -> float:
-            return accuracy(look(exp.task, batch, exp.machine)[1], batch)
-
-        board = TensorBoard(run.folder / "tensorboard", settings, accurate)
-        hooks.append(board)
-    if settings.debug_every:
-        hooks.append(DebugPictures(settings.debug_every, partial(debug_pictures, exp, board)))
-    return hooks
+    hooks: list[Hook] = [log, progress, _RunRecord(run, log)]
+    board = TensorBoard(run.folder / "tensorboard") if settings.tensorboard else None
+    hooks += [board] if board else []
+    return [*hooks, DebugPictures(exp, board)] if settings.debug_every else hooks
 
 
 def validation(exp: Experiment, batches: DataLoader) -> float:

@@ -12,12 +12,14 @@ from ...inference.sampling import spread_rows
 from ...models import cost
 from ...reporting import figures
 from ...reporting.run_folder import png
-from ...train.hooks import TensorBoard, look
+from ...train.hooks import Hook, TensorBoard
 from .building import batch_of
 from .experiment import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_DEBUGGED = 6  # people
 
 
 def sample_grid(exp: Experiment, clips: int = 6) -> Any:
@@ -66,45 +68,48 @@ def codec_check(exp: Experiment, clips: int = 4) -> Any:
     return exp.run.figure("2-targets", figure, "Target heat maps over their crops.")
 
 
-def debug_pictures(
-    exp: Experiment,
-    board: TensorBoard | None,
-    epoch: int,
-    batch: dict[str, Tensor],
-    people: int = 6,
-) -> None:
-    """Write what the network is taught and says of the first crops of a training batch.
+class DebugPictures(Hook):
+    """The last batch of every so many epochs, in debug/ of the run folder and on TensorBoard.
 
-    Into debug/ of the run folder, and to TensorBoard: crops with true and predicted joints, and the
-    target and predicted maps of each.
+    Crops with true joints above predicted ones, and target maps above predicted ones.
     """
-    skeleton, label, people = exp.train.skeleton, f"epoch {epoch}: {exp.run.label}", 6
-    maps, found = (values[:people, 0] for values in look(exp.task, batch, exp.machine))
-    size, cells = tuple(batch["images"].shape[-2:]), tuple(maps.shape[-2:])
-    targets, _ = exp.task.targets(batch["keypoints"], batch["visible"], size, cells)
-    images, truth, visible = (
-        batch[name][:people, 0].cpu().numpy() for name in ("images", "keypoints", "visible")
-    )
-    images = images.transpose(0, 2, 3, 1)
-    poses = figures.skeleton_grid(
-        [*images, *images],
-        [*truth, *found.cpu().numpy()],
-        [*visible, *visible],
-        skeleton,
-        f"Training crops, true joints above, predicted ones below, {label}",
-        columns=len(images),
-    )
-    both = torch.stack([targets[:people, 0, : len(skeleton)], maps], 1).flatten(0, 1)
-    rows = [f"{what} {n + 1}" for n in range(len(images)) for what in ("target", "maps")]
-    grid = figures.heatmap_grid(
-        images.repeat(2, 0), both.cpu().numpy(), rows, skeleton.joints, f"Heat maps, {label}"
-    )
-    for name, figure in {"poses": poses, "maps": grid}.items():
-        path = exp.run.folder / "debug" / f"epoch-{epoch:03d}-{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        write_bytes(path, png(figure))
-        if board:
-            board.writer.add_figure(name, figure, epoch)
+
+    def __init__(self, exp: Experiment, board: TensorBoard | None) -> None:
+        self.exp = exp
+        self.board = board
+
+    def on_epoch_start(self, epoch: int, steps: int) -> None:
+        """Note which step is the last one."""
+        self.epoch, self.last = epoch, steps - 1
+
+    def on_step(self, step: int, batch: dict[str, Tensor], loss: Tensor) -> None:
+        """Draw and write the pictures."""
+        exp, skeleton = self.exp, self.exp.train.skeleton
+        if step != self.last or self.epoch % exp.settings.debug_every:
+            return
+        maps, found = self.trainer.look(batch)
+        sizes = tuple(batch["images"].shape[-2:]), tuple(maps.shape[-2:])
+        targets, _ = exp.task.targets(batch["keypoints"], batch["visible"], *sizes)
+        columns = batch["images"], batch["visible"], batch["keypoints"], found, targets, maps
+        columns = [column[:_DEBUGGED, 0].cpu().numpy() for column in columns]
+        images, visible, truth, found, targets, maps = columns
+        images, joints = images.transpose(0, 2, 3, 1), len(skeleton)
+        title = f"Training crops, true above predicted, epoch {self.epoch}: {exp.run.label}"
+        twice, poses = [*images, *images], [*truth, *found]
+        both = np.stack([targets[:, :joints], maps], 1).reshape(-1, *maps.shape[1:])
+        rows = ["target", "predicted"] * len(images)
+        drawn = {
+            "joints": figures.skeleton_grid(
+                twice, poses, [*visible, *visible], skeleton, title, columns=len(images)
+            ),
+            "maps": figures.heatmap_grid(images.repeat(2, 0), both, rows, skeleton.joints, title),
+        }
+        for name, figure in drawn.items():
+            path = exp.run.folder / "debug" / f"epoch-{self.epoch:03d}-{name}.png"
+            path.parent.mkdir(exist_ok=True)
+            write_bytes(path, png(figure))
+            if self.board:
+                self.board.writer.add_figure(f"debug/{name}", figure, self.epoch)
 
 
 def error_gallery(exp: Experiment, columns: int = 6) -> Any:
