@@ -1,6 +1,7 @@
 """Scores of predictions: of a network on clips, of files made by anything, of a run folder."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,27 +20,24 @@ from .predictions import FILE, KEYS, Predictions, read_predictions, skeleton_of,
 from .sample import sample_root
 
 
-def official_score(
-    clips: Clips, found: Predictions, root: Path | None = None, soft_nms: bool = False
-) -> Score:
+def official_score(clips: Clips, found: Predictions, root: Path | None = None) -> Score:
     """Score predictions under the data set's own protocol.
 
     Args:
         clips: the split.
         found: of every row, in the network's joints.
         root: the data root, for protocols that read files of the data set.
-        soft_nms: on COCO, order duplicates by lowered scores instead of dropping them.
     """
     scorer, people = spec_of(clips.people.dataset).scorer, clips.people
-    return scorer.score(people, _for_scorer(clips, found, soft_nms), root)
+    return scorer.score(people, _for_scorer(clips, found), root)
 
 
 def joint_scores(
-    clips: Clips, found: Predictions, joints: Sequence[int], root: Path, soft_nms: bool = False
+    clips: Clips, found: Predictions, root: Path, joints: Sequence[int]
 ) -> list[float]:
     """Score single joints of the data set: the main number of `official_score` for each alone."""
     scorer, people = spec_of(clips.people.dataset).scorer, clips.people
-    return scorer.joint_scores(people, _for_scorer(clips, found, soft_nms), joints, root)
+    return scorer.joint_scores(people, _for_scorer(clips, found), joints, root)
 
 
 def validation_score(clips: Clips, keypoints: np.ndarray) -> float:
@@ -63,16 +61,13 @@ def mobilepose_score(clips: Clips, keypoints: np.ndarray) -> Score:
     return scorer.mobilepose(found, truth, clips.visible, side=max(clips.image_size))
 
 
-def save_predictions(
-    folder: Path, clips: Clips, found: Predictions, soft_nms: bool = False
-) -> Path | None:
+def save_predictions(folder: Path, clips: Clips, found: Predictions) -> Path | None:
     """Write predictions.npz and the data set's official prediction file into a run folder.
 
     Args:
         folder: of the run.
         clips: the split.
         found: of every row, in the network's joints.
-        soft_nms: as in `official_score`.
 
     Returns:
         The official file; None where the data set has none.
@@ -80,7 +75,7 @@ def save_predictions(
     people = clips.people
     write_predictions(folder / FILE, people, found, clips.skeleton)
     scorer = spec_of(people.dataset).scorer
-    return scorer.save(folder, people, _for_scorer(clips, found, soft_nms))
+    return scorer.save(folder, people, _for_scorer(clips, found))
 
 
 def score(
@@ -164,8 +159,8 @@ def _in_joints_of(people: Annotations, keypoints: np.ndarray, skeleton: Skeleton
     return convert(keypoints, everything, skeleton, people.skeleton)[0]
 
 
-def _for_scorer(clips: Clips, found: Predictions, soft_nms: bool) -> Predictions:
+def _for_scorer(clips: Clips, found: Predictions) -> Predictions:
     """The same in the joints of the data set, with the areas of the crops."""
     ours = _in_joints_of(clips.people, found.keypoints, clips.skeleton)
     areas = clips.framing.areas(clips.sides)[clips.clip_of_row]
-    return Predictions(ours, found.scores, areas, soft_nms)
+    return replace(found, keypoints=ours, areas=areas)

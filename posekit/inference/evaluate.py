@@ -1,6 +1,7 @@
 """Predict a split: a network's heatmaps, the keypoints of every row, and the mean pose."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from ..config.families import TestingSettings
 from ..config.machine import Machine
 from ..data.clips import Clips
 from ..data.predictions import Predictions
@@ -62,6 +64,22 @@ def _zoom(images: Tensor, scale: float) -> Tensor:
 def predict(task: Task, batches: DataLoader, machine: Machine, *how: Any) -> Predictions:
     """Predict every row of a split once, see `predict_views`."""
     return predict_views(task, batches, machine, [itemgetter("images")], *how)[0]
+
+
+def predict_tested(
+    task: Task,
+    batches: DataLoader,
+    machine: Machine,
+    settings: TestingSettings,
+    bar: Callable[[DataLoader, str], Any],
+    views: Sequence[View] = (itemgetter("images"),),
+) -> list[Predictions]:
+    """Predict every row under each view as the settings say, see `predict_views`."""
+    how = views, settings.flip_test, settings.test_scales, bar
+    return [
+        replace(one, keypoints=one.keypoints - settings.test_bias, soft_nms=settings.soft_nms)
+        for one in predict_views(task, batches, machine, *how)
+    ]
 
 
 @torch.inference_mode()

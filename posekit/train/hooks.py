@@ -4,16 +4,13 @@ import contextlib
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from ..errors import PosekitError
 from ..files.progress import bar, clock
 from ..files.writing import write_text
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
 
 
 class Hook:
@@ -22,10 +19,10 @@ class Hook:
     Epochs are counted from 1, over all rounds where there are several.
 
     Attributes:
-        trainer: that calls it.
+        trainer: the `train.trainer.Trainer` that calls it, from then on.
     """
 
-    trainer: "Trainer"
+    trainer: Any
 
     def on_start(self, epochs: int) -> None:
         """A schedule starts, or goes on, after so many whole epochs."""

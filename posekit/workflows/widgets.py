@@ -8,7 +8,7 @@ from ..geometry.body_parts import PARTS
 from ..inference.sampling import spread_rows
 from ..reporting.run_folder import png
 from .occlusion_study.figures import preview
-from .occlusion_study.study import DISC, UNOCCLUDED, Occlusion, Study
+from .occlusion_study.setup import DISC, UNOCCLUDED, Occlusion, Study
 from .training.experiment import Experiment
 from .training.pictures import prediction_picture
 

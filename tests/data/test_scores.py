@@ -131,12 +131,13 @@ def evaluated_run(folder, name, root, *, joints, boxes="ground_truth", soft_nms=
     rng = np.random.default_rng(0)
     middle = (people.boxes[:, None, :2] + people.boxes[:, None, 2:]) / 2
     truth = np.where(clips.visible[..., None], clips.keypoints, middle)
-    found = Predictions(truth + rng.normal(0, 20, truth.shape), rng.random(truth.shape[:2]))
+    noisy, scores = truth + rng.normal(0, 20, truth.shape), rng.random(truth.shape[:2])
+    found = Predictions(noisy, scores, soft_nms=soft_nms)
     folder.mkdir()
-    save_predictions(folder, clips, found, soft_nms)
+    save_predictions(folder, clips, found)
     record = {"dataset": name, "source": "sample", "split": "test"}
     (folder / "metrics.json").write_text(json.dumps(record))
-    return official_score(clips, found, root, soft_nms), found
+    return official_score(clips, found, root), found
 
 
 @pytest.mark.parametrize(

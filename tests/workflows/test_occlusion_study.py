@@ -10,7 +10,7 @@ from posekit.errors import PosekitError
 from posekit.files.places import project_root
 from posekit.geometry.skeletons import LSP
 from posekit.workflows.occlusion_study import figures, measure, setup, tables
-from posekit.workflows.occlusion_study.study import UNOCCLUDED, Study, StudySettings
+from posekit.workflows.occlusion_study.setup import UNOCCLUDED, Study, StudySettings
 from posekit.workflows.widgets import occlude_by_hand
 
 

@@ -11,7 +11,7 @@ from ...inference.evaluate import average_heatmaps
 from ...reporting import figures
 from ..training.pictures import crop_of
 from .measure import occlude
-from .study import DISC, UNOCCLUDED, Occlusion, Study, nan_mean
+from .setup import DISC, UNOCCLUDED, Occlusion, Study, nan_mean
 
 if TYPE_CHECKING:
     from IPython.display import Image

@@ -1,7 +1,6 @@
 """Predictions and points of everybody under every occlusion."""
 
 import itertools
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,8 @@ from ...files.progress import bar
 from ...geometry.crops import transform
 from ...geometry.skeletons import convert
 from ...inference.estimator import Estimator
-from ...inference.evaluate import predict_views
-from .study import UNOCCLUDED, Occlusion, Study, nan_mean
+from ...inference.evaluate import predict_tested
+from .setup import UNOCCLUDED, Occlusion, Study, nan_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,17 +72,15 @@ def _all_occlusions(study: Study) -> list[Occlusion]:
 def _predict(
     study: Study, estimator: Estimator, clips: Clips, occlusions: list[Occlusion]
 ) -> dict[Occlusion, Predictions]:
-    """Predictions in image pixels under every occlusion; notes who was occluded."""
+    """Predictions under every occlusion; notes who was occluded."""
     hits = {one: np.ones(len(study.people), bool) for one in occlusions}
-    batches = loader(clips, study.settings.batch_size, shuffle=False, workers=0, pin=False)
+    batches = loader(clips, study.settings.batch_size, False, study.machine.workers, pin=False)
     views = [partial(_view, clips, one, hit) for one, hit in hits.items()]
-    scales, bias = study.testing(estimator)
-    how = views, estimator.flip_test, scales, bar
-    found = predict_views(estimator.task, batches, study.machine, *how)
+    how = study.machine, estimator.settings, bar, views
+    found = predict_tested(estimator.task, batches, *how)
     for occlusion, hit in hits.items():
         study.occluded[occlusion] = hit & study.occluded.get(occlusion, True)
-    moved = [replace(one, keypoints=one.keypoints - bias) for one in found]
-    return dict(zip(occlusions, moved, strict=True))
+    return dict(zip(occlusions, found, strict=True))
 
 
 def _view(clips: Clips, occlusion: Occlusion, hit: np.ndarray, batch: dict[str, Tensor]) -> Tensor:
@@ -97,7 +94,7 @@ def _view(clips: Clips, occlusion: Occlusion, hit: np.ndarray, batch: dict[str, 
     crops = images.flatten(0, 1).numpy()
     crops, has = occlude(clips.people, rows.ravel(), crops, matrices, occlusion)
     hit[rows[scored]] = has.reshape(rows.shape)[scored]
-    return torch.from_numpy(crops).reshape(images.shape).permute(0, 1, 4, 2, 3)
+    return torch.from_numpy(crops).reshape(images.shape).permute(0, 1, 4, 2, 3).contiguous()
 
 
 def occlude(

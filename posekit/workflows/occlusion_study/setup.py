@@ -1,37 +1,191 @@
-"""Start an occlusion study: check the parameters, open the networks, read the people."""
+"""Networks on people of whom a joint or part is occluded: parameters, networks and people.
+
+Everybody is scored twice, as they are and with one joint or part occluded, in points of 0..100 per
+visible joint: on COCO the joint's term of OKS, elsewhere whether it is within the data set's PCK
+threshold. A drop is the difference over the people who have what is occluded, all their visible
+joints counted, the occluded ones too. With everybody of the split the networks are tested as in the
+evaluate notebook, and each occlusion also has the official score, COCO's AP as in the paper.
+"""
 
 import contextlib
 import os
-from dataclasses import replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from pydantic import BeforeValidator, Field
 
 from ... import data
+from ...config.knobs import Boxes, Count, Dataset, Pixels, Positive, RunKnobs, Source
 from ...config.machine import Machine, choose_machine
 from ...config.resolve import Config, resolve_source
-from ...config.settings import check
-from ...data import Annotations
+from ...config.settings import check, knob
+from ...data.annotations import Annotations, with_joints
 from ...data.clips import Clips
+from ...data.predictions import Predictions
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
 from ...files.places import smoke
+from ...geometry.body_parts import PARTS
 from ...inference.estimator import Estimator, number_equal_names
 from ...inference.open_network import check_joints, find_network, open_estimator
 from ...inference.sampling import spread_rows
-from ...inference.tracker import box_iou
+from ...metrics.score import Score
 from ...reporting.record import read_record, trained_runs
+from ...reporting.run_folder import Run
 from ..training.opening import open_run
-from .study import Study, StudySettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PAPER = (
     "Pytel, Kayhan, van Gemert: Tilting at windmills: Data augmentation for deep pose estimation "
     "does not help with occlusions, arXiv 2010.10451"
 )
 _FRAMES, _NETWORKS, _SMOKE_PEOPLE = 5, 3, 4  # of a video; of newest runs; in a test
-_OVERLAP = 0.5  # intersection over union of a detected and an annotated box of one person
+
+
+def _number(people: Any) -> Any:
+    return 0 if people == "all" else people
+
+
+class StudySettings(RunKnobs):
+    """The parameters of the notebook."""
+
+    networks: tuple[str, ...] = knob("run folders, .onnx, NAME@FILE; none for the newest runs", ())
+    dataset: Dataset | None = knob("LSP, MPII, PennAction, COCO; None as trained on", None)
+    source: Source = knob("auto, real or sample", "auto")
+    data_root: str | None = knob("folder that holds coco, LSP, mpii, PennAction", None)
+    eval_split: Literal["test", "train"] = knob("split of the people", "test")
+    boxes: Boxes = knob("ground_truth, or detections of COCO", "ground_truth")
+    people: Annotated[int, BeforeValidator(_number)] = knob(
+        "how many, spread over the split; all for official scores too", 64, ge=0
+    )
+    effects: Annotated[tuple[Literal["blur", "black", "mean"], ...], Field(min_length=1)] = knob(
+        "how a part is occluded; tables show the first one", ("mean", "black", "blur")
+    )
+    sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = knob(
+        "factors on the occluded area's sides; tables show the first", (1.0, 0.5, 1.5)
+    )
+    joints: bool = knob("also occlude every single joint", True)
+    resamples: int = knob("of the bootstrap", 2000, ge=100)
+    flip_test: bool | None = knob("average with the mirrored image; None if people is all", None)
+    skeleton: str | None = knob("joints of a file that does not say its own", None)
+    image_size: tuple[Pixels, Pixels] | None = knob("crop [h, w] of such a file", None)
+    batch_size: Count = knob("clips or images at a time", 32)
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """What is occluded, and how.
+
+    Attributes:
+        target: name of a part, a joint as "joint left_elbow", or `DISC`.
+        effect: blur, black or mean; "none" for nothing.
+        size: factor on the occluded area's sides; of a disc, its radius in tenths of the crop's
+            width.
+        position: of a disc, as shares of the crop's width and height.
+    """
+
+    target: str
+    effect: str
+    size: float
+    position: tuple[float, float] = (0.5, 0.5)
+
+
+DISC = "disc"
+UNOCCLUDED = Occlusion("nothing", "none", 1.0)
+
+
+@dataclass
+class Study:
+    """What every later step needs from the earlier ones.
+
+    Attributes:
+        config: the checked parameters.
+        run: the run folder.
+        root: the data root.
+        machine: device and precision.
+        estimators: the networks.
+        people: who is occluded; of detected people, with the joints of annotated ones.
+        clips: their crops, as each network sees them.
+        points: per network, occlusion -> (N, K) 0..100, NaN for joints that do not count.
+        occluded: occlusion -> (N,) bool, who has what is occluded, in every network's crop.
+        predictions: per network, occlusion -> predictions of N rows, in the network's joints.
+        scores: network -> its official score without any occlusion, of everybody.
+        tables: heading -> table, for the report.
+    """
+
+    config: Config
+    run: Run
+    root: Path
+    machine: Machine
+    estimators: list[Estimator]
+    people: Annotations
+    clips: list[Clips]
+    points: list[dict[Occlusion, np.ndarray]] = field(default_factory=list)
+    occluded: dict[Occlusion, np.ndarray] = field(default_factory=dict)
+    predictions: list[dict[Occlusion, Predictions]] = field(default_factory=list)
+    scores: dict[str, Score] = field(default_factory=dict)
+    tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> StudySettings:
+        """The values of the parameters."""
+        return self.config.settings
+
+    @property
+    def names(self) -> list[str]:
+        """The networks, as tables name them."""
+        return [estimator.name for estimator in self.estimators]
+
+    @property
+    def whole(self) -> bool:
+        """Whether everybody of the split is there, so that there is an official score."""
+        return self.settings.people == 0
+
+    def predicted(self, network: int, occlusion: Occlusion) -> tuple[Clips, Predictions, Path]:
+        """What the official scores of a network under an occlusion are made from."""
+        return self.clips[network], self.predictions[network][occlusion], self.root
+
+    @property
+    def metric(self) -> str:
+        """The unit of every number."""
+        return f"points of {data.dataset(self.people.dataset).scorer.name}"
+
+    def text(self) -> str:
+        """The people, the metric and the networks."""
+        lines = [f"{len(self.people)} people of {self.run.label}, {self.metric} (0 to 100)"]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.run.record.notes)])
+
+    def occlusions(
+        self, effect: str | None = None, size: float | None = None, joints: bool = False
+    ) -> list[Occlusion]:
+        """The occlusions of all parts, or of all wanted joints, by one effect in one size."""
+        usual = self.settings.effects[0], self.settings.sizes[0]
+        wanted = self.people.skeleton.joints if self.settings.joints else ()
+        names = [f"joint {joint}" for joint in wanted] if joints else PARTS
+        return [Occlusion(name, effect or usual[0], size or usual[1]) for name in names]
+
+    def lost(self, network: int, occlusion: Occlusion) -> np.ndarray:
+        """(N, K) points that each joint loses; NaN for people without what is occluded."""
+        difference = self.points[network][UNOCCLUDED] - self.points[network][occlusion]
+        return np.where(self.occluded[occlusion][:, None], difference, np.nan)
+
+    def drop(self, network: int, *occlusions: Occlusion) -> np.ndarray:
+        """(N,) points that each person loses on average; NaN without what is occluded."""
+        return nan_mean([nan_mean(self.lost(network, one), 1) for one in occlusions])
+
+
+def nan_mean(values: ArrayLike, axis: int = 0) -> np.ndarray:
+    """Mean along an axis over what is no NaN; NaN, without a warning, where nothing is left."""
+    known = ~np.isnan(values)
+    mean = np.where(known, values, 0).sum(axis) / known.sum(axis).clip(1)
+    return np.where(known.any(axis), mean, np.nan)
 
 
 def start(namespace: dict[str, Any]) -> Study:
@@ -52,7 +206,7 @@ def start(namespace: dict[str, Any]) -> Study:
     if first and source == "auto" and settings.data_root is None:
         source = first.source
     source, root = resolve_source(dataset, source, settings.data_root)
-    machine = choose_machine(settings.device, settings.precision, workers=0)
+    machine = choose_machine(settings.device, settings.precision, settings.workers)
     estimators = _open_networks(settings, sources, dataset, machine)
     resolved = {"dataset": dataset, "networks": tuple(e.name for e in estimators)}
     origins = dict.fromkeys(StudySettings.model_fields, "default") | dict.fromkeys(given, "you")
@@ -104,11 +258,18 @@ def _open_networks(
     estimators = [
         open_estimator(name, machine.device, joints, settings.image_size) for name in sources
     ]
-    for one in estimators:
-        usual = settings.people == 0 and one.settings.flip_test
-        one.flip_test = usual if settings.flip_test is None else settings.flip_test
-        if settings.people == 0:
+    changes = {"flip_test": False, "test_scales": (1.0,), "test_bias": 0.0}
+    if settings.people == 0:
+        changes = {}
+        for one in estimators:
             check_joints(one.name, one.skeleton, dataset)
+    if settings.flip_test is not None:
+        changes["flip_test"] = settings.flip_test
+    for one in estimators:
+        one.settings = one.settings.model_copy(update=changes)
+        one.flip_test = one.settings.flip_test
+        if settings.channels_last and machine.device.type != "mps":
+            one.task.model.to(memory_format=torch.channels_last)
     number_equal_names(estimators)
     return estimators
 
@@ -129,27 +290,6 @@ def _load_people(settings: StudySettings, source: str, root: Path) -> Annotation
     sequences = np.unique(table.sequence[rows])
     chosen = sequences[spread_rows(len(sequences), -(-settings.people // frames))]
     return table.rows(np.concatenate([rows[table.sequence[rows] == s][:frames] for s in chosen]))
-
-
-def with_joints(found: Annotations, truth: Annotations) -> Annotations:
-    """Detected people with the joints of the annotated person whom their box overlaps most.
-
-    Below an intersection over union of 0.5 they have none: nothing of them is occluded.
-    """
-    best, overlap = np.zeros(len(found), int), np.zeros(len(found))
-    for image in np.intersect1d(found.image_id, truth.image_id):
-        rows, people = (np.flatnonzero(table.image_id == image) for table in (found, truth))
-        shared = box_iou(found.boxes[rows], truth.boxes[people])
-        best[rows], overlap[rows] = people[shared.argmax(1)], shared.max(1)
-    there = overlap >= _OVERLAP
-    note = f"{there.sum():,} of {len(found):,} detected people overlap an annotated one by half"
-    return replace(
-        found,
-        keypoints=truth.keypoints[best],
-        visible=truth.visible[best] & there[:, None],
-        reference=truth.reference[best],
-        notes=(*found.notes, f"{note} (IoU); of the others nothing is occluded"),
-    )
 
 
 def _clips(people: Annotations, estimator: Estimator) -> Clips:

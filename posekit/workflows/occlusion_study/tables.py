@@ -9,7 +9,7 @@ from ...files.places import project_root
 from ...geometry.body_parts import PARTS
 from ...reporting.pages import build_index, shown, write_report
 from ..training.opening import notebook_cells
-from .study import UNOCCLUDED, Study, nan_mean
+from .setup import UNOCCLUDED, Study, nan_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def drops(study: Study) -> "pd.DataFrame":
         row = {"occluded": one.target, "how": one.effect, "people": int(study.occluded[one].sum())}
         row |= {n: float(nan_mean(study.drop(i, one))) for i, n in enumerate(study.names)}
         for i, name in enumerate(study.names if study.whole else ()):
-            score = official_score(*study.predicted(i, one), study.root, study.soft_nms(i))
+            score = official_score(*study.predicted(i, one))
             clean = study.scores.setdefault(name, score)
             row |= {f"{name} {score.headline}": score.mean, f"{name} drop": clean.mean - score.mean}
         rows.append(row)
@@ -49,10 +49,9 @@ def single_joints(study: Study) -> "pd.DataFrame | str":
         return "official scores are of everybody: set people to all"
     joints, columns = study.people.skeleton.joints, {}
     for i, name in enumerate(study.names):
-        how = study.root, study.soft_nms(i)
-        columns[name] = joint_scores(*study.predicted(i, UNOCCLUDED), range(len(joints)), *how)
+        columns[name] = joint_scores(*study.predicted(i, UNOCCLUDED), range(len(joints)))
         for k, one in enumerate(study.occlusions(joints=True)):
-            alone = joint_scores(*study.predicted(i, one), [k], *how)
+            alone = joint_scores(*study.predicted(i, one), [k])
             columns.setdefault(f"{name}, joint occluded", []).extend(alone)
     table = pd.DataFrame({"joint": joints, **columns}).round(4)
     study.tables[f"Official score of single joints, {study.run.label}"] = table

@@ -78,14 +78,14 @@ class DebugPictures(Hook):
         self.exp = exp
         self.board = board
 
-    def on_epoch_start(self, epoch: int, steps: int) -> None:
-        """Note which step is the last one."""
-        self.epoch, self.last = epoch, steps - 1
-
     def on_step(self, step: int, batch: dict[str, Tensor], loss: Tensor) -> None:
+        """Keep the batch."""
+        self.batch = batch
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
         """Draw and write the pictures."""
-        exp, skeleton = self.exp, self.exp.train.skeleton
-        if step != self.last or self.epoch % exp.settings.debug_every:
+        exp, batch, epoch = self.exp, self.batch, record["epoch"]
+        if epoch % exp.settings.debug_every:
             return
         maps, found = self.trainer.look(batch)
         sizes = tuple(batch["images"].shape[-2:]), tuple(maps.shape[-2:])
@@ -93,23 +93,22 @@ class DebugPictures(Hook):
         columns = batch["images"], batch["visible"], batch["keypoints"], found, targets, maps
         columns = [column[:_DEBUGGED, 0].cpu().numpy() for column in columns]
         images, visible, truth, found, targets, maps = columns
-        images, joints = images.transpose(0, 2, 3, 1), len(skeleton)
-        title = f"Training crops, true above predicted, epoch {self.epoch}: {exp.run.label}"
+        images, skeleton = images.transpose(0, 2, 3, 1), exp.train.skeleton
+        title, people = f"Epoch {epoch}, true above predicted: {exp.run.label}", len(images)
         twice, poses = [*images, *images], [*truth, *found]
-        both = np.stack([targets[:, :joints], maps], 1).reshape(-1, *maps.shape[1:])
-        rows = ["target", "predicted"] * len(images)
-        drawn = {
-            "joints": figures.skeleton_grid(
-                twice, poses, [*visible, *visible], skeleton, title, columns=len(images)
-            ),
-            "maps": figures.heatmap_grid(images.repeat(2, 0), both, rows, skeleton.joints, title),
-        }
-        for name, figure in drawn.items():
-            path = exp.run.folder / "debug" / f"epoch-{self.epoch:03d}-{name}.png"
+        both = np.stack([targets[:, : len(skeleton)], maps], 1).reshape(-1, *maps.shape[1:])
+        rows = images.repeat(2, 0), both, ["target", "predicted"] * people
+        joints = figures.skeleton_grid(twice, poses, [*visible] * 2, skeleton, title, people)
+        for name, figure in {
+            "joints": joints,
+            "maps": figures.heatmap_grid(*rows, skeleton.joints, title),
+        }.items():
+            sample = "-sample" * exp.run.record.is_sample
+            path = exp.run.folder / "debug" / f"epoch-{epoch:03d}-{name}{sample}.png"
             path.parent.mkdir(exist_ok=True)
             write_bytes(path, png(figure))
             if self.board:
-                self.board.writer.add_figure(f"debug/{name}", figure, self.epoch)
+                self.board.writer.add_figure(f"debug/{name}", figure, epoch)
 
 
 def error_gallery(exp: Experiment, columns: int = 6) -> Any:

@@ -1,6 +1,5 @@
 """Evaluate and finish: scores beside the mean pose and published ones, and the report."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from ...data import dataset
 from ...data.predictions import FILE, Predictions
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
-from ...inference.evaluate import mean_pose, predict
+from ...inference.evaluate import mean_pose, predict_tested
 from ...metrics.score import Score
 from ...reporting.pages import build_index, shown, write_report
 from ...reporting.tables import comparison
@@ -28,17 +27,15 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     A split without ground truth is predicted and written down, and has no score.
     """
     settings, run = exp.settings, exp.run
-    batches, bias, soft = exp.batches(exp.test), settings.test_bias, settings.soft_nms
-    scales = settings.test_scales
-    found = predict(exp.task, batches, exp.machine, settings.flip_test, scales, bar)
-    exp.predictions = replace(found, keypoints=found.keypoints - bias)
-    file = save_predictions(run.folder, exp.test, exp.predictions, soft)
+    bias, scales = settings.test_bias, settings.test_scales
+    (exp.predictions,) = predict_tested(exp.task, exp.batches(exp.test), exp.machine, settings, bar)
+    file = save_predictions(run.folder, exp.test, exp.predictions)
     if settings.eval_split in dataset(settings.dataset).unscored:
         return _unscored(exp, file)
-    score = official_score(exp.test, exp.predictions, exp.root, soft)
+    score = official_score(exp.test, exp.predictions, exp.root)
     mean = mean_pose(exp.train, exp.test)
-    mean_predictions = Predictions(mean, np.ones(mean.shape[:2]))
-    baseline = official_score(exp.test, mean_predictions, exp.root, soft)
+    mean_predictions = Predictions(mean, np.ones(mean.shape[:2]), soft_nms=settings.soft_nms)
+    baseline = official_score(exp.test, mean_predictions, exp.root)
     table = _table(exp, score, baseline)
     run.table(table)
     moved = f"{bias:g} px taken off every prediction, " if bias else ""
