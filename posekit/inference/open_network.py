@@ -128,6 +128,7 @@ def open_estimator(
     joints: str | None = None,
     image_size: tuple[int, int] | None = None,
     flip_test: bool = False,
+    dataset: str | None = None,
 ) -> Estimator:
     """Open a network, ready to estimate poses.
 
@@ -137,11 +138,12 @@ def open_estimator(
         joints: name of its skeleton, for files that do not say theirs.
         image_size: (h, w) of the crop; None as it was trained.
         flip_test: average with the mirror image.
+        dataset: see `find_network`.
 
     Raises:
         PosekitError: there is no such thing, or it does not fit.
     """
-    found = find_network(source, onnx={"skeleton": joints})
+    found = find_network(source, dataset, onnx={"skeleton": joints})
     own = found.joints or skeleton(joints or "coco")
     settings = found.settings
     if image_size:

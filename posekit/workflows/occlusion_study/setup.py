@@ -73,7 +73,7 @@ class StudySettings(RunKnobs):
     )
     joints: bool = knob("also occlude every single joint", True)
     resamples: int = knob("of the bootstrap", 2000, ge=100)
-    flip_test: bool | None = knob("average with the mirrored image; None if people is all", None)
+    flip_test: bool | None = knob("average with the mirrored image; as tested if all", None)
     skeleton: str | None = knob("joints of a file that does not say its own", None)
     image_size: tuple[Pixels, Pixels] | None = knob("crop [h, w] of such a file", None)
     batch_size: Count = knob("clips or images at a time", 32)
@@ -256,7 +256,8 @@ def _open_networks(
     if not sources:
         sources, joints = ["lpm" if spec.video else "hrnet_w32"], spec.skeleton.name
     estimators = [
-        open_estimator(name, machine.device, joints, settings.image_size) for name in sources
+        open_estimator(name, machine.device, joints, settings.image_size, dataset=dataset)
+        for name in sources
     ]
     changes = {"flip_test": False, "test_scales": (1.0,), "test_bias": 0.0}
     if settings.people == 0:
