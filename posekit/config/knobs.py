@@ -200,6 +200,8 @@ class TrainingKnobs(Settings):
     eval_every: Count = knob("epochs between validations", 1)
     resume: Literal["auto", "never"] = knob("continue an interrupted run", "auto")
     tensorboard: bool = knob("also write TensorBoard events", False)
+    tensorboard_every: Count = knob("iterations between its points of loss, lr, accuracy", 100)
+    debug_every: int = knob("epochs between pictures of crops and maps; 0 for none", 0, ge=0)
 
     @property
     def occlusion_title(self) -> str:

@@ -24,7 +24,8 @@ from .recipes import own_values, read_recipe, recipe_file, usual_dataset
 from .settings import Settings, check, is_set
 
 # What may differ between two runs that end with the same numbers.
-_NO_EFFECT = {"data_root", "device", "workers", "resume", "tensorboard", "interactive"}
+_NO_EFFECT = {"data_root", "device", "workers", "resume", "interactive"}
+_NO_EFFECT |= {"tensorboard", "tensorboard_every", "debug_every"}
 _FILES = ("init", "box_file")  # whose folder differs from machine to machine
 _ALWAYS = ("dataset", "source", "network")  # what the printed table begins with
 

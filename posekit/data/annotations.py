@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import PosekitError
 from ..files.images import decode
+from ..geometry.crops import box_iou
 from ..geometry.skeletons import Skeleton, convert
 
 
@@ -220,4 +221,25 @@ def _part(table: Annotations, skeleton: Skeleton) -> Annotations:
             np.char.add(place, images),
             convert(joints, ~np.isnan(joints[..., 0]), table.skeleton, skeleton)[0],
         ),
+    )
+
+
+def with_joints(found: Annotations, truth: Annotations) -> Annotations:
+    """Detected people with the joints of the annotated person whom their box overlaps most.
+
+    Below an intersection over union of 0.5 they have none: nothing of them is occluded.
+    """
+    best, overlap = np.zeros(len(found), int), np.zeros(len(found))
+    for image in np.intersect1d(found.image_id, truth.image_id):
+        rows, people = (np.flatnonzero(table.image_id == image) for table in (found, truth))
+        shared = box_iou(found.boxes[rows], truth.boxes[people])
+        best[rows], overlap[rows] = people[shared.argmax(1)], shared.max(1)
+    there = overlap >= 0.5
+    note = f"{there.sum():,} of {len(found):,} detected people overlap an annotated one by half"
+    return replace(
+        found,
+        keypoints=truth.keypoints[best],
+        visible=truth.visible[best] & there[:, None],
+        reference=truth.reference[best],
+        notes=(*found.notes, f"{note} (IoU); of the others nothing is occluded"),
     )

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,14 @@ class Scorer:
         columns = {name: _mean(points[:, people.skeleton.index(*ours)]) for name, ours in groups}
         joints = dict(zip(people.skeleton.joints, map(_mean, points.T), strict=True))
         return Score(_mean(points), columns, self.name, self.sentence, len(people), joints=joints)
+
+    def joint_scores(
+        self, people: Annotations, found: Predictions, joints: Sequence[int], root: Path
+    ) -> list[float]:
+        """The main number of `score`, with single joints (positions) alone in the truth."""
+        points = np.where(people.visible, self.points(people, found.keypoints), np.nan)
+        points[~(people.reference > 0)] = np.nan
+        return [_mean(points[:, joint]) for joint in joints]
 
     def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
         """A score for choosing the best epoch, percent, of keypoints (N, K, 2) of rows."""

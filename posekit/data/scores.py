@@ -1,6 +1,6 @@
 """Scores of predictions: of a network on clips, of files made by anything, of a run folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,14 @@ def official_score(clips: Clips, found: Predictions, root: Path | None = None) -
     """
     scorer, people = spec_of(clips.people.dataset).scorer, clips.people
     return scorer.score(people, _for_scorer(clips, found), root)
+
+
+def joint_scores(
+    clips: Clips, found: Predictions, root: Path, joints: Sequence[int]
+) -> list[float]:
+    """Score single joints of the data set: the main number of `official_score` for each alone."""
+    scorer, people = spec_of(clips.people.dataset).scorer, clips.people
+    return scorer.joint_scores(people, _for_scorer(clips, found), joints, root)
 
 
 def validation_score(clips: Clips, keypoints: np.ndarray) -> float:

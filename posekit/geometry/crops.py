@@ -63,6 +63,15 @@ def clean_boxes(boxes: np.ndarray, image_sizes: np.ndarray) -> tuple[np.ndarray,
     return np.concatenate([low, high], -1), (high >= low).all(-1)
 
 
+def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union (A, B) of boxes (A, 4) and (B, 4)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = (high - low).clip(0).prod(-1)
+    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(-1) for x in (a, b))
+    return shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-9)
+
+
 def half_body_box(
     keypoints: np.ndarray,
     visible: np.ndarray,
@@ -163,6 +172,13 @@ def invert(matrix: np.ndarray) -> np.ndarray:
     """The inverse of affine maps (..., 2, 3)."""
     linear = np.linalg.inv(matrix[..., :2])
     return np.concatenate([linear, -linear @ matrix[..., 2:]], -1)
+
+
+def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The maps (..., 2, 3) that do the first and then the second."""
+    maps = second[..., :2] @ first
+    maps[..., 2] += second[..., 2]
+    return maps
 
 
 def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

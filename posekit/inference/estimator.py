@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config.families import TestingSettings
 from ..data.framing import Framing
 from ..geometry.crops import invert, transform
 from ..geometry.skeletons import Skeleton
@@ -51,6 +52,7 @@ class Estimator:
         framing: how a box becomes its crop.
         device: where it computes.
         flip_test: average with the mirror image; not for recurrent networks in a video.
+        settings: how the network is tested, where that is known.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Estimator:
     framing: Framing
     device: torch.device
     flip_test: bool = False
+    settings: TestingSettings | None = None
 
     @property
     def recurrent(self) -> bool:

@@ -1,7 +1,8 @@
 """Predict a split: a network's heatmaps, the keypoints of every row, and the mean pose."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..config.families import TestingSettings
 from ..config.machine import Machine
 from ..data.clips import Clips
 from ..data.predictions import Predictions
 from ..geometry.heatmaps import resampled
 from ..models.families.task import Task
+
+# A batch -> its images (B, T, 3, h, w) uint8, (B, T, S, 3, h, w) where it has several sizes.
+View = Callable[[dict[str, Tensor]], Tensor]
 
 
 def average_heatmaps(task: Task, images: Tensor, flip_test: bool = False) -> Tensor:
@@ -65,15 +70,40 @@ class _Recurrence:
         return (straight + self.task.flip_back(mirrored)) / 2
 
 
-@torch.inference_mode()
-def predict(
+def predict(task: Task, batches: DataLoader, machine: Machine, *how: Any) -> Predictions:
+    """Predict every row of a split once, see `predict_views`."""
+    return predict_views(task, batches, machine, [itemgetter("images")], *how)[0]
+
+
+def predict_tested(
     task: Task,
     batches: DataLoader,
     machine: Machine,
+    settings: TestingSettings,
+    bar: Callable[[DataLoader, str], Any],
+    views: Sequence[View] = (itemgetter("images"),),
+) -> list[Predictions]:
+    """Predict every row under each view as the settings say, see `predict_views`.
+
+    The clips of the batches have the settings' scales.
+    """
+    how = views, settings.flip_test, bar
+    return [
+        replace(one, keypoints=one.keypoints - settings.test_bias, ranking=settings.ranking)
+        for one in predict_views(task, batches, machine, *how)
+    ]
+
+
+@torch.inference_mode()
+def predict_views(
+    task: Task,
+    batches: DataLoader,
+    machine: Machine,
+    views: Sequence[View],
     flip_test: bool = False,
     bar: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
-) -> Predictions:
-    """Predict every row of a split once; rows that no batch scores stay zero.
+) -> list[Predictions]:
+    """Predict every row of a split once under each view; rows that no batch scores stay zero.
 
     Maps of several sizes of a person are averaged on the cells of the crop at size 1.
 
@@ -81,6 +111,7 @@ def predict(
         task: the network; it is put in evaluation mode.
         batches: from `posekit.data.loader`, unshuffled, without augmentation.
         machine: device and precision.
+        views: each makes the images of a batch, which is read once for all of them.
         flip_test: average with the mirror image.
         bar: wraps the batches in a progress bar.
     """
@@ -88,24 +119,28 @@ def predict(
     clips: Clips = batches.dataset
     zooms = [clips.framing.zoom(scale) for scale in clips.scales or (1.0,)]
     half_pixel = task.model.description.half_pixel
-    video = _Recurrence(task, flip_test) if clips.frames == "all" else None
-    keypoints, scores = np.zeros(clips.keypoints.shape), np.zeros(clips.visible.shape)
+    videos = [_Recurrence(task, flip_test) if clips.frames == "all" else None for _ in views]
+    keypoints = np.zeros((len(views), *clips.keypoints.shape))
+    scores = np.zeros(keypoints.shape[:-1])
     for batch in bar(batches, "predicting"):
-        images, rows = batch["images"].to(machine.device, non_blocking=True), batch["rows"].numpy()
-        images = images if clips.scales else images[:, :, None]
-        with machine.autocast():
-            if video:
-                maps = video.heatmaps(images[:, 0], clips.people.sequence[rows[:, 0]])[:, None]
-                sizes = maps.unbind(2)
-            else:
-                sizes = [average_heatmaps(task, one, flip_test) for one in images.unbind(2)]
-        pairs = zip(sizes, zooms, strict=True)
-        maps = sum(resampled(maps, zoom, clips.image_size, half_pixel) for maps, zoom in pairs)
-        found, heights = task.decode(maps / len(zooms), clips.image_size)
-        scored = batch["scored"].numpy()
-        keypoints[rows[scored]] = found.cpu().numpy()[scored]
-        scores[rows[scored]] = heights.cpu().numpy()[scored]
-    return Predictions(clips.to_image(keypoints), scores)
+        rows, scored = batch["rows"].numpy(), batch["scored"].numpy()
+        for number, (view, video) in enumerate(zip(views, videos, strict=True)):
+            images = view(batch).to(machine.device, non_blocking=True)
+            images = images if clips.scales else images[:, :, None]
+            with machine.autocast():
+                if video:
+                    maps = video.heatmaps(images[:, 0], clips.people.sequence[rows[:, 0]])[:, None]
+                    sizes = maps.unbind(2)
+                else:
+                    sizes = [average_heatmaps(task, one, flip_test) for one in images.unbind(2)]
+            pairs = zip(sizes, zooms, strict=True)
+            maps = sum(resampled(maps, zoom, clips.image_size, half_pixel) for maps, zoom in pairs)
+            found, heights = task.decode(maps / len(zooms), clips.image_size)
+            keypoints[number, rows[scored]] = found.cpu().numpy()[scored]
+            scores[number, rows[scored]] = heights.cpu().numpy()[scored]
+    for found in keypoints:
+        found[:] = clips.to_image(found)
+    return [Predictions(*found) for found in zip(keypoints, scores, strict=True)]
 
 
 def mean_pose(train: Clips, test: Clips) -> np.ndarray:

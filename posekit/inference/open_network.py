@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from ..config.families import TestingSettings
 from ..config.settings import refuse
+from ..data import dataset
 from ..errors import PosekitError
 from ..files.paths import named_size, size_note
 from ..files.places import existing_path
 from ..files.words import near
-from ..geometry.skeletons import SKELETONS, Skeleton, skeleton
+from ..geometry.skeletons import SKELETONS, Skeleton, convert, skeleton
 from ..models import Description, describe, list_models
 from ..weights import RUN_WEIGHTS, load_weights, read_metadata
 from ..weights.identify import open_questions
@@ -146,6 +148,7 @@ def open_estimator(
     image_size: tuple[int, int] | None = None,
     flip_test: bool = False,
     trained_on: str | None = None,
+    dataset: str | None = None,
 ) -> Estimator:
     """Open a network, ready to estimate poses.
 
@@ -156,11 +159,14 @@ def open_estimator(
         image_size: (h, w) of the crop; None as it was trained.
         flip_test: average with the mirror image.
         trained_on: data set of weights of MobilePose-master, for files that do not say it.
+        dataset: see `find_network`.
 
     Raises:
         PosekitError: there is no such thing, or it does not fit.
     """
-    found = find_network(source, known={"trained_on": trained_on}, onnx={"skeleton": joints})
+    found = find_network(
+        source, dataset, known={"trained_on": trained_on}, onnx={"skeleton": joints}
+    )
     own = found.joints or skeleton(joints or "coco")
     settings, title = found.settings, f"{source} cannot be opened with this:"
     found.check(settings, title)
@@ -184,7 +190,20 @@ def open_estimator(
         framing=settings.framing(),
         device=device,
         flip_test=flip_test,
+        settings=settings,
     )
+
+
+def check_joints(name: str, joints: Skeleton, scored_by: str) -> None:
+    """Refuse a network without some of the joints that a data set scores."""
+    scored = dataset(scored_by).skeleton
+    everything = np.zeros((1, len(joints), 2)), np.ones((1, len(joints)), bool)
+    known = convert(*everything, joints, scored)[1][0]
+    if lacking := [joint for joint, there in zip(scored.joints, known, strict=True) if not there]:
+        raise PosekitError(
+            f"{name} predicts the joints of {joints.name}; {scored_by} scores "
+            f"{', '.join(lacking)} as well, so it cannot be scored there"
+        )
 
 
 def _is_network(name: str) -> bool:

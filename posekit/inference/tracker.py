@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..geometry.crops import keypoint_box
+from ..geometry.crops import box_iou, keypoint_box
 from .box_sources import BoxSource
 from .media import Frame
 
@@ -111,12 +111,3 @@ def _centre_and_size(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def has_enough_joints(confident: np.ndarray) -> np.ndarray:
     """(P,) bool, whether the confident joints (P, K) locate a person."""
     return confident.sum(-1) >= _MIN_JOINTS
-
-
-def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union (A, B) of boxes (A, 4) and (B, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = (high - low).clip(0).prod(-1)
-    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(-1) for x in (a, b))
-    return shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-9)

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import subprocess
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -52,6 +53,10 @@ class Run:
     record: RunRecord = field(default_factory=RunRecord)
     resumed: bool = False
     lock: IO[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.lock:  # a run that is dropped unfinished releases its folder
+            weakref.finalize(self, self.lock.close)
 
     @classmethod
     def open(cls, config: Config, resume: bool = False) -> "Run":

@@ -17,7 +17,12 @@ class Hook:
     """Called by the trainer as training goes on; a subclass defines the methods that it needs.
 
     Epochs are counted from 1, over all rounds where there are several.
+
+    Attributes:
+        trainer: the `train.trainer.Trainer` that calls it, from then on.
     """
+
+    trainer: Any
 
     def on_start(self, epochs: int) -> None:
         """A schedule starts, or goes on, after so many whole epochs."""
@@ -112,7 +117,7 @@ class Progress(Hook):
 
 
 class TensorBoard(Hook):
-    """Every number of every record, as TensorBoard events.
+    """Every number of every record, and of every so many iterations, as TensorBoard events.
 
     Raises:
         PosekitError: the package tensorboard is not installed.
@@ -126,6 +131,19 @@ class TensorBoard(Hook):
                 "tensorboard=True needs the package tensorboard: pip install tensorboard"
             ) from error
         self.writer = SummaryWriter(folder)
+
+    def on_epoch_start(self, epoch: int, steps: int) -> None:
+        """Note where the iterations of the epoch begin."""
+        self.before = (epoch - 1) * steps
+
+    def on_step(self, step: int, batch: dict[str, Tensor], loss: Tensor) -> None:
+        """Write loss, learning rate and accuracy of an iteration."""
+        iteration, trainer = self.before + step, self.trainer
+        if iteration % trainer.settings.tensorboard_every == 0:
+            accuracy = trainer.accuracy(batch)
+            points = {"loss": loss.item(), "lr": trainer.lr, "accuracy": accuracy}
+            for name, value in points.items():
+                self.writer.add_scalar(f"iteration/{name}", value, iteration)
 
     def on_epoch(self, record: dict[str, Any]) -> None:
         """Write a point of each curve."""

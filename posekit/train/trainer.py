@@ -69,6 +69,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.loss = distributed.parallel(TaskLoss(self.task))
+        for hook in self.hooks:
+            hook.trainer = self
 
     def fit(self, checkpoints: Checkpoints, round_number: int | None = None) -> None:
         """Train for one schedule, or go on where an interrupted training stopped.
@@ -169,6 +171,25 @@ class Trainer:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         return loss.detach()
+
+    @torch.no_grad()
+    def look(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What the network says of a training batch; training goes on as if it was not asked.
+
+        Returns:
+            Heat maps (B, T, K, H, W), and joints (B, T, K, 2) in crop pixels.
+        """
+        self.task.model.eval()
+        with self.machine.autocast():
+            maps = self.task.heatmaps(batch["images"]).float()
+        self.task.model.train()
+        return maps, self.task.decode(maps, tuple(batch["images"].shape[-2:]))[0]
+
+    def accuracy(self, batch: dict[str, Tensor]) -> float:
+        """Percent of a batch's annotated joints within a twentieth of the crop's sides (HRNet)."""
+        found, (h, w) = self.look(batch)[1], batch["images"].shape[-2:]
+        away = (found - batch["keypoints"]) / found.new_tensor([w, h])
+        return 100 * (away.norm(dim=-1)[batch["visible"]] < 0.05).float().mean().item()
 
     def validate(self) -> float:
         """Score the network on the held-out clips, percent; all processes have the same score."""

@@ -8,7 +8,6 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from pydantic import create_model
 
@@ -19,8 +18,7 @@ from ..data import dataset, dataset_name
 from ..errors import PosekitError
 from ..files.paths import named_size
 from ..files.places import smoke
-from ..geometry.skeletons import convert
-from ..inference.open_network import Found, find_network
+from ..inference.open_network import Found, check_joints, find_network
 from ..models import list_models
 from ..models.registry import Width
 from .training import building, error_gallery, evaluate, finish, heatmaps, load
@@ -123,15 +121,7 @@ def build(evaluation: Evaluation) -> str:
         PosekitError: its joints are not enough for the score, or its weights do not fit.
     """
     found, joints = evaluation.found, evaluation.train.skeleton
-    scored = evaluation.train.people.skeleton
-    everything = np.zeros((1, len(joints), 2)), np.ones((1, len(joints)), bool)
-    known = convert(*everything, joints, scored)[1][0]
-    if lacking := [name for name, there in zip(scored.joints, known, strict=True) if not there]:
-        raise PosekitError(
-            f"{evaluation.about.name} predicts the joints of {joints.name}; "
-            f"{evaluation.settings.dataset} scores {', '.join(lacking)} as well, so it cannot be "
-            "scored there"
-        )
+    check_joints(evaluation.about.name, joints, evaluation.settings.dataset)
     torch.manual_seed(0)
     model = found.build(evaluation.settings, joints)
     maps = model.description.num_keypoints

@@ -131,8 +131,8 @@ def evaluated_run(folder, name, root, *, joints, boxes="ground_truth", **ranking
     rng = np.random.default_rng(0)
     middle = (people.boxes[:, None, :2] + people.boxes[:, None, 2:]) / 2
     truth = np.where(clips.visible[..., None], clips.keypoints, middle)
-    found = truth + rng.normal(0, 20, truth.shape)
-    found = Predictions(found, rng.random(truth.shape[:2]), ranking=Ranking(**ranking))
+    noisy, scores = truth + rng.normal(0, 20, truth.shape), rng.random(truth.shape[:2])
+    found = Predictions(noisy, scores, ranking=Ranking(**ranking))
     folder.mkdir()
     save_predictions(folder, clips, found)
     record = {"dataset": name, "source": "sample", "split": "test"}

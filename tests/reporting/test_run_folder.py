@@ -68,8 +68,10 @@ def test_a_run_is_running_until_its_process_is_killed(reports):
 
 
 def test_a_run_that_is_dropped_is_not_running():
-    folder = Run.open(config()).folder
-    assert read_record(folder).status == "interrupted"
+    run = Run.open(config())
+    folder, lock = run.folder, run.lock
+    del run
+    assert lock.closed and read_record(folder).status == "interrupted"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from posekit.__main__ import main
 from posekit.train.hooks import Log
@@ -77,3 +79,44 @@ def test_a_resumed_run_equals_an_uninterrupted_one(reports, monkeypatch):
     one, two = (np.load(run / "predictions.npz") for run in (folder, resumed))
     assert all(np.array_equal(one[name], two[name]) for name in one.files)
     assert (folder / "weights.safetensors").stat().st_size > 0
+
+
+def test_looking_at_a_training_changes_nothing(reports):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    words = "train lsdnet COCO -p source sample -p epochs 3 -p eval_every 1 -p workers 0".split()
+    watched = "-p tensorboard True -p tensorboard_every 2 -p debug_every 2".split()
+    plain, looked_at = reports("plain"), reports("watched")
+    reports("plain")
+    assert main(words) == 0
+    reports("watched")
+    assert main(words + watched) == 0
+    (record, log, folder), (again, same, other) = content(plain), content(looked_at)
+    assert same == log and again == record  # the same fingerprint, too
+    weights, others = (load_file(run / "weights.safetensors") for run in (folder, other))
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert not (folder / "debug").exists()
+    names = sorted(path.name for path in (other / "debug").iterdir())
+    assert names == ["epoch-002-joints-sample.png", "epoch-002-maps-sample.png"]
+    events = EventAccumulator(str(other / "tensorboard")).Reload()
+    points = {name: events.Scalars(name) for name in events.Tags()["scalars"]}
+    steps = [point.step for point in points["iteration/loss"]]
+    assert steps == list(range(0, 9, 2)) and len(points["lr"]) == len(log)
+    assert all(0 <= point.value <= 100 for point in points["iteration/accuracy"])
+    assert points["iteration/lr"][-1].value == pytest.approx(log[-1]["lr"])
+    assert events.Tags()["images"] == ["debug/joints", "debug/maps"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "metric"), [("LSP", "torso"), ("PennAction", "box"), ("MPII", "PCKh")]
+)
+def test_the_hourglass_is_trained_where_pose_machines_are(reports, dataset, metric):
+    """In batches whose last one may have a single clip."""
+    folder = reports("hourglass")
+    assert main(f"train hourglass {dataset} -p workers 0".split()) == 0
+    record, _, run = content(folder)
+    assert record["status"] == "finished" and metric in record["metric"]
+    assert record["dataset"] == dataset and record["metrics"]["Mean"] >= 0
+    clips = len(np.load(run / "predictions.npz")["frame"])
+    assert clips == record["n_samples"] > 0

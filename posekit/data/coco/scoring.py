@@ -1,7 +1,7 @@
 """COCO's keypoint AP: rescore, suppress duplicates, evaluate over all images of the split."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from ...errors import PosekitError
 from ...files.reading import load_records
 from ...files.writing import write_text
 from ...metrics import oks
-from ...metrics.coco_ap import coco_keypoint_ap, results_from_arrays
+from ...metrics.coco_ap import coco_keypoint_ap, read_results, read_truth, results_from_arrays
+from ...metrics.keypoint_ap import match, summarise
 from ...metrics.score import Score
 from ..annotations import Annotations, Folder
 from ..dataset import DataSet, Scorer, dataset
@@ -48,7 +49,7 @@ class CocoScorer(Scorer):
         truth = label_file(dataset("COCO").need(root), people.file_split)
         scored, remark = _images_to_score(people, root)
         numbers = coco_keypoint_ap(truth, results, scored)
-        boxes = "ground-truth" if people.visible.any() else "detected"
+        boxes = "detected" if (people.annotation_id < 0).all() else "ground-truth"
         protocol = f"COCO keypoint AP with {boxes} boxes, {len(results)} of {len(people)} people "
         protocol += f"left {left}{remark}; "
         if boxes == "detected":
@@ -59,6 +60,16 @@ class CocoScorer(Scorer):
             numbers |= {"mean OKS": self.validation(people, found.keypoints) / 100}
             protocol += "mean OKS is over all annotated people, each against the pose in their box"
         return Score(numbers["AP"], numbers, f"AP, {boxes} boxes", protocol, len(people))
+
+    def joint_scores(
+        self, people: Annotations, found: Predictions, joints: Sequence[int], root: Path
+    ) -> list[float]:
+        truth = read_truth(label_file(dataset("COCO").need(root), people.file_split))
+        results = coco_results(people.image_id, people.score, found)
+        columns, (images, _) = read_results(results, truth.images), _images_to_score(people, root)
+        alone = truth.visible & np.eye(truth.visible.shape[1], dtype=bool)[list(joints)][:, None]
+        truths = (truth._replace(visible=v, counted=truth.counted & v.any(1)) for v in alone)
+        return [summarise(match(one, columns), images)["AP"] for one in truths]
 
     def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
         area = people.reference**2

@@ -7,9 +7,10 @@ import torch
 from matplotlib.figure import Figure
 
 from ...data.occlusion.regions import disc, occlude_region
+from ...inference.evaluate import average_heatmaps
 from ...reporting import figures
 from ..training.pictures import crop_of
-from .measure import heatmaps_of, occlude
+from .measure import occlude
 from .setup import DISC, UNOCCLUDED, Occlusion, Study, nan_mean
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def before_and_after(study: Study) -> "Image | str":
     changes = [f"{one.target}: {-study.drop(0, one)[row]:+.0f}" for one, row in worst.items()]
     figure = figures.skeleton_grid(
         [_crop(study, 0, row, one) for one, row in cells],
-        [study.predictions[0][one][row] for one, row in cells],
+        [clips.to_crop(study.predictions[0][one].keypoints)[row] for one, row in cells],
         clips.visible[rows],
         clips.skeleton,
         f"{study.names[0]}, nothing and one part occluded: {study.run.label}",
@@ -52,8 +53,11 @@ def _crop(study: Study, network: int, row: int, occlusion: Occlusion) -> np.ndar
     """The crop (h, w, 3) of a person as a network sees it."""
     clips = study.clips[network]
     crop = crop_of(clips, row).copy()
+    if occlusion == UNOCCLUDED:
+        return crop
     if occlusion.target != DISC:
-        return occlude(clips, np.array([row]), crop[None], occlusion)[0][0]
+        matrices = clips.matrices[clips.clip_of_row[[row]]]
+        return occlude(clips.people, [row], crop[None], matrices, occlusion)[0][0]
     h, w = crop.shape[:2]
     centre, radius = np.array(occlusion.position) * [w - 1, h - 1], occlusion.size * w / 10
     occlude_region(crop, disc(centre, max(1.0, radius), (h, w)), occlusion.effect)
@@ -128,7 +132,8 @@ def preview(study: Study, occlusions: list[Occlusion], network: int = 0, row: in
     """
     estimator, clips = study.estimators[network], study.clips[network]
     crops = np.stack([_crop(study, network, row, one) for one in occlusions])
-    heatmaps = heatmaps_of(estimator, crops[:, None])
+    images = torch.from_numpy(crops).to(estimator.device).permute(0, 3, 1, 2)[:, None]
+    heatmaps = average_heatmaps(estimator.task, images, estimator.flip_test)
     joints = estimator.task.decode(heatmaps, clips.image_size)[0][:, 0].cpu().numpy()
     images, labels = [], []
     for crop, highest, one in zip(crops, heatmaps[:, 0].amax(1), occlusions, strict=True):

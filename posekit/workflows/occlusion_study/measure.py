@@ -1,17 +1,23 @@
-"""Scores of everybody under every occlusion."""
+"""Predictions and points of everybody under every occlusion."""
 
 import itertools
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ...data import dataset
+from ...data import Annotations, dataset
 from ...data.clips import Clips, loader
 from ...data.occlusion.occluder import occlude_target
+from ...data.predictions import Predictions
+from ...files.progress import bar
+from ...geometry.crops import compose, transform
 from ...geometry.skeletons import convert
 from ...inference.estimator import Estimator
-from ...inference.evaluate import average_heatmaps
+from ...inference.evaluate import predict_tested
 from .setup import UNOCCLUDED, Occlusion, Study, nan_mean
 
 if TYPE_CHECKING:
@@ -28,11 +34,9 @@ def measure(study: Study) -> "pd.DataFrame":
 
     occlusions = _all_occlusions(study)
     for estimator, clips in zip(study.estimators, study.clips, strict=True):
-        predictions, occluded = _predict(study, estimator, clips, [UNOCCLUDED, *occlusions])
+        predictions = _predict(study, estimator, clips, [UNOCCLUDED, *occlusions])
         study.predictions.append(predictions)
-        study.points.append({one: _points(clips, found) for one, found in predictions.items()})
-        for occlusion, rows in occluded.items():
-            study.occluded[occlusion] = rows & study.occluded.get(occlusion, True)
+        study.points.append({one: _points(clips, p.keypoints) for one, p in predictions.items()})
         print(f"{estimator.name}: {len(occlusions)} occlusions of {len(study.people)} people")
     compare_same_joints(study)
     table = pd.DataFrame(
@@ -63,45 +67,64 @@ def _all_occlusions(study: Study) -> list[Occlusion]:
     settings = study.settings
     kinds = itertools.product(settings.effects, settings.sizes)
     parts = itertools.chain(*(study.occlusions(effect, size) for effect, size in kinds))
-    return [*parts, *(study.occlusions(joints=True) if settings.joints else [])]
+    return [*parts, *study.occlusions(joints=True)]
 
 
-@torch.inference_mode()
 def _predict(
     study: Study, estimator: Estimator, clips: Clips, occlusions: list[Occlusion]
-) -> tuple[dict[Occlusion, np.ndarray], dict[Occlusion, np.ndarray]]:
-    """Predicted joints (N, K', 2) in crop pixels under every occlusion, and who was occluded."""
-    found = {one: np.empty(clips.keypoints.shape) for one in occlusions}
-    occluded = {one: np.zeros(len(clips.people), bool) for one in occlusions}
-    for batch in loader(clips, study.settings.batch_size, shuffle=False, workers=0, pin=False):
-        scored = batch["scored"].numpy()
-        rows, images = batch["rows"].numpy(), batch["images"].permute(0, 1, 3, 4, 2)
-        crops = images.flatten(0, 1).numpy()
-        for occlusion in occlusions:
-            inputs, hit = occlude(clips, rows.ravel(), crops, occlusion)
-            with study.machine.autocast():
-                heatmaps = heatmaps_of(estimator, inputs.reshape(images.shape))
-            joints = estimator.task.decode(heatmaps, clips.image_size)[0]
-            found[occlusion][rows[scored]] = joints.cpu().numpy()[scored]
-            occluded[occlusion][rows[scored]] = hit.reshape(rows.shape)[scored]
-    return found, occluded
+) -> dict[Occlusion, Predictions]:
+    """Predictions under every occlusion; notes who was occluded."""
+    hits = {one: np.ones(len(study.people), bool) for one in occlusions}
+    clips = replace(clips, scales=estimator.settings.test_scales)
+    batches = loader(clips, study.settings.batch_size, False, study.machine.workers, pin=False)
+    views = [partial(_view, clips, one, hit) for one, hit in hits.items()]
+    how = study.machine, estimator.settings, bar, views
+    found = predict_tested(estimator.task, batches, *how)
+    for occlusion, hit in hits.items():
+        study.occluded[occlusion] = hit & study.occluded.get(occlusion, True)
+    return dict(zip(occlusions, found, strict=True))
+
+
+def _view(clips: Clips, occlusion: Occlusion, hit: np.ndarray, batch: dict[str, Tensor]) -> Tensor:
+    """The images (B, T, S, 3, h, w) of a batch, occluded; `hit` (N,) notes of whom."""
+    if occlusion == UNOCCLUDED:
+        return batch["images"]
+    rows, scored = batch["rows"].numpy(), batch["scored"].numpy()
+    images = batch["images"].movedim(3, -1)
+    clip = clips.clip_of_row[rows[np.arange(len(rows)), scored.argmax(1)]]
+    zooms = np.stack([clips.framing.zoom(scale) for scale in clips.scales])
+    matrices = compose(zooms, clips.matrices[clip][:, None, None])
+    every = np.broadcast_to(rows[..., None], images.shape[:3]).ravel()
+    matrices = np.broadcast_to(matrices, (*images.shape[:3], 2, 3)).reshape(-1, 2, 3)
+    crops = images.flatten(0, 2).numpy()
+    crops, has = occlude(clips.people, every, crops, matrices, occlusion)
+    hit[rows[scored]] = has.reshape(images.shape[:3]).any(-1)[scored]
+    return torch.from_numpy(crops).reshape(images.shape).movedim(-1, 3).contiguous()
 
 
 def occlude(
-    clips: Clips, rows: np.ndarray, crops: np.ndarray, occlusion: Occlusion
+    people: Annotations,
+    rows: np.ndarray,
+    crops: np.ndarray,
+    matrices: np.ndarray,
+    occlusion: Occlusion,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Occlude the crops (M, h, w, 3) of some rows (M,), all of them or none where nothing is.
+    """Occlude one joint or part of some people.
+
+    Args:
+        people: with the joints that say where it is.
+        rows: (M,) of the people.
+        crops: (M, h, w, 3) of these rows.
+        matrices: (M, 2, 3) from image to crop pixels.
+        occlusion: of a joint or part.
 
     Returns:
         Occluded crops, and (M,) bool, which of them have what is occluded.
     """
-    if occlusion.target == UNOCCLUDED.target:
-        return crops, np.ones(len(crops), bool)
-    people = clips.people
     part, _, joint = occlusion.target.partition(" ")
     return occlude_target(
         crops,
-        clips.to_crop(people.keypoints)[rows],
+        transform(matrices, people.keypoints[rows]),
         people.visible[rows],
         target=people.skeleton.joints.index(joint) if joint else part,
         effect=occlusion.effect,
@@ -110,15 +133,10 @@ def occlude(
     )
 
 
-def heatmaps_of(estimator: Estimator, images: np.ndarray) -> torch.Tensor:
-    """Heat maps (B, T, K, H, W) of images (B, T, h, w, 3) uint8."""
-    tensor = torch.from_numpy(images).to(estimator.device).permute(0, 1, 4, 2, 3).contiguous()
-    return average_heatmaps(estimator.task, tensor, estimator.flip_test)
-
-
 def _points(clips: Clips, found: np.ndarray) -> np.ndarray:
-    """(N, K) points of predicted joints (N, K', 2), crop pixels; NaN where none are due."""
+    """(N, K) points of predicted joints (N, K', 2), image pixels; NaN where none are due."""
     people, everything = clips.people, np.ones(found.shape[:2], bool)
-    ours, known = convert(clips.to_image(found), everything, clips.skeleton, people.skeleton)
+    ours, known = convert(found, everything, clips.skeleton, people.skeleton)
     points = dataset(people.dataset).scorer.points(people, ours)
-    return np.where(people.visible & known, points, np.nan)
+    due = people.visible & known & (people.reference > 0)[:, None]
+    return np.where(due, points, np.nan)

@@ -3,33 +3,38 @@
 Everybody is scored twice, as they are and with one joint or part occluded, in points of 0..100 per
 visible joint: on COCO the joint's term of OKS, elsewhere whether it is within the data set's PCK
 threshold. A drop is the difference over the people who have what is occluded, all their visible
-joints counted, the occluded ones too.
+joints counted, the occluded ones too. With everybody of the split the networks are tested as in the
+evaluate notebook, and each occlusion also has the official score, COCO's AP as in the paper.
 """
 
 import contextlib
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ... import data
-from ...config.knobs import Count, Dataset, Pixels, Positive, Precision, Source
+from ...config.knobs import Boxes, Count, Dataset, Pixels, Positive, RunKnobs, Source
 from ...config.machine import Machine, choose_machine
 from ...config.resolve import Config, resolve_source
-from ...config.settings import Settings, check
-from ...data import Annotations
+from ...config.settings import check, knob
+from ...data.annotations import Annotations, with_joints
 from ...data.clips import Clips
+from ...data.predictions import Predictions
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
 from ...files.places import smoke
 from ...geometry.body_parts import PARTS
 from ...inference.estimator import Estimator, number_equal_names
-from ...inference.open_network import find_network, open_estimator
+from ...inference.open_network import check_joints, find_network, open_estimator
 from ...inference.sampling import spread_rows
+from ...metrics.score import Score
 from ...models.mobilepose import TrainedOn
 from ...reporting.record import read_record, trained_runs
 from ...reporting.run_folder import Run
@@ -45,36 +50,36 @@ _PAPER = (
 _FRAMES, _NETWORKS, _SMOKE_PEOPLE = 5, 3, 4  # of a video; of newest runs; in a test
 
 
-class StudySettings(Settings):
+def _number(people: Any) -> Any:
+    return 0 if people == "all" else people
+
+
+class StudySettings(RunKnobs):
     """The parameters of the notebook."""
 
-    networks: tuple[str, ...] = Field(
-        (), description="run folders, weights, .onnx, NAME@FILE; none for the newest runs"
+    networks: tuple[str, ...] = knob("run folders, .onnx, NAME@FILE; none for the newest runs", ())
+    dataset: Dataset | None = knob("LSP, MPII, PennAction, COCO; None as trained on", None)
+    source: Source = knob("auto, real or sample", "auto")
+    data_root: str | None = knob("folder that holds coco, LSP, mpii, PennAction", None)
+    eval_split: Literal["test", "train"] = knob("split of the people", "test")
+    boxes: Boxes = knob("ground_truth, or detections of COCO", "ground_truth")
+    box_file: str | None = knob("json of other COCO detections, taken in their place", None)
+    people: Annotated[int, BeforeValidator(_number)] = knob(
+        "how many, spread over the split; all for official scores too", 64, ge=0
     )
-    dataset: Dataset | None = Field(
-        None, description="LSP, MPII, PennAction, COCO; None as trained on"
+    effects: Annotated[tuple[Literal["blur", "black", "mean"], ...], Field(min_length=1)] = knob(
+        "how a part is occluded; tables show the first one", ("mean", "black", "blur")
     )
-    source: Source = Field("auto", description="auto, real or sample")
-    data_root: str | None = Field(None, description="folder that holds coco, LSP, mpii, PennAction")
-    eval_split: Literal["test", "train"] = Field("test", description="split of the people")
-    people: Count = Field(64, description="how many people, spread over the split")
-    effects: Annotated[tuple[Literal["blur", "black", "mean"], ...], Field(min_length=1)] = Field(
-        ("mean", "black", "blur"), description="how a part is occluded; tables show the first one"
+    sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = knob(
+        "factors on the occluded area's sides; tables show the first", (1.0, 0.5, 1.5)
     )
-    sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
-        (1.0, 0.5, 1.5), description="factors on the occluded area's sides; tables show the first"
-    )
-    joints: bool = Field(True, description="also occlude every single joint")
-    resamples: Annotated[int, Field(ge=100)] = Field(2000, description="of the bootstrap")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the bootstrap")
-    flip_test: bool = Field(False, description="average with the mirrored image")
-    skeleton: str | None = Field(None, description="joints of a file that does not say its own")
-    image_size: tuple[Pixels, Pixels] | None = Field(None, description="crop [h, w] of such a file")
+    joints: bool = knob("also occlude every single joint", True)
+    resamples: int = knob("of the bootstrap", 2000, ge=100)
+    flip_test: bool | None = knob("average with the mirrored image; as tested if all", None)
+    skeleton: str | None = knob("joints of a file that does not say its own", None)
+    image_size: tuple[Pixels, Pixels] | None = knob("crop [h, w] of such a file", None)
     trained_on: TrainedOn = None
-    batch_size: Count = Field(32, description="clips or images at a time")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Precision = Field("auto", description="of the network")
-    interactive: bool = Field(False, description="show the live playground")
+    batch_size: Count = knob("clips or images at a time", 32)
 
 
 @dataclass(frozen=True)
@@ -106,25 +111,29 @@ class Study:
     Attributes:
         config: the checked parameters.
         run: the run folder.
+        root: the data root.
         machine: device and precision.
         estimators: the networks.
-        people: who is occluded.
+        people: who is occluded; of detected people, with the joints of annotated ones.
         clips: their crops, as each network sees them.
         points: per network, occlusion -> (N, K) 0..100, NaN for joints that do not count.
         occluded: occlusion -> (N,) bool, who has what is occluded, in every network's crop.
-        predictions: per network, occlusion -> (N, K', 2) crop pixels, in the network's joints.
+        predictions: per network, occlusion -> predictions of N rows, in the network's joints.
+        scores: network -> its official score without any occlusion, of everybody.
         tables: heading -> table, for the report.
     """
 
     config: Config
     run: Run
+    root: Path
     machine: Machine
     estimators: list[Estimator]
     people: Annotations
     clips: list[Clips]
     points: list[dict[Occlusion, np.ndarray]] = field(default_factory=list)
     occluded: dict[Occlusion, np.ndarray] = field(default_factory=dict)
-    predictions: list[dict[Occlusion, np.ndarray]] = field(default_factory=list)
+    predictions: list[dict[Occlusion, Predictions]] = field(default_factory=list)
+    scores: dict[str, Score] = field(default_factory=dict)
     tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
 
     @property
@@ -136,6 +145,15 @@ class Study:
     def names(self) -> list[str]:
         """The networks, as tables name them."""
         return [estimator.name for estimator in self.estimators]
+
+    @property
+    def whole(self) -> bool:
+        """Whether everybody of the split is there, so that there is an official score."""
+        return self.settings.people == 0
+
+    def predicted(self, network: int, occlusion: Occlusion) -> tuple[Clips, Predictions, Path]:
+        """What the official scores of a network under an occlusion are made from."""
+        return self.clips[network], self.predictions[network][occlusion], self.root
 
     @property
     def metric(self) -> str:
@@ -150,9 +168,10 @@ class Study:
     def occlusions(
         self, effect: str | None = None, size: float | None = None, joints: bool = False
     ) -> list[Occlusion]:
-        """The occlusions of all parts, or of all joints, by one effect in one size."""
+        """The occlusions of all parts, or of all wanted joints, by one effect in one size."""
         usual = self.settings.effects[0], self.settings.sizes[0]
-        names = [f"joint {j}" for j in self.people.skeleton.joints] if joints else PARTS
+        wanted = self.people.skeleton.joints if self.settings.joints else ()
+        names = [f"joint {joint}" for joint in wanted] if joints else PARTS
         return [Occlusion(name, effect or usual[0], size or usual[1]) for name in names]
 
     def lost(self, network: int, occlusion: Occlusion) -> np.ndarray:
@@ -190,7 +209,7 @@ def start(namespace: dict[str, Any]) -> Study:
     if first and source == "auto" and settings.data_root is None:
         source = first.source
     source, root = resolve_source(dataset, source, settings.data_root)
-    machine = choose_machine(settings.device, settings.precision, workers=0)
+    machine = choose_machine(settings.device, settings.precision, settings.workers)
     estimators = _open_networks(settings, sources, dataset, machine)
     resolved = {"dataset": dataset, "networks": tuple(e.name for e in estimators)}
     origins = dict.fromkeys(StudySettings.model_fields, "default") | dict.fromkeys(given, "you")
@@ -200,6 +219,7 @@ def start(namespace: dict[str, Any]) -> Study:
     settings = settings.model_copy(update=resolved)
     config = Config("occlusion", "occlusion study", settings, origins, source, root, smoke())
     run = open_run(config)
+    root = root or ensure_sample(dataset, smoke=smoke())
     people = _load_people(settings, source, root)
     notes = [estimator.about for estimator in estimators]
     if not all(estimator.trained for estimator in estimators):
@@ -213,7 +233,7 @@ def start(namespace: dict[str, Any]) -> Study:
         paper_title=_PAPER,
     )
     clips = [_clips(people, estimator) for estimator in estimators]
-    return Study(config, run, machine, estimators, people, clips)
+    return Study(config, run, root, machine, estimators, people, clips)
 
 
 def _newest_runs(dataset: str | None) -> list[str]:
@@ -238,21 +258,36 @@ def _open_networks(
     spec, joints = data.dataset(dataset), settings.skeleton
     if not sources:
         sources, joints = ["lpm" if spec.video else "hrnet_w32"], spec.skeleton.name
-    asked = joints, settings.image_size, settings.flip_test, settings.trained_on
+    asked = joints, settings.image_size, False, settings.trained_on, dataset
     estimators = [open_estimator(name, machine.device, *asked) for name in sources]
+    changes = {"flip_test": False, "test_scales": (1.0,), "test_bias": 0.0}
+    if settings.people == 0:
+        changes = {}
+        for one in estimators:
+            check_joints(one.name, one.skeleton, dataset)
+    if settings.flip_test is not None:
+        changes["flip_test"] = settings.flip_test
+    for one in estimators:
+        one.settings = one.settings.model_copy(update=changes)
+        one.flip_test = one.settings.flip_test
+        if settings.channels_last and machine.device.type != "mps":
+            one.task.model.to(memory_format=torch.channels_last)
     number_equal_names(estimators)
     return estimators
 
 
-def _load_people(settings: StudySettings, source: str, root: Path | None) -> Annotations:
-    """Annotated people of the split, evenly spread; of videos a few frames each."""
-    if source == "sample":
-        root = ensure_sample(settings.dataset, smoke=smoke())
-    partial, split = settings.source == "real" or settings.data_root, settings.eval_split
-    table = data.load(settings.dataset, split, root, source=source, allow_partial=bool(partial))
+def _load_people(settings: StudySettings, source: str, root: Path) -> Annotations:
+    """People of the split: all of them, or some, evenly spread, of videos a few frames each."""
+    may_lack, split = settings.source == "real" or bool(settings.data_root), settings.eval_split
+    read = partial(data.load, settings.dataset, split, root, source=source, allow_partial=may_lack)
+    table = read(boxes=settings.box_file or settings.boxes)
+    if settings.box_file or settings.boxes != "ground_truth":
+        table = with_joints(table, read())
     rows = np.flatnonzero(table.visible.any(1) & (table.reference > 0))
     if not len(rows):
         raise PosekitError(f"{settings.dataset}: nobody in the {split} split can be scored")
+    if settings.people == 0:
+        return table
     frames = _FRAMES if data.dataset(table.dataset).video else 1
     sequences = np.unique(table.sequence[rows])
     chosen = sequences[spread_rows(len(sequences), -(-settings.people // frames))]
@@ -260,7 +295,6 @@ def _load_people(settings: StudySettings, source: str, root: Path | None) -> Ann
 
 
 def _clips(people: Annotations, estimator: Estimator) -> Clips:
-    about = estimator.task.model.description
-    drop = 0.0 if about.centre_map else data.dataset(people.dataset).crop_drop
-    framing, frames = replace(estimator.framing, drop=drop), _FRAMES if about.kind == "clip" else 1
-    return Clips(people, estimator.skeleton, frames, framing)
+    own, about = estimator.settings, estimator.task.model.description
+    framing = own.framing(data.dataset(people.dataset).crop_drop)
+    return Clips(people, estimator.skeleton, own.clip_length(about), framing)

@@ -4,30 +4,57 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...data.scores import joint_scores, official_score
 from ...files.places import project_root
 from ...geometry.body_parts import PARTS
 from ...reporting.pages import build_index, shown, write_report
 from ..training.opening import notebook_cells
-from .setup import Study, nan_mean
+from .setup import UNOCCLUDED, Study, nan_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def drops(study: Study) -> "pd.DataFrame":
-    """The drop of each network when a part is occluded, for every effect at the usual size."""
+    """The points that each network loses when a part is occluded, by every effect in one size.
+
+    Of everybody of a split also joint by joint, with the official score and its drop as in the
+    paper; the first row, without any occlusion, is the score of the evaluate notebook.
+    """
     import pandas as pd
 
+    occlusions = [one for effect in study.settings.effects for one in study.occlusions(effect)]
+    if study.whole:
+        occlusions = [UNOCCLUDED, *occlusions, *study.occlusions(joints=True)]
     rows = []
-    for effect in study.settings.effects:
-        for occlusion in study.occlusions(effect=effect):
-            people = int(study.occluded[occlusion].sum())
-            row = {"occluded": occlusion.target, "how": effect, "people": people}
-            mean = {n: float(nan_mean(study.drop(i, occlusion))) for i, n in enumerate(study.names)}
-            rows.append(row | mean)
-    table = pd.DataFrame(rows).round(1)
+    for one in occlusions:
+        row = {"occluded": one.target, "how": one.effect, "people": int(study.occluded[one].sum())}
+        row |= {n: float(nan_mean(study.drop(i, one))) for i, n in enumerate(study.names)}
+        for i, name in enumerate(study.names if study.whole else ()):
+            score = official_score(*study.predicted(i, one))
+            clean = study.scores.setdefault(name, score)
+            row |= {f"{name} {score.headline}": score.mean, f"{name} drop": clean.mean - score.mean}
+        rows.append(row)
+    table = pd.DataFrame(rows).round(dict.fromkeys(study.names, 1)).round(4)
     study.run.table(table)
     study.tables[f"Drop in {study.metric}, {study.run.label}"] = table
+    return table
+
+
+def single_joints(study: Study) -> "pd.DataFrame | str":
+    """The official score of each joint alone, with nothing and with this joint occluded."""
+    import pandas as pd
+
+    if not study.whole:
+        return "official scores are of everybody: set people to all"
+    joints, columns = study.people.skeleton.joints, {}
+    for i, name in enumerate(study.names):
+        columns[name] = joint_scores(*study.predicted(i, UNOCCLUDED), range(len(joints)))
+        for k, one in enumerate(study.occlusions(joints=True)):
+            alone = joint_scores(*study.predicted(i, one), [k])
+            columns.setdefault(f"{name}, joint occluded", []).extend(alone)
+    table = pd.DataFrame({"joint": joints, **columns}).round(4)
+    study.tables[f"Official score of single joints, {study.run.label}"] = table
     return table
 
 
@@ -101,14 +128,18 @@ def finish(study: Study) -> str:
     run, occlusions = study.run, study.occlusions()
     drops = [float(nan_mean(study.drop(n, *occlusions))) for n in range(len(study.names))]
     named = dict(zip(study.names, drops, strict=True))
+    official = {f"{one.headline} {name}": one.mean for name, one in study.scores.items()}
+    flipped = [one.name for one in study.estimators if one.flip_test]
+    protocols = [
+        f"{study.metric}, mean over {', '.join(PARTS)}",
+        f"boxes {study.settings.boxes}, flip test of {', '.join(flipped) or 'no network'}",
+        *dict.fromkeys(one.protocol for one in study.scores.values()),
+    ]
     run.update(
         metric=f"lost {study.metric} with one part occluded ({study.settings.effects[0]})",
-        metrics={"Mean": drops[0]} | {f"drop {name}": drop for name, drop in named.items()},
+        metrics={"Mean": drops[0]} | {f"drop {n}": drop for n, drop in named.items()} | official,
         baseline={"mean_pose": 0.0},  # it does not see the image, so it loses nothing
-        protocol=(
-            f"{study.metric}, mean over {', '.join(PARTS)}; annotated boxes, "
-            f"{'with' if study.settings.flip_test else 'without'} flip test"
-        ),
+        protocol="; ".join(protocols),
         params_count=sum(p.numel() for p in study.estimators[0].task.model.parameters()),
         status="finished",
     )

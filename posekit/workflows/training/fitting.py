@@ -19,6 +19,7 @@ from ...train.rounds import fit_rounds
 from ...train.trainer import Trainer
 from ...weights import RUN_WEIGHTS, save_weights
 from .experiment import Experiment
+from .pictures import DebugPictures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,8 +82,10 @@ def _hooks(exp: Experiment) -> list[Hook]:
     """The hooks that write and print, the log before those that read it."""
     settings, run, log = exp.settings, exp.run, exp.log
     progress = Progress(settings.rounds * settings.epochs, validation_metric(exp))
-    hooks = [log, progress, _RunRecord(run, log)]
-    return [*hooks, TensorBoard(run.folder / "tensorboard")] if settings.tensorboard else hooks
+    hooks: list[Hook] = [log, progress, _RunRecord(run, log)]
+    board = TensorBoard(run.folder / "tensorboard") if settings.tensorboard else None
+    hooks += [board] if board else []
+    return [*hooks, DebugPictures(exp, board)] if settings.debug_every else hooks
 
 
 def validation(exp: Experiment, batches: DataLoader) -> float:

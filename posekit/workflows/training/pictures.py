@@ -5,16 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ...data.clips import Clips
+from ...files.writing import write_bytes
 from ...inference.sampling import spread_rows
 from ...models import cost
 from ...reporting import figures
+from ...reporting.run_folder import png
+from ...train.hooks import Hook, TensorBoard
 from .building import batch_of
 from .experiment import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_DEBUGGED = 6  # people
 
 
 def sample_grid(exp: Experiment, clips: int = 6) -> Any:
@@ -61,6 +67,49 @@ def codec_check(exp: Experiment, clips: int = 4) -> Any:
     title = f"What the network is taught: {exp.run.label}"
     figure = figures.heatmap_grid(images, target[:clips, 0].cpu().numpy(), rows, names, title)
     return exp.run.figure("2-targets", figure, "Target heat maps over their crops.")
+
+
+class DebugPictures(Hook):
+    """The last batch of every so many epochs, in debug/ of the run folder and on TensorBoard.
+
+    Crops with true joints above predicted ones, and target maps above predicted ones.
+    """
+
+    def __init__(self, exp: Experiment, board: TensorBoard | None) -> None:
+        self.exp = exp
+        self.board = board
+
+    def on_step(self, step: int, batch: dict[str, Tensor], loss: Tensor) -> None:
+        """Keep the batch."""
+        self.batch = batch
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        """Draw and write the pictures."""
+        exp, batch, epoch = self.exp, self.batch, record["epoch"]
+        if epoch % exp.settings.debug_every:
+            return
+        maps, found = self.trainer.look(batch)
+        sizes = tuple(batch["images"].shape[-2:]), tuple(maps.shape[-2:])
+        targets, _ = exp.task.targets(batch["keypoints"], batch["visible"], *sizes)
+        columns = batch["images"], batch["visible"], batch["keypoints"], found, targets, maps
+        columns = [column[:_DEBUGGED, 0].cpu().numpy() for column in columns]
+        images, visible, truth, found, targets, maps = columns
+        images, skeleton = images.transpose(0, 2, 3, 1), exp.train.skeleton
+        title, people = f"Epoch {epoch}, true above predicted: {exp.run.label}", len(images)
+        twice, poses = [*images, *images], [*truth, *found]
+        both = np.stack([targets[:, : len(skeleton)], maps], 1).reshape(-1, *maps.shape[1:])
+        rows = images.repeat(2, 0), both, ["target", "predicted"] * people
+        joints = figures.skeleton_grid(twice, poses, [*visible] * 2, skeleton, title, people)
+        for name, figure in {
+            "joints": joints,
+            "maps": figures.heatmap_grid(*rows, skeleton.joints, title),
+        }.items():
+            sample = "-sample" * exp.run.record.is_sample
+            path = exp.run.folder / "debug" / f"epoch-{epoch:03d}-{name}{sample}.png"
+            path.parent.mkdir(exist_ok=True)
+            write_bytes(path, png(figure))
+            if self.board:
+                self.board.writer.add_figure(f"debug/{name}", figure, epoch)
 
 
 def error_gallery(exp: Experiment, columns: int = 6) -> Any:

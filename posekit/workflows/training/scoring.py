@@ -12,7 +12,7 @@ from ...data.dataset import NoScore
 from ...data.predictions import FILE
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...files.progress import bar
-from ...inference.evaluate import mean_pose, predict
+from ...inference.evaluate import mean_pose, predict_tested
 from ...metrics.score import Score
 from ...reporting.pages import build_index, shown, write_report
 from ...reporting.tables import comparison
@@ -30,9 +30,7 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     """
     settings, run, spec = exp.settings, exp.run, dataset(exp.settings.scored)
     batches = exp.batches(replace(exp.test, scales=settings.test_scales))
-    found = predict(exp.task, batches, exp.machine, settings.flip_test, bar)
-    moved = found.keypoints - settings.test_bias
-    exp.predictions = replace(found, keypoints=moved, ranking=settings.ranking)
+    (exp.predictions,) = predict_tested(exp.task, batches, exp.machine, settings, bar)
     file = save_predictions(run.folder, exp.test, exp.predictions) or run.folder / FILE
     if settings.eval_split in spec.unscored:
         problem = f"the ground truth of {settings.eval_split} is not public"
