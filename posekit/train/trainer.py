@@ -7,6 +7,7 @@ checkpoint is written (`state`, `resume`). A subclass may replace any of them; h
 """
 
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.loss = distributed.parallel(TaskLoss(self.task))
         for hook in self.hooks:
-            hook.trainer = self
+            hook.trainer = weakref.proxy(self)  # a circle would keep a run's folder locked
 
     def fit(self, checkpoints: Checkpoints, round_number: int | None = None) -> None:
         """Train for one schedule, or go on where an interrupted training stopped.
