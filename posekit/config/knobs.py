@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from ..data import Annotations, dataset, dataset_name
-from ..data.dataset import datasets
 from ..data.framing import Framing
 from ..data.predictions import Ranking
+from ..data.registry import datasets
 from ..errors import PosekitError
 from ..geometry.skeletons import Skeleton, skeleton
 from ..models import Description, create_model, describe, options_of

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..data import dataset_name
-from ..data.dataset import datasets
+from ..data.registry import datasets
 from ..errors import PosekitError
 from ..files.places import data_root, smoke
 from ..models import describe, list_models

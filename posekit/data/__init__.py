@@ -10,7 +10,8 @@ from ..files.words import few
 from . import lsp, mpii, penn_action
 from .annotations import Annotations, Folder
 from .coco import spec as coco
-from .dataset import DATASETS, SPLITS, DataSet, EmptySplit, Sample, dataset, dataset_name, register
+from .dataset import SPLITS, DataSet, EmptySplit, Sample
+from .registry import DATASETS, dataset, dataset_name, register
 from .scoring import PckScorer, Scorer
 
 __all__ = [

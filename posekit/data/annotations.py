@@ -132,7 +132,7 @@ class Annotations:
             "group": self.image,
             "score": np.ones(count, np.float32),
             "file_split": self.split,
-            "bystanders": (self.image[:0], self.keypoints[:0]),
+            "bystanders": (self.image[:0], np.zeros((0, joints, 2), np.float32)),
         }
         for name, value in usual.items():
             if getattr(self, name) is None:

@@ -17,7 +17,8 @@ from ..geometry.crops import keypoint_box
 from ..geometry.skeletons import LSP
 from ..metrics.score import Protocol
 from .annotations import Annotations
-from .dataset import DataSet, Sample, dataset
+from .dataset import DataSet, Sample
+from .registry import dataset
 from .sample.lsp import write_lsp
 from .scoring import PckScorer, Truth
 

@@ -18,8 +18,9 @@ from ..files.writing import replacing
 from ..geometry.skeletons import MPII
 from ..metrics.score import Protocol
 from .annotations import Annotations
-from .dataset import DataSet, Sample, dataset
+from .dataset import DataSet, Sample
 from .predictions import Predictions
+from .registry import dataset
 from .sample.mpii import write_mpii
 from .scoring import PckScorer, Truth
 

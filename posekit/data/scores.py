@@ -15,8 +15,8 @@ from . import load
 from .annotations import Annotations, Folder
 from .clips import Clips
 from .dataset import DataSet
-from .dataset import dataset as spec_of
 from .predictions import FILE, KEYS, Predictions, read_predictions, skeleton_of, write_predictions
+from .registry import dataset as spec_of
 from .sample import sample_root
 
 

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 import yaml
 
 from ..config.resolve import Config
-from ..data.dataset import address, datasets
+from ..data.registry import address, datasets
 from ..files.cache import fingerprint_of
 from ..files.places import project_root, reports_root
 from ..files.writing import write_bytes, write_text

@@ -16,7 +16,8 @@ from ...files.reading import MAX_PIXELS, column, id_column, load_json, load_reco
 from ...geometry.crops import clean_boxes
 from ...geometry.skeletons import COCO
 from ...metrics.coco_ap import PERSON, check_annotations, sections
-from ..dataset import EmptySplit, dataset
+from ..dataset import EmptySplit
+from ..registry import dataset
 
 SETS = {"train": "train2017", "test": "val2017", "test-dev": "test2017"}
 UNSCORED = {"test-dev": "annotations/image_info_test-dev2017.json"}

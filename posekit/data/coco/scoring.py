@@ -15,8 +15,9 @@ from ...metrics.coco_ap import coco_keypoint_ap, read_results, read_truth, resul
 from ...metrics.keypoint_ap import match, summarise
 from ...metrics.score import Score
 from ..annotations import Annotations, Folder
-from ..dataset import DataSet, Scorer, dataset
+from ..dataset import DataSet, Scorer
 from ..predictions import Predictions
+from ..registry import dataset
 from .reader import UNSCORED, image_names, label_file, labels
 
 RESULTS = "coco_results.json"  # in a run folder

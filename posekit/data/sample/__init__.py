@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from ...errors import PosekitError
 from ...files import places
-from ..dataset import dataset as spec_of
+from ..registry import dataset as spec_of
 from .output import VERSION
 
 
