@@ -15,9 +15,11 @@ from ..config.families import TestingSettings
 from ..config.machine import Machine
 from ..data.clips import Clips
 from ..data.predictions import Predictions
+from ..files.progress import bar
 from ..models.families.task import Task
 
 View = Callable[[dict[str, Tensor]], Tensor]  # a batch -> its images (B, T, 3, h, w) uint8
+_AS_IT_IS: View = itemgetter("images")
 
 
 def average_heatmaps(
@@ -63,19 +65,14 @@ def _zoom(images: Tensor, scale: float) -> Tensor:
 
 def predict(task: Task, batches: DataLoader, machine: Machine, *how: Any) -> Predictions:
     """Predict every row of a split once, see `predict_views`."""
-    return predict_views(task, batches, machine, [itemgetter("images")], *how)[0]
+    return predict_views(task, batches, machine, [_AS_IT_IS], *how)[0]
 
 
 def predict_tested(
-    task: Task,
-    batches: DataLoader,
-    machine: Machine,
-    settings: TestingSettings,
-    bar: Callable[[DataLoader, str], Any],
-    views: Sequence[View] = (itemgetter("images"),),
+    task: Task, batches: DataLoader, machine: Machine, settings: TestingSettings, *views: View
 ) -> list[Predictions]:
-    """Predict every row under each view as the settings say, see `predict_views`."""
-    how = views, settings.flip_test, settings.test_scales, bar
+    """Predict every row under each view, or as it is, by the settings; see `predict_views`."""
+    how = views or [_AS_IT_IS], settings.flip_test, settings.test_scales, bar
     return [
         replace(one, keypoints=one.keypoints - settings.test_bias, soft_nms=settings.soft_nms)
         for one in predict_views(task, batches, machine, *how)
@@ -90,7 +87,7 @@ def predict_views(
     views: Sequence[View],
     flip_test: bool = False,
     scales: Sequence[float] = (1.0,),
-    bar: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
+    shown: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
 ) -> list[Predictions]:
     """Predict every row of a split once under each view; rows that no batch scores stay zero.
 
@@ -101,13 +98,13 @@ def predict_views(
         views: each makes the images of a batch, which is read once for all of them.
         flip_test: average with the mirror image.
         scales: sizes to add up.
-        bar: wraps the batches in a progress bar.
+        shown: wraps the batches in a progress bar.
     """
     task.model.eval()
     clips: Clips = batches.dataset
     keypoints = np.zeros((len(views), *clips.keypoints.shape))
     scores = np.zeros(keypoints.shape[:-1])
-    for batch in bar(batches, "predicting"):
+    for batch in shown(batches, "predicting"):
         scored = batch["scored"].numpy()
         rows = batch["rows"].numpy()[scored]
         for number, view in enumerate(views):

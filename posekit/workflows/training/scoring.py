@@ -9,7 +9,6 @@ from ...config.recipes import measuring_line, published
 from ...data import dataset
 from ...data.predictions import FILE, Predictions
 from ...data.scores import mobilepose_score, official_score, save_predictions
-from ...files.progress import bar
 from ...inference.evaluate import mean_pose, predict_tested
 from ...metrics.score import Score
 from ...reporting.pages import build_index, shown, write_report
@@ -28,7 +27,7 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     """
     settings, run = exp.settings, exp.run
     bias, scales = settings.test_bias, settings.test_scales
-    (exp.predictions,) = predict_tested(exp.task, exp.batches(exp.test), exp.machine, settings, bar)
+    (exp.predictions,) = predict_tested(exp.task, exp.batches(exp.test), exp.machine, settings)
     file = save_predictions(run.folder, exp.test, exp.predictions)
     if settings.eval_split in dataset(settings.dataset).unscored:
         return _unscored(exp, file)
