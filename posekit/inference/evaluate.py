@@ -14,11 +14,13 @@ from ..config.families import TestingSettings
 from ..config.machine import Machine
 from ..data.clips import Clips
 from ..data.predictions import Predictions
+from ..files.progress import bar
 from ..geometry.heatmaps import resampled
 from ..models.families.task import Task
 
 # A batch -> its images (B, T, 3, h, w) uint8, (B, T, S, 3, h, w) where it has several sizes.
 View = Callable[[dict[str, Tensor]], Tensor]
+_AS_IT_IS: View = itemgetter("images")
 
 
 def average_heatmaps(task: Task, images: Tensor, flip_test: bool = False) -> Tensor:
@@ -72,22 +74,17 @@ class _Recurrence:
 
 def predict(task: Task, batches: DataLoader, machine: Machine, *how: Any) -> Predictions:
     """Predict every row of a split once, see `predict_views`."""
-    return predict_views(task, batches, machine, [itemgetter("images")], *how)[0]
+    return predict_views(task, batches, machine, [_AS_IT_IS], *how)[0]
 
 
 def predict_tested(
-    task: Task,
-    batches: DataLoader,
-    machine: Machine,
-    settings: TestingSettings,
-    bar: Callable[[DataLoader, str], Any],
-    views: Sequence[View] = (itemgetter("images"),),
+    task: Task, batches: DataLoader, machine: Machine, settings: TestingSettings, *views: View
 ) -> list[Predictions]:
-    """Predict every row under each view as the settings say, see `predict_views`.
+    """Predict every row under each view, or as it is, by the settings; see `predict_views`.
 
     The clips of the batches have the settings' scales.
     """
-    how = views, settings.flip_test, bar
+    how = views or [_AS_IT_IS], settings.flip_test, bar
     return [
         replace(one, keypoints=one.keypoints - settings.test_bias, ranking=settings.ranking)
         for one in predict_views(task, batches, machine, *how)
@@ -101,7 +98,7 @@ def predict_views(
     machine: Machine,
     views: Sequence[View],
     flip_test: bool = False,
-    bar: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
+    shown: Callable[[DataLoader, str], Any] = lambda batches, title: batches,
 ) -> list[Predictions]:
     """Predict every row of a split once under each view; rows that no batch scores stay zero.
 
@@ -113,7 +110,7 @@ def predict_views(
         machine: device and precision.
         views: each makes the images of a batch, which is read once for all of them.
         flip_test: average with the mirror image.
-        bar: wraps the batches in a progress bar.
+        shown: wraps the batches in a progress bar.
     """
     task.model.eval()
     clips: Clips = batches.dataset
@@ -122,7 +119,7 @@ def predict_views(
     videos = [_Recurrence(task, flip_test) if clips.frames == "all" else None for _ in views]
     keypoints = np.zeros((len(views), *clips.keypoints.shape))
     scores = np.zeros(keypoints.shape[:-1])
-    for batch in bar(batches, "predicting"):
+    for batch in shown(batches, "predicting"):
         rows, scored = batch["rows"].numpy(), batch["scored"].numpy()
         for number, (view, video) in enumerate(zip(views, videos, strict=True)):
             images = view(batch).to(machine.device, non_blocking=True)

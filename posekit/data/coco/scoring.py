@@ -47,15 +47,16 @@ class CocoScorer(Scorer):
     def _score_results(
         self, people: Annotations, found: Predictions, results: list[dict], root: Path, left: str
     ) -> Score:
-        truth = label_file(dataset("COCO").need(root), people.file_split)
+        truth = read_truth(label_file(dataset("COCO").need(root), people.file_split))
         scored, remark = _images_to_score(people, root)
-        numbers = coco_keypoint_ap(truth, results, scored)
+        matches = match(truth, read_results(results, truth.images))
+        numbers = summarise(matches, scored)
         boxes = "detected" if (people.annotation_id < 0).all() else "ground-truth"
         protocol = f"COCO keypoint AP with {boxes} boxes, {len(results)} of {len(people)} people "
         protocol += f"left {left}{remark}; "
         if boxes == "detected":
             images = set(people.image_id.tolist())
-            some = coco_keypoint_ap(truth, results, images)["AP"]
+            some = summarise(matches, images)["AP"]
             protocol += f"over the {len(images)} images with a detection AP is {some:.4f}"
         else:
             numbers |= {"mean OKS": self.validation(people, found.keypoints) / 100}

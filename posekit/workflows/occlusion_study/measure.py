@@ -13,7 +13,6 @@ from ...data import Annotations, dataset
 from ...data.clips import Clips, loader
 from ...data.occlusion.occluder import occlude_target
 from ...data.predictions import Predictions
-from ...files.progress import bar
 from ...geometry.crops import compose, transform
 from ...geometry.skeletons import convert
 from ...inference.estimator import Estimator
@@ -78,8 +77,7 @@ def _predict(
     clips = replace(clips, scales=estimator.settings.test_scales)
     batches = loader(clips, study.settings.batch_size, False, study.machine.workers, pin=False)
     views = [partial(_view, clips, one, hit) for one, hit in hits.items()]
-    how = study.machine, estimator.settings, bar, views
-    found = predict_tested(estimator.task, batches, *how)
+    found = predict_tested(estimator.task, batches, study.machine, estimator.settings, *views)
     for occlusion, hit in hits.items():
         study.occluded[occlusion] = hit & study.occluded.get(occlusion, True)
     return dict(zip(occlusions, found, strict=True))

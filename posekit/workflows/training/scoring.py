@@ -11,7 +11,6 @@ from ...data import dataset
 from ...data.dataset import NoScore
 from ...data.predictions import FILE
 from ...data.scores import mobilepose_score, official_score, save_predictions
-from ...files.progress import bar
 from ...inference.evaluate import mean_pose, predict_tested
 from ...metrics.score import Score
 from ...reporting.pages import build_index, shown, write_report
@@ -30,7 +29,7 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     """
     settings, run, spec = exp.settings, exp.run, dataset(exp.settings.scored)
     batches = exp.batches(replace(exp.test, scales=settings.test_scales))
-    (exp.predictions,) = predict_tested(exp.task, batches, exp.machine, settings, bar)
+    (exp.predictions,) = predict_tested(exp.task, batches, exp.machine, settings)
     file = save_predictions(run.folder, exp.test, exp.predictions) or run.folder / FILE
     if settings.eval_split in spec.unscored:
         problem = f"the ground truth of {settings.eval_split} is not public"
