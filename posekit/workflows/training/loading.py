@@ -10,6 +10,7 @@ from ... import data
 from ...data import Annotations, EmptySplit
 from ...data.clips import Clips
 from ...data.sample import ensure_sample
+from ...errors import PosekitError
 from ...geometry.skeletons import SKELETONS
 from .experiment import Experiment
 
@@ -78,6 +79,8 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
     scored = split if boxes == "ground_truth" else "found"
     if scored not in tables:
         tables[scored] = read(settings.dataset, split, boxes=boxes)
+    if (tables[scored].score < settings.image_thre).all():
+        raise PosekitError(f"image_thre={settings.image_thre:g} leaves no box to score: lower it")
     return tables
 
 
