@@ -121,6 +121,8 @@ def test_boxes_of_another_detector_are_scored_and_scored_again(coco, tmp_path):
             box_file=str(file), image_thre=0.5, oks_thre=0.3, in_vis_thre=0, **knobs
         ),
     }
+    with pytest.raises(PosekitError, match="image_thre=1.5 leaves no box to score: lower it"):
+        lab.load(lab.start(NETWORK | knobs | {"box_file": str(file), "image_thre": 1.5}))
     file.unlink()
     counts = {}
     for name, exp in runs.items():

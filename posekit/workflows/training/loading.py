@@ -12,6 +12,7 @@ from ...data import Annotations, EmptySplit
 from ...data.annotations import mixed
 from ...data.clips import Clips
 from ...data.sample import ensure_sample
+from ...errors import PosekitError
 from ...geometry.crops import resized
 from ...geometry.skeletons import SKELETONS, Skeleton
 from .experiment import Experiment
@@ -86,6 +87,8 @@ def splits(exp: Experiment) -> dict[str, Annotations]:
     scored = split if boxes == "ground_truth" else "found"
     if scored not in tables:
         tables[scored] = read(settings.scored, split, boxes=boxes)
+    if (tables[scored].score < settings.image_thre).all():
+        raise PosekitError(f"image_thre={settings.image_thre:g} leaves no box to score: lower it")
     return tables
 
 
