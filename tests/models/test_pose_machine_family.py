@@ -30,9 +30,7 @@ def crowd() -> Annotations:
     visible[1, 0] = False
     boxes = np.concatenate([middles - 25, middles + 25], 1).astype(np.float32)
     names = np.array(["a.jpg", "a.jpg", "b.jpg"])
-    reference = np.full(3, 10.0, np.float32)
-    table = (keypoints, visible, boxes, reference, names, Grey())
-    return Annotations("MPII", "train", "real", MPII, *table)
+    return Annotations("MPII", "train", "real", MPII, boxes, names, Grey(), keypoints, visible)
 
 
 def clips(people, transforms=(), frames=1) -> Clips:
