@@ -17,9 +17,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
+import pandas as pd
 import yaml
+from IPython.display import Image
+from matplotlib.figure import Figure
 
 from ..config.resolve import Config
 from ..data.registry import address, datasets
@@ -29,11 +32,6 @@ from ..files.writing import write_bytes, write_text
 from .lock import hold
 from .record import FILE, RunRecord, all_runs
 from .tables import to_latex, to_markdown
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from IPython.display import Image
-    from matplotlib.figure import Figure
 
 _PACKAGES = ("torch", "numpy", "opencv-python", "matplotlib", "pandas", "papermill")
 
@@ -111,7 +109,7 @@ class Run:
             setattr(self.record, name, value)
         write_text(self.folder / FILE, self.record.model_dump_json(indent=1))
 
-    def figure(self, name: str, figure: "Figure", caption: str) -> "Image":
+    def figure(self, name: str, figure: Figure, caption: str) -> Image:
         """Save a figure and return it for display.
 
         Args:
@@ -123,10 +121,8 @@ class Run:
             figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)
         return self.picture(f"{name}.png", png(figure), caption)
 
-    def picture(self, name: str, data: bytes, caption: str) -> "Image":
+    def picture(self, name: str, data: bytes, caption: str) -> Image:
         """Save an encoded picture (PNG or GIF) and return it for display."""
-        from IPython.display import Image
-
         stem, _, kind = name.rpartition(".")
         file = f"{stem}-sample.{kind}" if self.record.is_sample else name
         path = self.folder / "figures" / file
@@ -135,7 +131,7 @@ class Run:
         self.update(figures=self.record.figures | {file: caption})
         return Image(data=data, format=kind, alt=caption)
 
-    def table(self, frame: "pd.DataFrame", name: str = "table") -> None:
+    def table(self, frame: pd.DataFrame, name: str = "table") -> None:
         """Write results as <name>.csv, <name>.md and <name>.tex."""
         write_text(self.folder / f"{name}.csv", frame.to_csv(index=False))
         write_text(self.folder / f"{name}.md", to_markdown(frame))
@@ -163,7 +159,7 @@ class Run:
             self.lock.close()
 
 
-def png(figure: "Figure") -> bytes:
+def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})

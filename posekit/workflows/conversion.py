@@ -10,6 +10,7 @@ from typing import Any
 
 import pydantic
 import torch
+from IPython.display import Markdown
 from torch import nn
 
 from ..config.families import option_fields
@@ -244,8 +245,6 @@ def export(job: Conversion) -> str:
 
 def card(job: Conversion) -> Any:
     """The model card, for display."""
-    from IPython.display import Markdown
-
     if job.exported is None:
         return Markdown("no model card: it belongs to the ONNX file")
     return Markdown(job.exported.files[-1].read_text(encoding="utf-8"))

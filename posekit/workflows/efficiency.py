@@ -7,9 +7,10 @@ process, so that what else the machine does meets all of them alike.
 import time
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -25,9 +26,6 @@ from ..reporting import figures
 from ..reporting.record import all_runs
 from .training.experiment import Experiment
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 RIVALS = ("pose_resnet_50", "hrnet_w32")  # what the lightweight papers compare themselves with
 _DECIMALS = {"parameters": 0, "GMACs": 3, "legacy GFLOPs": 3, "weights MB": 1, "activations MB": 1}
 _MOST_RUNS = 12  # different networks that `compare_runs` times
@@ -38,8 +36,6 @@ def footprint(exp: Experiment) -> str:
 
     Counted on shapes, so that the answer does not depend on the machine.
     """
-    import pandas as pd
-
     joints = exp.train.skeleton
     costs = {name: cost_of(one, joints) for name, one in contenders(exp.settings).items()}
     table = pd.DataFrame([row(work) for work in costs.values()], index=list(costs))
@@ -48,13 +44,11 @@ def footprint(exp: Experiment) -> str:
     return f"{table.to_string(formatters=formats, line_width=10**6)}\n{shares(papers)}"
 
 
-def efficiency(exp: Experiment, repeats: int = 5) -> "pd.DataFrame":
+def efficiency(exp: Experiment, repeats: int = 5) -> pd.DataFrame:
     """The footprint with time: one thread, one image, from crop to keypoints.
 
     In a test everything is of the run's own small width and crop.
     """
-    import pandas as pd
-
     joints, run = exp.train.skeleton, exp.run
     chosen = contenders(exp.settings, full=not exp.config.smoke)
     times = latencies({name: _timed(one, joints) for name, one in chosen.items()}, repeats)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -14,9 +15,6 @@ from ..inference.evaluate import predict
 from ..models.lsdnet import StochasticBlock
 from ..reporting import figures
 from .training.experiment import Experiment
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def survival(exp: Experiment, draws: int = 1000) -> Any:
@@ -39,7 +37,7 @@ def survival(exp: Experiment, draws: int = 1000) -> Any:
     return exp.run.figure("2-survival", figure, "Chance of each block to be kept, and draws.")
 
 
-def dropping(exp: Experiment, draws: int = 2) -> "pd.DataFrame":
+def dropping(exp: Experiment, draws: int = 2) -> pd.DataFrame:
     """The trained network on the validation part, with three ways to test stochastic depth.
 
     Args:
@@ -49,8 +47,6 @@ def dropping(exp: Experiment, draws: int = 2) -> "pd.DataFrame":
     Returns:
         For each way the score, and how far the joints lie from those of the expected network.
     """
-    import pandas as pd
-
     model, seed = exp.task.model, exp.settings.seed
     expected = _found(exp)
     ways = {"every block by its chance (as scored above)": expected}

@@ -3,10 +3,10 @@
 import math
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from ...files.progress import counted
 from ...files.writing import write_bytes
@@ -18,16 +18,13 @@ from ...inference.video_estimator import VideoEstimator
 from ...reporting import figures
 from .setup import HEATMAPS, Demo
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 _VIDEO_SIDE, _GIF_SIDE, _IMAGE_SIDE = 720, 320, 1600  # longer side of a drawn panel, pixels
 _MAX_SCALE = 4.0  # of a drawn frame
 _TITLE_HEIGHT = 22  # pixels of text below a panel
 _MAX_NAME = 200  # bytes of an image's name in the folder pictures/
 
 
-def process(demo: Demo) -> "pd.DataFrame":
+def process(demo: Demo) -> pd.DataFrame:
     """Estimate the poses in every frame, and write what is found, frame by frame.
 
     Returns:
@@ -36,8 +33,6 @@ def process(demo: Demo) -> "pd.DataFrame":
     Raises:
         PosekitError: a frame cannot be read, or a box does not lie in it.
     """
-    import pandas as pd
-
     media, settings, estimators = demo.media, demo.settings, demo.estimators
     total = min((n for n in (media.count, settings.max_frames) if n), default=None)
     seconds, frames, poses = np.zeros(len(estimators)), 0, None

@@ -4,9 +4,11 @@ import datetime as dt
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import pandas as pd
 import torch
+from IPython.display import Image
 from pydantic import Field
 
 from ... import data
@@ -29,10 +31,6 @@ from ...inference.sampling import EvenSample
 from ...models.mobilepose import TrainedOn
 from ...reporting.record import trained_runs
 from ...reporting.run_folder import new_folder, png
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from IPython.display import Image
 
 SHEET, HEATMAPS = 8, 4  # frames in the figure of poses, people in that of heat maps
 
@@ -85,7 +83,7 @@ class Demo:
     device: torch.device
     estimators: list[Estimator] = field(default_factory=list)
     folder: Path | None = None
-    speed: "pd.DataFrame | None" = None
+    speed: pd.DataFrame | None = None
     record: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, str] = field(default_factory=dict)
     poses: EvenSample = field(default_factory=lambda: EvenSample(2 * SHEET))
@@ -119,10 +117,8 @@ class Demo:
         self.record |= fields
         write_text(self.folder / "demo.json", json.dumps(self.record, indent=1, default=float))
 
-    def picture(self, name: str, content: bytes, caption: str) -> "Image":
+    def picture(self, name: str, content: bytes, caption: str) -> Image:
         """Save an encoded image (PNG or GIF) and return it for display."""
-        from IPython.display import Image
-
         path = self.folder / "figures" / name
         path.parent.mkdir(exist_ok=True)
         write_bytes(path, content)
@@ -130,7 +126,7 @@ class Demo:
         self.figures[name] = caption
         return Image(data=content, format=path.suffix[1:], alt=caption)
 
-    def figure(self, name: str, figure: Any, caption: str) -> "Image":
+    def figure(self, name: str, figure: Any, caption: str) -> Image:
         """Save a figure of `reporting.figures` and return it for display."""
         if self.sample:
             figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)

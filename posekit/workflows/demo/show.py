@@ -1,21 +1,18 @@
 """What the demo notebook shows: frames with skeletons, heat maps, tables, the page of results."""
 
 import json
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from IPython.display import Image
 
 from ...reporting import figures, pages
 from .setup import HEATMAPS, SHEET, Demo
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from IPython.display import Image
-
 _MIN_GIF_STEP, _MAX_GIF_LENGTH = 0.02, 655.0  # seconds of a GIF's frame, of all of them
 
 
-def poses(demo: Demo) -> "Image":
+def poses(demo: Demo) -> Image:
     """A figure of some frames with the skeletons of every network."""
     names, images = zip(*demo.poses.spread(SHEET), strict=True)
     columns = 1 if len(images) == 1 else 2 if len(demo.estimators) > 1 else 4
@@ -27,7 +24,7 @@ def poses(demo: Demo) -> "Image":
     return demo.figure("1-poses", figure, caption)
 
 
-def animation(demo: Demo) -> "Image | str":
+def animation(demo: Demo) -> Image | str:
     """The video with its skeletons as a GIF of a bounded number of frames."""
     if not demo.media.is_video:
         return "separate images: there is nothing to animate"
@@ -40,7 +37,7 @@ def animation(demo: Demo) -> "Image | str":
     return demo.picture("2-video.gif", content, f"The video with its skeletons, {every}.")
 
 
-def heatmaps(demo: Demo, network: int = 0) -> "Image | str":
+def heatmaps(demo: Demo, network: int = 0) -> Image | str:
     """A figure of the heat maps of some people over the network's crops of them.
 
     Args:
@@ -59,16 +56,14 @@ def heatmaps(demo: Demo, network: int = 0) -> "Image | str":
     return demo.figure(f"3-heatmaps-{estimator.name}", figure, caption)
 
 
-def scores(demo: Demo) -> "pd.DataFrame":
+def scores(demo: Demo) -> pd.DataFrame:
     """The scores of each joint, of every network."""
-    import pandas as pd
-
     pairs = zip(demo.estimators, demo.scores, strict=True)
     tables = {estimator.name: statistics.table() for estimator, statistics in pairs}
     return pd.concat(tables, names=["network", None]).reset_index("network").reset_index(drop=True)
 
 
-def jitter(demo: Demo) -> "pd.DataFrame | str":
+def jitter(demo: Demo) -> pd.DataFrame | str:
     """How much the joints of each network move from frame to frame without need."""
     if not demo.media.is_video:
         return "separate images: there is no motion to measure"

@@ -1,9 +1,8 @@
 """Figures of the occlusion study: examples, drops by joint and size, and one occluded person."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
+from IPython.display import Image
 from matplotlib.figure import Figure
 
 from ...data.occlusion.regions import disc, occlude_region
@@ -13,13 +12,10 @@ from ..training.pictures import crop_of
 from .measure import occlude
 from .setup import DISC, UNOCCLUDED, Occlusion, Study, nan_mean
 
-if TYPE_CHECKING:
-    from IPython.display import Image
-
 _EFFECT_NAMES = {"mean": "mean colour", "black": "black", "blur": "blurred"}
 
 
-def before_and_after(study: Study) -> "Image | str":
+def before_and_after(study: Study) -> Image | str:
     """People with nothing, and with one part each occluded, with predictions over the truth."""
     clips = study.clips[0]
     worst = {
@@ -64,7 +60,7 @@ def _crop(study: Study, network: int, row: int, occlusion: Occlusion) -> np.ndar
     return crop
 
 
-def drop_by_joint(study: Study, joints: bool = False) -> "Image | str":
+def drop_by_joint(study: Study, joints: bool = False) -> Image | str:
     """A figure of which joints lose how much when which part, or which joint, is occluded."""
     if joints and not study.settings.joints:
         return "no single joint was occluded: set joints to True to see this"
@@ -99,7 +95,7 @@ def mean_drop_by_joint(study: Study, network: int, occlusions: list[Occlusion]) 
     return np.array([nan_mean(study.lost(network, occlusion)) for occlusion in occlusions])
 
 
-def drop_by_size(study: Study) -> "Image":
+def drop_by_size(study: Study) -> Image:
     """How the drop grows with the occluded area, one line a network and effect."""
     settings, sizes = study.settings, sorted(set(study.settings.sizes))
     figure = Figure(figsize=(3.6 * len(settings.effects) + 1, 3.2), layout="constrained")

@@ -3,9 +3,9 @@
 import itertools
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -19,18 +19,13 @@ from ...inference.estimator import Estimator
 from ...inference.evaluate import predict_tested
 from .setup import UNOCCLUDED, Occlusion, Study, nan_mean
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def measure(study: Study) -> "pd.DataFrame":
+def measure(study: Study) -> pd.DataFrame:
     """Score everybody, as they are and under every occlusion; one line a network is printed.
 
     Returns:
         The scores without any occlusion.
     """
-    import pandas as pd
-
     occlusions = _all_occlusions(study)
     for estimator, clips in zip(study.estimators, study.clips, strict=True):
         predictions = _predict(study, estimator, clips, [UNOCCLUDED, *occlusions])

@@ -12,9 +12,10 @@ import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 
@@ -37,9 +38,6 @@ from ...reporting.record import read_record, trained_runs
 from ...reporting.run_folder import Run
 from ..training.opening import open_run
 from .settings import StudySettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _PAPER = (
     "Pytel, Kayhan, van Gemert: Tilting at windmills: Data augmentation for deep pose estimation "
@@ -100,7 +98,7 @@ class Study:
     occluded: dict[Occlusion, np.ndarray] = field(default_factory=dict)
     predictions: list[dict[Occlusion, Predictions]] = field(default_factory=list)
     scores: dict[str, Score] = field(default_factory=dict)
-    tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def settings(self) -> StudySettings:

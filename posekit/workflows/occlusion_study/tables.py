@@ -1,8 +1,7 @@
 """Tables of the occlusion study: drops, intervals, what was published, and the report."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
 
 from ...data.scores import joint_scores, official_score
 from ...files.places import project_root
@@ -11,18 +10,13 @@ from ...reporting.pages import build_index, shown, write_report
 from ..training.opening import notebook_cells
 from .setup import UNOCCLUDED, Study, nan_mean
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def drops(study: Study) -> "pd.DataFrame":
+def drops(study: Study) -> pd.DataFrame:
     """The points that each network loses when a part is occluded, by every effect in one size.
 
     Of everybody of a split also joint by joint, with the official score and its drop as in the
     paper; the first row, without any occlusion, is the score of the evaluate notebook.
     """
-    import pandas as pd
-
     occlusions = [one for effect in study.settings.effects for one in study.occlusions(effect)]
     if study.whole:
         occlusions = [UNOCCLUDED, *occlusions, *study.occlusions(joints=True)]
@@ -41,10 +35,8 @@ def drops(study: Study) -> "pd.DataFrame":
     return table
 
 
-def single_joints(study: Study) -> "pd.DataFrame | str":
+def single_joints(study: Study) -> pd.DataFrame | str:
     """The official score of each joint alone, with nothing and with this joint occluded."""
-    import pandas as pd
-
     if not study.whole:
         return "official scores are of everybody: set people to all"
     joints, columns = study.people.skeleton.joints, {}
@@ -84,10 +76,8 @@ def bootstrap(
     return float(values[used].mean()), float(low), float(high)
 
 
-def intervals(study: Study) -> "pd.DataFrame":
+def intervals(study: Study) -> pd.DataFrame:
     """Every network's drop with its interval, and the paired difference from the first network."""
-    import pandas as pd
-
     settings, people = study.settings, study.people
 
     def interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -111,10 +101,8 @@ def intervals(study: Study) -> "pd.DataFrame":
     return table
 
 
-def published() -> "pd.DataFrame":
+def published() -> pd.DataFrame:
     """What the paper's authors print for training with occlusion; the test has none."""
-    import pandas as pd
-
     path = project_root() / "params" / "published_occlusion.csv"
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 from torch.utils.data import DataLoader
 
 from ...config.families import TestingSettings, TrainingSettings
@@ -15,9 +15,6 @@ from ...models import Description
 from ...models.families.task import Task
 from ...reporting.run_folder import Run
 from ...train.hooks import Log
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass
@@ -52,7 +49,7 @@ class Experiment:
     log: Log | None = None
     network: str = ""
     predictions: Predictions | None = None
-    tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def settings(self) -> TrainingSettings | TestingSettings:

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ...config.recipes import measuring_line, published
 from ...data import dataset
@@ -18,11 +19,8 @@ from ...reporting.tables import comparison
 from .experiment import Experiment
 from .opening import notebook_cells
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def evaluate(exp: Experiment) -> "pd.DataFrame":
+def evaluate(exp: Experiment) -> pd.DataFrame:
     """Score the test split under the official protocol, beside mean pose and published scores.
 
     A split without ground truth is predicted and written down, and has no score.
@@ -61,10 +59,8 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     return table
 
 
-def _unscored(exp: Experiment, file: Path, remark: str) -> "pd.DataFrame":
+def _unscored(exp: Experiment, file: Path, remark: str) -> pd.DataFrame:
     """What there is instead of a score: how many people are in which file, and why."""
-    import pandas as pd
-
     run, split, people = exp.run, exp.settings.eval_split, len(exp.test.people)
     run.update(protocol=remark)
     row = {"result": f"this run, {run.label}", "split": split, "people": people}
@@ -74,14 +70,14 @@ def _unscored(exp: Experiment, file: Path, remark: str) -> "pd.DataFrame":
     return table
 
 
-def evaluate_leniently(exp: Experiment) -> "pd.DataFrame":
+def evaluate_leniently(exp: Experiment) -> pd.DataFrame:
     """The same predictions under MobilePose-master's own metric, beside its published table."""
     score = mobilepose_score(exp.test, exp.predictions.keypoints)
     baseline = mobilepose_score(exp.test, mean_pose(exp.train, exp.test))
     return _table(exp, score, baseline, " (lenient)")
 
 
-def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> "pd.DataFrame":
+def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> pd.DataFrame:
     """This run beside the mean pose and published scores; the report has it by joint as well."""
     run, tables = exp.run, []
     for end in ("", "-sides") if score.joints else ("",):
