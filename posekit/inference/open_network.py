@@ -21,16 +21,8 @@ from ..models import Description, describe, list_models
 from ..weights import RUN_WEIGHTS, load_weights, read_metadata
 from ..weights.identify import open_questions
 from ..weights.onnx_reader import OnnxNetwork, load_onnx
+from . import stored_settings as stored
 from .estimator import Estimator
-from .stored_settings import (
-    file_settings,
-    home_of,
-    noted_skeleton,
-    run_settings,
-    tensors_of,
-    tested,
-    usual_settings,
-)
 
 _GUESSES = ("coco", "mpii", "lsp", "penn_action")  # skeletons of files that do not say theirs
 _LIKE = {"pose_machine": "cpm", "top_down": "pose_resnet_50"}  # whose recipe tests an ONNX file
@@ -87,12 +79,21 @@ class Found:
             refuse(title, open_questions(settings.network, self.weights, settings.options()))
 
     def build(self, settings: TestingSettings, joints: Skeleton) -> nn.Module:
-        """Make it for settings and joints, with its weights."""
-        if self.onnx:
-            return self.onnx
-        model = settings.build(joints)
+        """Make it for settings and joints, with its weights; random ones are always the same.
+
+        Raises:
+            PosekitError: its weights do not fit, or it has another number of joints.
+        """
+        torch.manual_seed(0)
+        model = self.onnx or settings.build(joints)
         if self.weights:
             load_weights(model, self.weights)
+        maps = model.description.num_keypoints
+        if maps not in (0, len(joints)):  # an ONNX file may not say it
+            raise PosekitError(
+                f"{self.name} returns {maps} maps, {joints.name} has {len(joints)} joints: set "
+                f"skeleton to the one that it was trained with, of {', '.join(SKELETONS)}"
+            )
         return model
 
 
@@ -117,12 +118,9 @@ def find_network(
     """
     source = source.strip()
     name, at, file = source.rpartition("@")
-    path = existing_path(file)
     if at and _is_network(name):
-        if not path.exists():
-            raise PosekitError(f"weights={path}: there is no such file or run folder")
-        path = path / RUN_WEIGHTS if path.is_dir() else path
-        return _of_file(name, path, dataset, known)
+        path = stored.weights_path(file)
+        return _of_file(name, path / RUN_WEIGHTS if path.is_dir() else path, dataset, known)
     if _is_network(source):
         return _untrained(source, dataset, (known or {}).get("width"))
     path = existing_path(source)
@@ -174,13 +172,7 @@ def open_estimator(
         settings = settings.made(settings.model_dump() | {"image_size": image_size}, title)
         if not found.onnx:
             settings.check_shapes(own)
-    torch.manual_seed(0)
     model = found.build(settings, own).eval().to(device)
-    if model.description.num_keypoints != len(own):
-        raise PosekitError(
-            f"{source} has {model.description.num_keypoints} maps, the skeleton {own.name} "
-            f"{len(own)} joints: set skeleton to one of {', '.join(SKELETONS)}"
-        )
     return Estimator(
         name=found.name,
         about=found.told(settings),
@@ -220,7 +212,7 @@ def _untrained(name: str, dataset: str | None, width: float | None) -> Found:
         name=name,
         story=f"{name} untrained: RANDOM weights, small; its poses mean nothing and are no result",
         joints=joints and skeleton(joints),
-        settings=usual_settings(name, dataset, small),
+        settings=stored.usual_settings(name, dataset, small),
         origin="usual",
     )
 
@@ -231,8 +223,8 @@ def _of_run(folder: Path) -> Found:
         raise PosekitError(
             f"{folder}: this run left no {RUN_WEIGHTS}; choose a finished training run"
         )
-    trained = run_settings(folder)
-    noted = noted_skeleton(weights)
+    trained = stored.run_settings(folder)
+    noted = stored.noted_skeleton(weights)
     if noted is None:
         raise PosekitError(
             f"{weights}: its metadata lack skeleton, the joints that it was trained on: copy the "
@@ -240,23 +232,21 @@ def _of_run(folder: Path) -> Found:
         )
     about = describe(trained.network)
     sample = " (generated sample)" * (trained.source == "sample")
-    title, part = (
-        trained.occlusion_title,
-        f"{trained.train_set} of " * (trained.train_set != "train"),
-    )
+    title = trained.occlusion_title
+    part = f"{trained.train_set} of " * (trained.train_set != "train")
     story = f"{about.name} of run {folder.name}, trained on {part}{trained.dataset}{sample}"
     if title:
         story += f", crops occluded by {title}"
     name = f"{about.name} ({title})" if title else about.name
-    return Found(name, story, skeleton(noted), tested(trained), "the run", weights)
+    return Found(name, story, skeleton(noted), stored.tested(trained), "the run", weights)
 
 
 def _of_file(name: str, path: Path, dataset: str | None, known: Mapping[str, Any] | None) -> Found:
     """A network by name with weights of a file, which may lack its skeleton and sizes."""
-    settings = file_settings(name, path, dataset, known)
-    joints = noted_skeleton(path) or describe(name).skeleton or _guess(settings, path)
-    if (home := home_of(joints)) and home != settings.dataset:
-        settings = file_settings(name, path, home, known)
+    settings = stored.file_settings(name, path, dataset, known)
+    joints = stored.noted_skeleton(path) or describe(name).skeleton or _guess(settings, path)
+    if (home := stored.home_of(joints)) and home != settings.dataset:
+        settings = stored.file_settings(name, path, home, known)
     options = [f"{option} {value}" for option, value in settings.options().items()]
     story = ", ".join([f"{name} with the weights of {path.name}", *options])
     return Found(name, story, skeleton(joints), settings, "the recipe", path)
@@ -264,7 +254,7 @@ def _of_file(name: str, path: Path, dataset: str | None, known: Mapping[str, Any
 
 def _guess(settings: TestingSettings, path: Path) -> str:
     """The first skeleton whose number of joints fits the weights; coco if none does."""
-    tensors = tensors_of(path)
+    tensors = stored.tensors_of(path)
     for guess in _GUESSES:
         own = settings.shapes_only(skeleton(guess)).state_dict()
         if all(tensors[key].shape == own[key].shape for key in own.keys() & tensors.keys()):
@@ -280,7 +270,7 @@ def _of_onnx(path: Path, dataset: str | None, known: Mapping[str, Any]) -> Found
         changes["shift_heatmap"] = not about.half_pixel
     if size := network.input_size or named_size(path):
         changes["image_size"] = size
-    settings = usual_settings(_LIKE[about.family], dataset or home_of(about.skeleton))
+    settings = stored.usual_settings(_LIKE[about.family], dataset or stored.home_of(about.skeleton))
     mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (about.mean, about.std))
     story = f"{path.name} computed by onnxruntime: {about.colour}, mean {mean}, std {std} of 0..255"
     return Found(

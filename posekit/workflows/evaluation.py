@@ -6,9 +6,9 @@ weights file. What it was trained with decides how it is tested, unless a parame
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import create_model
 
 from ..config.knobs import DataKnobs, Joints
@@ -32,8 +32,6 @@ __all__ = [
 
 Three = tuple[float, float, float]
 _TITLE = "the evaluate notebook cannot run with this:"
-# Of a run folder, what says which people were read and not how they were tested.
-_OF_THE_RUN = {"source", "data_root", "eval_split", "holdout", "box_file"}
 # What an ONNX file may not say of its input.
 _INPUT = ("skeleton", "colour", "mean", "std", "half_pixel")
 
@@ -125,17 +123,12 @@ def build(evaluation: Evaluation) -> str:
     """
     found, joints = evaluation.found, evaluation.train.skeleton
     check_joints(evaluation.about.name, joints, evaluation.settings.dataset)
-    torch.manual_seed(0)
     model = found.build(evaluation.settings, joints)
-    maps = model.description.num_keypoints
-    if maps not in (0, len(joints)):
-        raise PosekitError(
-            f"{found.about.name} returns {maps} maps, {joints.name} has {len(joints)} joints: set "
-            "skeleton to the one that it was trained with"
-        )
-    story = found.told(evaluation.settings)
-    evaluation.run.update(notes=[story, *evaluation.run.record.notes])
-    return building.use(evaluation, model, [f"joints of {joints.name}", story])
+    notes = [found.told(evaluation.settings)]
+    if (file := found.settings.box_file) and not evaluation.settings.box_file:
+        notes.append(f"box_file of the run, {Path(file).name}, is not taken over: set it as well")
+    evaluation.run.update(notes=[*notes, *evaluation.run.record.notes])
+    return building.use(evaluation, model, [f"joints of {joints.name}", *notes])
 
 
 def lenient(evaluation: Evaluation) -> Any:

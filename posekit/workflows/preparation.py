@@ -168,10 +168,10 @@ def contents(job: Preparation) -> str:
             f"{STORES[split]}: {built['frames']:,} frames of {built['sequences']:,} "
             f"sequences, keys {', '.join(built['first'])} ..."
         )
-        names, store = _names(job.tables[split], 200 if files else 0), job.store(split)
-        if odd := [name for name in names if store.encoded(name) != files.encoded(name)]:
-            raise PosekitError(f"{store.path}: {odd[0]} differs from its file: set overwrite")
         if files:
+            names, store = _names(job.tables[split], 200), job.store(split)
+            if odd := [name for name in names if store.encoded(name) != files.encoded(name)]:
+                raise PosekitError(f"{store.path}: {odd[0]} differs from its file: set overwrite")
             lines.append(f"  {len(names)} of them read back: byte for byte the files")
     return "\n".join(lines)
 

@@ -37,11 +37,11 @@ def process(demo: Demo) -> pd.DataFrame:
     total = min((n for n in (media.count, settings.max_frames) if n), default=None)
     seconds, frames, poses = np.zeros(len(estimators)), 0, None
     with ExitStack() as stack:
-        files = [write_keypoints(demo.folder, f"keypoints-{e.name}", e) for e in estimators]
+        files = [write_keypoints(demo.results.folder, f"keypoints-{e.name}", e) for e in estimators]
         writers = [stack.enter_context(file) for file in files]
         if media.is_video:
             rate = mp4_rate(media.fps)
-            add_to_video = stack.enter_context(write_video(demo.folder / "poses.mp4", rate))
+            add_to_video = stack.enter_context(write_video(demo.results.folder / "poses.mp4", rate))
             if not math.isclose(rate, media.fps, rel_tol=0.001):
                 shown = f"poses.mp4 shows {rate:g} frames a second, not {media.fps:g}"
                 media.notes.append(shown)
@@ -79,7 +79,7 @@ def process(demo: Demo) -> pd.DataFrame:
             "mean score": [round(float(np.mean(scores.mean)), 3) for scores in demo.scores],
         }
     )
-    demo.update(frames=frames, people=people, seconds=seconds.round(3).tolist())
+    demo.results.update(frames=frames, people=people, seconds=seconds.round(3).tolist())
     return demo.speed
 
 
@@ -144,7 +144,7 @@ def _write_image(demo: Demo, frame: Frame, image: np.ndarray) -> None:
 
     Every name gets the ending, also a.jpg, so that a.png and a.png.jpg stay apart.
     """
-    folder, name = demo.folder / "pictures", frame.name
+    folder, name = demo.results.folder / "pictures", frame.name
     if len(name.encode()) > _MAX_NAME:
         name = f"{name.encode()[:_MAX_NAME].decode(errors='ignore')}-{frame.number}"
     folder.mkdir(exist_ok=True)

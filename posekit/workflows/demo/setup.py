@@ -1,15 +1,13 @@
 """Parameters, media and networks of the demo notebook."""
 
 import datetime as dt
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 import torch
-from IPython.display import Image
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from ... import data
 from ...config.knobs import Pixels
@@ -19,7 +17,6 @@ from ...data.sample import ensure_sample
 from ...errors import PosekitError
 from ...files.places import smoke
 from ...files.words import readable
-from ...files.writing import write_bytes, write_text
 from ...geometry.crops import union_box
 from ...inference.box_sources import BoxSource, GivenBoxes, open_box_source
 from ...inference.coco_boxes import CocoBoxes
@@ -30,7 +27,7 @@ from ...inference.pose_statistics import Jitter, ScoreStatistics
 from ...inference.sampling import EvenSample
 from ...models.mobilepose import TrainedOn
 from ...reporting.record import trained_runs
-from ...reporting.run_folder import new_folder, png
+from ...reporting.run_folder import Results, new_folder
 
 SHEET, HEATMAPS = 8, 4  # frames in the figure of poses, people in that of heat maps
 
@@ -54,6 +51,19 @@ class DemoSettings(Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
 
 
+class DemoRecord(BaseModel, extra="allow"):
+    """What demo.json holds, beside what the steps add."""
+
+    is_sample: bool
+    figures: dict[str, str] = {}
+
+
+class DemoResults(Results):
+    """The folder of a demo."""
+
+    record_file = "demo.json"
+
+
 @dataclass
 class Demo:
     """What every later step needs from the earlier ones.
@@ -65,10 +75,8 @@ class Demo:
         sample: the media is generated.
         device: where the networks compute.
         estimators: one network or two.
-        folder: of the results.
+        results: their folder.
         speed: of the networks, a table.
-        record: the content of demo.json.
-        figures: file -> caption, for the report.
         poses: a few drawn frames, with their names.
         gif: the frames of the GIF.
         heatmaps: of each network, name, crop and heat maps of a few people.
@@ -82,10 +90,8 @@ class Demo:
     sample: bool
     device: torch.device
     estimators: list[Estimator] = field(default_factory=list)
-    folder: Path | None = None
+    results: DemoResults | None = None
     speed: pd.DataFrame | None = None
-    record: dict[str, Any] = field(default_factory=dict)
-    figures: dict[str, str] = field(default_factory=dict)
     poses: EvenSample = field(default_factory=lambda: EvenSample(2 * SHEET))
     gif: EvenSample = field(default_factory=lambda: EvenSample(2))
     heatmaps: list[EvenSample] = field(default_factory=list)
@@ -107,30 +113,10 @@ class Demo:
         lines = [
             f"{self.label}: {count} {kind if media.count != 1 else kind.removesuffix('s')}",
             f"people: {self.boxes.about}{', followed' * (settings.follow and media.is_video)}",
-            f"network: {network or 'the latest finished runs of lpm and cpm, else untrained ones'}",
+            f"network: {network or 'the newest finished runs of lpm and cpm, else untrained ones'}",
             f"joints below {settings.threshold:g} are not drawn",
         ]
         return "\n".join([*lines, *(f"note: {note}" for note in media.notes)])
-
-    def update(self, **fields: Any) -> None:
-        """Change fields of demo.json."""
-        self.record |= fields
-        write_text(self.folder / "demo.json", json.dumps(self.record, indent=1, default=float))
-
-    def picture(self, name: str, content: bytes, caption: str) -> Image:
-        """Save an encoded image (PNG or GIF) and return it for display."""
-        path = self.folder / "figures" / name
-        path.parent.mkdir(exist_ok=True)
-        write_bytes(path, content)
-        caption += " Generated sample data." * self.sample
-        self.figures[name] = caption
-        return Image(data=content, format=path.suffix[1:], alt=caption)
-
-    def figure(self, name: str, figure: Any, caption: str) -> Image:
-        """Save a figure of `reporting.figures` and return it for display."""
-        if self.sample:
-            figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)
-        return self.picture(f"{name}.png", png(figure), caption)
 
 
 def start(namespace: dict[str, Any]) -> Demo:
@@ -148,7 +134,7 @@ def start(namespace: dict[str, Any]) -> Demo:
         raise PosekitError("beside needs a network beside which it is shown: set network as well")
     device, boxes = choose_machine(settings.device, "fp32", workers=0).device, None
     if sample := settings.input is None:
-        media, boxes = _sample_clip(small=smoke() or not (settings.network or _latest_runs()))
+        media, boxes = _sample_clip(small=smoke() or not (settings.network or _newest_runs()))
     else:
         media = open_media(settings.input, settings.sequence)
     if boxes is None or settings.boxes != "auto":
@@ -176,7 +162,7 @@ def open_networks(demo: Demo) -> str:
         PosekitError: a network cannot be opened.
     """
     settings, media = demo.settings, demo.media
-    sources = [s for s in (settings.network, settings.beside) if s] or _latest_runs()
+    sources = [s for s in (settings.network, settings.beside) if s] or _newest_runs()
     asked = settings.skeleton, settings.image_size, settings.flip_test, settings.trained_on
     estimators = [open_estimator(one, demo.device, *asked) for one in sources or ["lpm", "cpm"]]
     number_equal_names(estimators)
@@ -187,8 +173,9 @@ def open_networks(demo: Demo) -> str:
     demo.heatmaps = [EvenSample(2 * HEATMAPS) for _ in estimators]
     demo.gif = EvenSample(settings.gif_frames)
     stem = "".join(c if c.isalnum() else "-" for c in media.path.stem)[:40].strip("-")
-    demo.folder = new_folder(f"demo-{stem or 'images'}" + "-sample" * demo.sample)
-    demo.update(
+    folder = new_folder(f"demo-{stem or 'images'}" + "-sample" * demo.sample)
+    demo.results = DemoResults(folder, DemoRecord(is_sample=demo.sample))
+    demo.results.update(
         input=demo.label,
         people=demo.boxes.about,
         networks=[e.about for e in estimators],
@@ -203,7 +190,7 @@ def open_networks(demo: Demo) -> str:
     return "\n".join(lines)
 
 
-def _latest_runs() -> list[str]:
-    """The newest finished runs of lpm and cpm, as far as there are any."""
+def _newest_runs() -> list[str]:
+    """Folders of the newest finished runs of lpm and cpm, as far as there are any."""
     newest = {record.model: str(folder) for folder, record in reversed(trained_runs())}
     return [newest[name] for name in ("lpm", "cpm") if name in newest]

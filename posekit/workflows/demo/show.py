@@ -21,7 +21,7 @@ def poses(demo: Demo) -> Image:
         f"Frames with the joints that score at least {demo.settings.threshold:g}: right side "
         "vermilion, left side blue; number and mean score of each person."
     )
-    return demo.figure("1-poses", figure, caption)
+    return demo.results.figure("1-poses", figure, caption)
 
 
 def animation(demo: Demo) -> Image | str:
@@ -34,7 +34,7 @@ def animation(demo: Demo) -> Image | str:
     every = "all frames" if step == 1 else f"every {step}th frame, {count} in all"
     every += f", at {seconds / shown:.2g} times its speed" * (shown != seconds)
     content = figures.gif(demo.gif.items, shown)
-    return demo.picture("2-video.gif", content, f"The video with its skeletons, {every}.")
+    return demo.results.picture("2-video.gif", content, f"The video with its skeletons, {every}.")
 
 
 def heatmaps(demo: Demo, network: int = 0) -> Image | str:
@@ -53,7 +53,7 @@ def heatmaps(demo: Demo, network: int = 0) -> Image | str:
     title = f"Heat maps of {estimator.name}: {demo.label}"
     figure = figures.heatmap_grid(crops, np.stack(maps), names, estimator.skeleton.joints, title)
     caption = "Heat maps over the crops that the network saw, one row a person, one column a joint."
-    return demo.figure(f"3-heatmaps-{estimator.name}", figure, caption)
+    return demo.results.figure(f"3-heatmaps-{estimator.name}", figure, caption)
 
 
 def scores(demo: Demo) -> pd.DataFrame:
@@ -74,20 +74,20 @@ def finish(demo: Demo) -> str:
     """Write report.html, one page without outside resources; where the results are, as text."""
     files = sorted(
         path.name + "/" * path.is_dir()
-        for path in demo.folder.iterdir()
+        for path in demo.results.folder.iterdir()
         if not path.name.startswith(".") and path.name not in ("figures", "report.html")
     )
     path = pages.write_page(
-        demo.folder / "report.html",
+        demo.results.folder / "report.html",
         "demo.html",
         title=f"Poses on {demo.label}",
         demo=demo,
         trained=all(estimator.trained for estimator in demo.estimators),
         tables={"Networks": demo.speed, "Jitter": jitter(demo), "Scores": scores(demo)},
         files=files,
-        parameters=json.dumps(demo.record["parameters"], indent=1),
+        parameters=json.dumps(demo.results.record.parameters, indent=1),
     )
-    demo.update(status="finished", files=files)
+    demo.results.update(status="finished", files=files)
     lines = [f"note: {note}" for note in demo.media.notes]
-    lines += [f"results {demo.folder}", f"files   {', '.join(files)}", f"report  {path}"]
+    lines += [f"results {demo.results.folder}", f"files   {', '.join(files)}", f"report  {path}"]
     return "\n".join(lines)
