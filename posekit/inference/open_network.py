@@ -144,7 +144,7 @@ def open_estimator(
     device: torch.device,
     joints: str | None = None,
     image_size: tuple[int, int] | None = None,
-    flip_test: bool = False,
+    flip_test: bool | None = False,
     trained_on: str | None = None,
     dataset: str | None = None,
 ) -> Estimator:
@@ -155,7 +155,7 @@ def open_estimator(
         device: where to compute.
         joints: name of its skeleton, for files that do not say theirs.
         image_size: (h, w) of the crop; None as it was trained.
-        flip_test: average with the mirror image.
+        flip_test: average with the mirror image; None as it is tested.
         trained_on: data set of weights of MobilePose-master, for files that do not say it.
         dataset: see `find_network`.
 
@@ -172,6 +172,8 @@ def open_estimator(
         settings = settings.made(settings.model_dump() | {"image_size": image_size}, title)
         if not found.onnx:
             settings.check_shapes(own)
+    if flip_test is not None:
+        settings = settings.model_copy(update={"flip_test": flip_test})
     model = found.build(settings, own).eval().to(device)
     return Estimator(
         name=found.name,
@@ -181,7 +183,7 @@ def open_estimator(
         skeleton=own,
         framing=settings.framing(),
         device=device,
-        flip_test=flip_test,
+        flip_test=settings.flip_test,
         settings=settings,
     )
 

@@ -129,6 +129,7 @@ class Run(Results):
             paper=config.paper,
             model=config.network,
             dataset=settings.scored,
+            trained_on=settings.dataset if "+" in settings.dataset else "",
             source=config.source,
             split=settings.eval_split,
             seed=settings.seed,

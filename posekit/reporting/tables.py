@@ -32,9 +32,10 @@ def comparison(
     def numbers(one: Score) -> dict[str, float]:
         return one.by_joint if sides else one.values
 
+    ours = f"this run, trained on {record.trained_on}" if record.trained_on else "this run"
     rows = [
         {"result": f"{what}, {record.label}", **numbers(one), "metric": one.metric, "source": how}
-        for what, one, how in (("this run", score, testing), ("mean pose", baseline, ""))
+        for what, one, how in ((ours, score, testing), ("mean pose", baseline, ""))
     ]
     rows += [
         {

@@ -40,8 +40,7 @@ def measure(study: Study) -> pd.DataFrame:
             "what it is": [estimator.about for estimator in study.estimators],
         }
     ).round(2)
-    study.tables[f"Nothing occluded, {study.run.label}"] = table
-    return table
+    return study.keep("Nothing occluded", table)
 
 
 def compare_same_joints(study: Study) -> None:

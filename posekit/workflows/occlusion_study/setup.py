@@ -124,6 +124,11 @@ class Study:
         """The unit of every number."""
         return f"points of {data.dataset(self.people.dataset).scorer.name}"
 
+    def keep(self, heading: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Put a table into the report, and return it for display."""
+        self.tables[f"{heading}, {self.run.label}"] = table
+        return table
+
     def text(self) -> str:
         """The people, the metric and the networks."""
         lines = [f"{len(self.people)} people of {self.run.label}, {self.metric} (0 to 100)"]
@@ -168,16 +173,15 @@ def start(namespace: dict[str, Any]) -> Study:
     settings = StudySettings(**given)
     sources = list(settings.networks) or _newest_runs(settings.dataset)
     first = read_record(Path(os.path.expanduser(sources[0]))) if sources else None
-    dataset = settings.dataset or (first and first.dataset) or "COCO"
-    source = settings.source
+    dataset, source = settings.dataset or (first and first.dataset) or "COCO", settings.source
     if first and source == "auto" and settings.data_root is None:
         source = first.source
     source, root = resolve_source(dataset, source, settings.data_root)
     machine = choose_machine(settings.device, settings.precision, settings.workers)
     estimators = _open_networks(settings, sources, dataset, machine)
     resolved = {"dataset": dataset, "networks": tuple(e.name for e in estimators)}
-    origins = dict.fromkeys(StudySettings.model_fields, "default") | dict.fromkeys(given, "you")
-    origins |= {name: "the networks" for name in resolved if name not in given}
+    origins = dict.fromkeys(StudySettings.model_fields, "default")
+    origins |= dict.fromkeys(resolved, "the networks") | dict.fromkeys(given, "you")
     if smoke():
         resolved["people"] = min(settings.people, _SMOKE_PEOPLE)
     settings = settings.model_copy(update=resolved)
@@ -190,12 +194,9 @@ def start(namespace: dict[str, Any]) -> Study:
         notes.append("NOT TRAINED: these numbers mean nothing")
     if settings.eval_split == "train":
         notes.append("people of the training split: a network may know them by heart")
-    run.update(
-        notes=[*notes, *people.notes],
-        n_samples=len(people),
-        model=f"Occlusion of {', '.join(resolved['networks'])}",
-        paper_title=_PAPER,
-    )
+    model = f"Occlusion of {', '.join(settings.networks)}"
+    notes += people.notes
+    run.update(notes=notes, n_samples=len(people), model=model, paper_title=_PAPER)
     clips = [_clips(people, estimator) for estimator in estimators]
     return Study(config, run, root, machine, estimators, people, clips)
 
@@ -222,18 +223,15 @@ def _open_networks(
     spec, joints = data.dataset(dataset), settings.skeleton
     if not sources:
         sources, joints = ["lpm" if spec.video else "hrnet_w32"], spec.skeleton.name
-    asked = joints, settings.image_size, False, settings.trained_on, dataset
+    whole = settings.people == 0
+    flip_test = settings.flip_test if whole else bool(settings.flip_test)
+    asked = joints, settings.image_size, flip_test, settings.trained_on, dataset
     estimators = [open_estimator(name, machine.device, *asked) for name in sources]
-    changes = {"flip_test": False, "test_scales": (1.0,), "test_bias": 0.0}
-    if settings.people == 0:
-        changes = {}
-        for one in estimators:
-            check_joints(one.name, one.skeleton, dataset)
-    if settings.flip_test is not None:
-        changes["flip_test"] = settings.flip_test
     for one in estimators:
-        one.settings = one.settings.model_copy(update=changes)
-        one.flip_test = one.settings.flip_test
+        if whole:
+            check_joints(one.name, one.skeleton, dataset)
+        else:
+            one.settings = one.settings.model_copy(update={"test_scales": (1.0,), "test_bias": 0.0})
         if settings.channels_last and machine.device.type != "mps":
             one.task.model.to(memory_format=torch.channels_last)
     number_equal_names(estimators)

@@ -1,13 +1,15 @@
 """Tables of the occlusion study: drops, intervals, what was published, and the report."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
 from ...data.scores import joint_scores, official_score
 from ...files.places import project_root
 from ...geometry.body_parts import PARTS
-from ...reporting.pages import build_index, shown, write_report
-from ..training.opening import notebook_cells
+from ...reporting.pages import shown
+from ..training.opening import close_run
 from .setup import UNOCCLUDED, Study, nan_mean
 
 
@@ -31,8 +33,7 @@ def drops(study: Study) -> pd.DataFrame:
         rows.append(row)
     table = pd.DataFrame(rows).round(dict.fromkeys(study.names, 1)).round(4)
     study.run.table(table)
-    study.tables[f"Drop in {study.metric}, {study.run.label}"] = table
-    return table
+    return study.keep(f"Drop in {study.metric}", table)
 
 
 def single_joints(study: Study) -> pd.DataFrame | str:
@@ -46,8 +47,7 @@ def single_joints(study: Study) -> pd.DataFrame | str:
             alone = joint_scores(*study.predicted(i, one), [k])
             columns.setdefault(f"{name}, joint occluded", []).extend(alone)
     table = pd.DataFrame({"joint": joints, **columns}).round(4)
-    study.tables[f"Official score of single joints, {study.run.label}"] = table
-    return table
+    return study.keep("Official score of single joints", table)
 
 
 def bootstrap(
@@ -78,11 +78,9 @@ def bootstrap(
 
 def intervals(study: Study) -> pd.DataFrame:
     """Every network's drop with its interval, and the paired difference from the first network."""
-    settings, people = study.settings, study.people
-
-    def interval(values: np.ndarray) -> tuple[float, float, float]:
-        return bootstrap(values, people.group, settings.resamples, settings.seed)
-
+    settings = study.settings
+    draws = {"resamples": settings.resamples, "seed": settings.seed}
+    interval = partial(bootstrap, images=study.people.group, **draws)
     rows, parts = [], study.occlusions()
     chosen = {"any part": parts} | {occlusion.target: [occlusion] for occlusion in parts}
     for name, occlusions in chosen.items():
@@ -96,9 +94,7 @@ def intervals(study: Study) -> pd.DataFrame:
                 row["differs"] = "yes" if paired[1] > 0 or paired[2] < 0 else "not shown"
             rows.append(row)
     table = pd.DataFrame(rows).round(2).fillna({"differs": ""})
-    heading = f"95 % intervals of the drop ({settings.effects[0]}), {study.run.label}"
-    study.tables[heading] = table
-    return table
+    return study.keep(f"95 % intervals of the drop ({settings.effects[0]})", table)
 
 
 def published() -> pd.DataFrame:
@@ -129,11 +125,8 @@ def finish(study: Study) -> str:
         baseline={"mean_pose": 0.0},  # it does not see the image, so it loses nothing
         protocol="; ".join(protocols),
         params_count=sum(p.numel() for p in study.estimators[0].task.model.parameters()),
-        status="finished",
     )
     heading = "Published: training with occlusion, test without"
-    path = write_report(run, study.tables | {heading: published()}, study.text(), notebook_cells())
-    run.end("finished")
-    index = build_index()
+    places = close_run(run, study.tables | {heading: published()}, study.text())
     numbers = ", ".join(f"{name} {shown(value) or 'nobody'}" for name, value in named.items())
-    return f"{run.record.metric}: {numbers}\nreport {path}\nindex  {index}"
+    return f"{run.record.metric}: {numbers}\n{places}"

@@ -10,14 +10,13 @@ import pandas as pd
 from ...config.recipes import measuring_line, published
 from ...data import dataset
 from ...data.dataset import NoScore
-from ...data.predictions import FILE
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...inference.evaluate import mean_pose, predict_tested
 from ...metrics.score import Score
-from ...reporting.pages import build_index, shown, write_report
+from ...reporting.pages import shown
 from ...reporting.tables import comparison
 from .experiment import Experiment
-from .opening import notebook_cells
+from .opening import close_run
 
 
 def evaluate(exp: Experiment) -> pd.DataFrame:
@@ -28,7 +27,7 @@ def evaluate(exp: Experiment) -> pd.DataFrame:
     settings, run, spec = exp.settings, exp.run, dataset(exp.settings.scored)
     batches = exp.batches(replace(exp.test, scales=settings.test_scales))
     (exp.predictions,) = predict_tested(exp.task, batches, exp.machine, settings)
-    file = save_predictions(run.folder, exp.test, exp.predictions) or run.folder / FILE
+    file = save_predictions(run.folder, exp.test, exp.predictions)
     if settings.eval_split in spec.unscored:
         problem = f"the ground truth of {settings.eval_split} is not public"
         return _unscored(exp, file, f"no score: {problem}; submit {file.name} to {spec.page}")
@@ -80,12 +79,12 @@ def evaluate_leniently(exp: Experiment) -> pd.DataFrame:
 def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> pd.DataFrame:
     """This run beside the mean pose and published scores; the report has it by joint as well."""
     run, tables = exp.run, []
-    for end in ("", "-sides") if score.joints else ("",):
-        rows, sides = _published(exp, bool(end)), bool(end)
+    for sides in (False, True) if score.joints else (False,):
+        rows = _published(exp, sides)
         tables.append(comparison(score, baseline, rows, run.record, _testing(exp), sides))
         exp.tables[f"{score.metric}{kind}{' by joint' * sides}, {run.label}"] = tables[-1]
         if not kind:
-            run.table(tables[-1], f"table{end}")
+            run.table(tables[-1], "table" + "-sides" * sides)
     return tables[0]
 
 
@@ -124,11 +123,9 @@ def finish(exp: Experiment) -> str:
         Where things are and the result in one line.
     """
     run, record = exp.run, exp.run.record
-    path = write_report(run, exp.tables, exp.network, notebook_cells())
-    run.end("finished")
-    index = build_index()
+    places = close_run(run, exp.tables, exp.network)
     result = record.protocol
     if record.metric:
         mean_pose = shown(record.baseline["mean_pose"])
         result = f"{shown(record.headline)} {record.metric} (mean pose {mean_pose})"
-    return f"{record.model} on {run.label}: {result}\nreport {path}\nindex  {index}"
+    return f"{record.model} on {run.label}: {result}\n{places}"
