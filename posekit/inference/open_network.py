@@ -24,6 +24,7 @@ from ..weights.onnx_reader import OnnxNetwork, load_onnx
 from . import stored_settings as stored
 from .estimator import Estimator
 
+ONNX_INPUT = ("skeleton", "colour", "mean", "std", "half_pixel")  # a file may not say them
 _GUESSES = ("coco", "mpii", "lsp", "penn_action")  # skeletons of files that do not say theirs
 _LIKE = {"pose_machine": "cpm", "top_down": "pose_resnet_50"}  # whose recipe tests an ONNX file
 _UNTRAINED = {"width": 0.125, "image_size": (64, 64), "weight_init": "he"}
@@ -101,7 +102,6 @@ def find_network(
     source: str,
     dataset: str | None = None,
     known: Mapping[str, Any] | None = None,
-    onnx: Mapping[str, Any] | None = None,
 ) -> Found:
     """Find a network by whatever the reader has.
 
@@ -110,8 +110,8 @@ def find_network(
             the weights of others, or the name of a network alone, untrained. Paths are looked for
             below the current folder, then below the project.
         dataset: whose recipe says how a network without settings of its own is tested.
-        known: what the reader knows where the file does not say it, such as width and trained_on.
-        onnx: what the reader knows better about an ONNX file, see `load_onnx`.
+        known: what the reader knows where the file does not say it, such as width and trained_on;
+            of an ONNX file, what the reader knows better about its input, see `ONNX_INPUT`.
 
     Raises:
         PosekitError: there is no such thing, or it does not fit.
@@ -125,7 +125,7 @@ def find_network(
         return _untrained(source, dataset, (known or {}).get("width"))
     path = existing_path(source)
     if path.suffix.lower() == ".onnx":
-        return _of_onnx(path, dataset, onnx or {})
+        return _of_onnx(path, dataset, known or {})
     if path.is_dir():
         return _of_run(path)
     if not path.is_file():
@@ -162,9 +162,7 @@ def open_estimator(
     Raises:
         PosekitError: there is no such thing, or it does not fit.
     """
-    found = find_network(
-        source, dataset, known={"trained_on": trained_on}, onnx={"skeleton": joints}
-    )
+    found = find_network(source, dataset, {"trained_on": trained_on, "skeleton": joints})
     own = found.joints or skeleton(joints or "coco")
     settings, title = found.settings, f"{source} cannot be opened with this:"
     found.check(settings, title)
@@ -265,7 +263,7 @@ def _guess(settings: TestingSettings, path: Path) -> str:
 
 
 def _of_onnx(path: Path, dataset: str | None, known: Mapping[str, Any]) -> Found:
-    network = load_onnx(path, **known)
+    network = load_onnx(path, **{name: known.get(name) for name in ONNX_INPUT})
     about = network.description
     changes: dict[str, Any] = {"width": 1.0}
     if about.family == "top_down":

@@ -18,7 +18,7 @@ from ..data import dataset, dataset_name
 from ..errors import PosekitError
 from ..files.paths import named_size
 from ..files.places import smoke
-from ..inference.open_network import Found, check_joints, find_network
+from ..inference.open_network import ONNX_INPUT, Found, check_joints, find_network
 from ..models import list_models
 from ..models.registry import Width
 from .training import building, error_gallery, evaluate, evaluate_leniently, finish, heatmaps, load
@@ -32,8 +32,6 @@ __all__ = [
 
 Three = tuple[float, float, float]
 _TITLE = "the evaluate notebook cannot run with this:"
-# What an ONNX file may not say of its input.
-_INPUT = ("skeleton", "colour", "mean", "std", "half_pixel")
 
 
 class EvaluationKnobs(Settings):
@@ -76,7 +74,7 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     given = check(kind, namespace, _TITLE)
     about = found.about
     values = found.settings.model_dump(exclude=DataKnobs.model_fields.keys() - {"boxes"})
-    values |= {n: getattr(about, n) for n in _INPUT}
+    values |= {n: getattr(about, n) for n in ONNX_INPUT}
     values |= {"dataset": name, "colour": about.colour.lower()}
     filled = {n: v for n, v in values.items() if n not in given}
     settings = kind.made(filled | given, f"{_TITLE} {found.story}")
@@ -101,15 +99,15 @@ def _find(asked: EvaluationKnobs, dataset: str) -> Found:
     """
     is_file = asked.model.lower().endswith(".onnx")
     is_name = asked.model in list_models() or ":" in asked.model  # perhaps one from outside
-    names = [*(("width",) if is_file else _INPUT), *(() if is_name else ("weights",))]
+    names = [*(("width",) if is_file else ONNX_INPUT), *(() if is_name else ("weights",))]
     if foreign := [name for name in names if getattr(asked, name) is not None]:
         raise PosekitError(
             f"{', '.join(foreign)}: not for model={asked.model!r}, which knows it by itself"
         )
     name = f"{asked.model}@{asked.weights}" if asked.weights else asked.model
-    onnx = {name: getattr(asked, name) for name in _INPUT}
-    onnx["colour"] = asked.colour and asked.colour.upper()
-    return find_network(name, dataset, {"width": asked.width}, onnx)
+    known = {n: getattr(asked, n) for n in ("width", *ONNX_INPUT)}
+    known["colour"] = asked.colour and asked.colour.upper()
+    return find_network(name, dataset, known)
 
 
 def build(evaluation: Evaluation) -> str:

@@ -1,7 +1,6 @@
 """What leaving blocks out does to LSDNet: a section of its notebook."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import copy
 from typing import Any
 
 import numpy as np
@@ -48,14 +47,14 @@ def dropping(exp: Experiment, draws: int = 2) -> pd.DataFrame:
         For each way the score, and how far the joints lie from those of the expected network.
     """
     model, seed = exp.task.model, exp.settings.seed
-    expected = _found(exp)
+    expected = _found(exp, model)
     ways = {"every block by its chance (as scored above)": expected}
-    with everything_kept(model):
-        ways["every block whole"] = _found(exp)
+    ways["every block whole"] = _found(exp, everything_kept(model))
     for number in range(1, draws + 1):
-        with drawn_at_test(model), torch.random.fork_rng():
+        with torch.random.fork_rng():
             torch.manual_seed(seed + number)
-            ways[f"blocks drawn, as released, draw {number}"] = _found(exp)
+            found = _found(exp, drawn_at_test(model))
+        ways[f"blocks drawn, as released, draw {number}"] = found
     clips = exp.val
     base = clips.to_crop(expected.keypoints)
     rows = []
@@ -68,33 +67,30 @@ def dropping(exp: Experiment, draws: int = 2) -> pd.DataFrame:
     return table
 
 
-def _found(exp: Experiment) -> Predictions:
-    return predict(exp.task, exp.batches(exp.val), exp.machine, exp.settings.flip_test)
+def _found(exp: Experiment, model: nn.Module) -> Predictions:
+    task = exp.settings.task(model, exp.train.skeleton)
+    return predict(task, exp.batches(exp.val), exp.machine, exp.settings.flip_test)
 
 
-def _blocks(model: nn.Module) -> list[StochasticBlock]:
-    return [module for module in model.modules() if isinstance(module, StochasticBlock)]
+def everything_kept(model: nn.Module) -> nn.Module:
+    """A copy whose stochastic blocks add all that they compute."""
+    whole = copy.deepcopy(model)
+    for block in _blocks(whole):
+        block.survival = 1.0
+    return whole
 
 
-@contextmanager
-def everything_kept(model: nn.Module) -> Iterator[None]:
-    """Let every stochastic block add all that it computes."""
-    with ExitStack() as afterwards:
-        for block in _blocks(model):
-            afterwards.callback(setattr, block, "survival", block.survival)
-            block.survival = 1.0
-        yield
-
-
-@contextmanager
-def drawn_at_test(model: nn.Module) -> Iterator[None]:
-    """Let stochastic blocks draw in evaluation too; their normalisation stays in evaluation."""
+def drawn_at_test(model: nn.Module) -> nn.Module:
+    """A copy whose stochastic blocks draw in evaluation too; their normalisation does not."""
 
     def draw(block: StochasticBlock, _: Any) -> None:
         block.training = True  # the block's own flag, not its children's
 
-    with ExitStack() as afterwards:
-        for block in _blocks(model):
-            afterwards.callback(setattr, block, "training", block.training)
-            afterwards.callback(block.register_forward_pre_hook(draw).remove)
-        yield
+    drawn = copy.deepcopy(model)
+    for block in _blocks(drawn):
+        block.register_forward_pre_hook(draw)
+    return drawn
+
+
+def _blocks(model: nn.Module) -> list[StochasticBlock]:
+    return [module for module in model.modules() if isinstance(module, StochasticBlock)]

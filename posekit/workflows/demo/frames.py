@@ -36,6 +36,7 @@ def process(demo: Demo) -> pd.DataFrame:
     media, settings, estimators = demo.media, demo.settings, demo.estimators
     total = min((n for n in (media.count, settings.max_frames) if n), default=None)
     seconds, frames, poses = np.zeros(len(estimators)), 0, None
+    begin = partial(VideoEstimator, estimators, demo.boxes, settings.follow, settings.threshold)
     with ExitStack() as stack:
         files = [write_keypoints(demo.results.folder, f"keypoints-{e.name}", e) for e in estimators]
         writers = [stack.enter_context(file) for file in files]
@@ -48,13 +49,7 @@ def process(demo: Demo) -> pd.DataFrame:
         for frame in counted(media.frames(settings.max_frames), total, "frames"):
             frames += 1
             if poses is None or not media.is_video:
-                poses = VideoEstimator(
-                    estimators,
-                    demo.boxes,
-                    follow=settings.follow,
-                    threshold=settings.threshold,
-                    is_video=media.is_video,
-                )
+                poses = begin(media.is_video)
             tracks, estimates = poses.process(frame)
             seconds += [estimate.seconds for estimate in estimates]
             for writer, estimate in zip(writers, estimates, strict=True):

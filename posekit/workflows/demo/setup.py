@@ -3,16 +3,16 @@
 import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from ... import data
-from ...config.knobs import Pixels
+from ...config.knobs import Count, Pixels
 from ...config.machine import choose_machine
-from ...config.settings import Settings, check
+from ...config.settings import Settings, check, knob
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
 from ...files.places import smoke
@@ -35,20 +35,20 @@ SHEET, HEATMAPS = 8, 4  # frames in the figure of poses, people in that of heat 
 class DemoSettings(Settings):
     """The parameters of the notebook."""
 
-    input: str | None = Field(None, description="image, folder or video; None for the sample")
-    sequence: bool = Field(False, description="the folder's images are frames of one video")
-    boxes: str = Field("auto", description="auto, detector, whole, x1 y1 x2 y2 ..., or COCO json")
-    network: str | None = Field(None, description="run folder, .onnx, weights, name or name@file")
-    beside: str | None = Field(None, description="a second network, shown beside the first")
-    skeleton: str | None = Field(None, description="joints of a file that does not say its own")
-    image_size: tuple[Pixels, Pixels] | None = Field(None, description="crop [h, w] of such a file")
+    input: str | None = knob("image, folder or video; None for the sample", None)
+    sequence: bool = knob("the folder's images are frames of one video", False)
+    boxes: str = knob("auto, detector, whole, x1 y1 x2 y2 ..., or COCO json", "auto")
+    network: str | None = knob("run folder, .onnx, weights, name or name@file", None)
+    beside: str | None = knob("a second network, shown beside the first", None)
+    skeleton: str | None = knob("joints of a file that does not say its own", None)
+    image_size: tuple[Pixels, Pixels] | None = knob("crop [h, w] of such a file", None)
     trained_on: TrainedOn = None
-    flip_test: bool = Field(False, description="average with the mirror image; not for streams")
-    follow: bool = Field(True, description="the crop moves with the pose")
-    threshold: float = Field(0.2, description="joints with a smaller score are not drawn")
-    max_frames: Annotated[int, Field(ge=1)] | None = Field(None, description="stop after these")
-    gif_frames: Annotated[int, Field(ge=2, le=300)] = Field(48, description="at most, in the GIF")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    flip_test: bool = knob("average with the mirror image; not for streams", False)
+    follow: bool = knob("the crop moves with the pose", True)
+    threshold: float = knob("joints with a smaller score are not drawn", 0.2)
+    max_frames: Count | None = knob("stop after these", None)
+    gif_frames: int = knob("at most, in the GIF", 48, ge=2, le=300)
+    device: str = knob("auto, cpu, cuda, cuda:1, mps", "auto")
 
 
 class DemoRecord(BaseModel, extra="allow"):
