@@ -175,7 +175,7 @@ def open_estimator(
     model = found.build(settings, own).eval().to(device)
     return Estimator(
         name=found.name,
-        about=found.told(settings),
+        story=found.told(settings),
         trained=found.trained,
         task=settings.task(model, own),
         skeleton=own,

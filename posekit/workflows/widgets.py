@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import ipywidgets as w
 from matplotlib.figure import Figure
 
 from ..data.occlusion.regions import EFFECTS
@@ -28,12 +29,8 @@ def browse(exp: Experiment) -> Any:
         rows = spread_rows(count, 4).tolist()
         caption = "Test frames: prediction (lines) over annotation (dotted)."
         return exp.run.figure("7-browse", prediction_picture(exp, rows), caption)
-    import ipywidgets
-
-    def draw(row: int) -> Figure:
-        return prediction_picture(exp, [row])
-
-    return _live({"row": ipywidgets.IntSlider(0, 0, count - 1, description="frame")}, draw)
+    slider = w.IntSlider(0, 0, count - 1, description="frame")
+    return _live({"row": slider}, lambda row: prediction_picture(exp, [row]))
 
 
 def occlude_by_hand(study: Study) -> Any:
@@ -50,7 +47,6 @@ def occlude_by_hand(study: Study) -> Any:
         occlusions = [UNOCCLUDED, *(Occlusion(target, "black", size) for target, size in targets)]
         caption = "One person, occluded by hand; lines are predictions."
         return study.run.figure("5-by-hand", preview(study, occlusions), caption)
-    import ipywidgets as w
 
     def draw(target: str, effect: str, size: float, x: float, y: float, **chosen: int) -> Figure:
         return preview(study, [Occlusion(target, effect, size, position=(x, y))], **chosen)
@@ -72,8 +68,6 @@ def occlude_by_hand(study: Study) -> Any:
 
 def _live(controls: dict[str, Any], draw: Callable[..., Figure]) -> Any:
     """Controls beside a figure that is drawn anew with their values when one is moved."""
-    import ipywidgets as w
-
     image = w.Image(format="png", layout={"max_width": "100%"})
 
     def show(_: Any = None) -> None:

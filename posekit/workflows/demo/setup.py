@@ -178,13 +178,13 @@ def open_networks(demo: Demo) -> str:
     demo.results.update(
         input=demo.label,
         people=demo.boxes.about,
-        networks=[e.about for e in estimators],
+        networks=[e.story for e in estimators],
         status="running",
         started=dt.datetime.now().isoformat(timespec="seconds"),
         parameters=settings.model_dump(mode="json"),
     )
     kinds = {True: "a stream, frame after frame", False: "each frame by itself"}
-    lines = [f"{e.about}; {kinds[e.recurrent and media.is_video]}" for e in estimators]
+    lines = [f"{e.story}; {kinds[e.recurrent and media.is_video]}" for e in estimators]
     if not all(estimator.trained for estimator in estimators):
         lines.append("NOT TRAINED: the poses below are random and mean nothing")
     return "\n".join(lines)

@@ -70,9 +70,10 @@ def drop_by_joint(study: Study, joints: bool = False) -> Image | str:
     columns = [j.replace("_", " ") for j in study.people.skeleton.joints]
     drops = [mean_drop_by_joint(study, n, occlusions) for n in range(len(study.names))]
     size = (1.5 + 0.36 * len(columns)) * len(drops) + 1, 1.9 + 0.3 * len(rows)
-    figure = Figure(figsize=size, layout="constrained")
+    effect = _EFFECT_NAMES[study.settings.effects[0]]
+    title = f"Drop by joint when a {what} is occluded ({effect}): {study.run.label}"
+    figure, axes = figures.panels(title, size, len(drops))
     top = max(5.0, np.nan_to_num(drops, nan=0.0).max())
-    axes = figure.subplots(1, len(drops), squeeze=False)[0]
     for ax, values, name in zip(axes, drops, study.names, strict=True):
         shown = ax.imshow(values, vmin=-top, vmax=top, cmap="RdBu_r", aspect="auto")
         ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize=7)
@@ -84,8 +85,6 @@ def drop_by_joint(study: Study, joints: bool = False) -> Image | str:
                 style = {"ha": "center", "va": "center", "fontsize": 6, "color": colour}
                 ax.text(c, r, f"{round(values[r, c]) + 0}", **style)
     figure.colorbar(shown, ax=figure.axes, label=f"lost {study.metric}", fraction=0.03)
-    effect = _EFFECT_NAMES[study.settings.effects[0]]
-    figure.suptitle(f"Drop by joint when a {what} is occluded ({effect}): {study.run.label}")
     caption = f"Row: occluded {what}; column: the joint that is scored; red: points lost."
     return study.run.figure("3-joints" if joints else "2-parts", figure, caption)
 
@@ -98,8 +97,8 @@ def mean_drop_by_joint(study: Study, network: int, occlusions: list[Occlusion]) 
 def drop_by_size(study: Study) -> Image:
     """How the drop grows with the occluded area, one line a network and effect."""
     settings, sizes = study.settings, sorted(set(study.settings.sizes))
-    figure = Figure(figsize=(3.6 * len(settings.effects) + 1, 3.2), layout="constrained")
-    axes = figure.subplots(1, len(settings.effects), sharey=True, squeeze=False)[0]
+    title, count = f"Drop by size, mean over the parts: {study.run.label}", len(settings.effects)
+    figure, axes = figures.panels(title, (3.6 * count + 1, 3.2), count, sharey=True)
     for ax, effect in zip(axes, settings.effects, strict=True):
         for number, name in enumerate(study.names):
             drops = [
@@ -111,7 +110,6 @@ def drop_by_size(study: Study) -> Image:
         ax.grid(alpha=0.3)
     axes[0].set_ylabel(f"lost {study.metric}")
     axes[-1].legend(fontsize=8)
-    figure.suptitle(f"Drop by size, mean over the parts: {study.run.label}")
     caption = "The occluded area's sides relative to the part's box; mean drop over all parts."
     return study.run.figure("4-sizes", figure, caption)
 

@@ -37,7 +37,7 @@ def measure(study: Study) -> pd.DataFrame:
         {
             "network": study.names,
             study.metric: [float(nan_mean(points[UNOCCLUDED].ravel())) for points in study.points],
-            "what it is": [estimator.about for estimator in study.estimators],
+            "what it is": [estimator.story for estimator in study.estimators],
         }
     ).round(2)
     return study.keep("Nothing occluded", table)

@@ -110,11 +110,6 @@ class Study:
         """The networks, as tables name them."""
         return [estimator.name for estimator in self.estimators]
 
-    @property
-    def whole(self) -> bool:
-        """Whether everybody of the split is there, so that there is an official score."""
-        return self.settings.people == 0
-
     def predicted(self, network: int, occlusion: Occlusion) -> tuple[Clips, Predictions, Path]:
         """What the official scores of a network under an occlusion are made from."""
         return self.clips[network], self.predictions[network][occlusion], self.root
@@ -189,7 +184,7 @@ def start(namespace: dict[str, Any]) -> Study:
     run = open_run(config)
     root = root or ensure_sample(dataset, smoke=smoke())
     people = _load_people(settings, source, root)
-    notes = [estimator.about for estimator in estimators]
+    notes = [estimator.story for estimator in estimators]
     if not all(estimator.trained for estimator in estimators):
         notes.append("NOT TRAINED: these numbers mean nothing")
     if settings.eval_split == "train":
@@ -223,12 +218,11 @@ def _open_networks(
     spec, joints = data.dataset(dataset), settings.skeleton
     if not sources:
         sources, joints = ["lpm" if spec.video else "hrnet_w32"], spec.skeleton.name
-    whole = settings.people == 0
-    flip_test = settings.flip_test if whole else bool(settings.flip_test)
+    flip_test = settings.flip_test if settings.whole else bool(settings.flip_test)
     asked = joints, settings.image_size, flip_test, settings.trained_on, dataset
     estimators = [open_estimator(name, machine.device, *asked) for name in sources]
     for one in estimators:
-        if whole:
+        if settings.whole:
             check_joints(one.name, one.skeleton, dataset)
         else:
             one.settings = one.settings.model_copy(update={"test_scales": (1.0,), "test_bias": 0.0})
@@ -248,7 +242,7 @@ def _load_people(settings: StudySettings, source: str, root: Path) -> Annotation
     rows = np.flatnonzero(table.visible.any(1) & (table.reference > 0))
     if not len(rows):
         raise PosekitError(f"{settings.dataset}: nobody in the {split} split can be scored")
-    if settings.people == 0:
+    if settings.whole:
         return table
     frames = _FRAMES if data.dataset(table.dataset).video else 1
     sequences = np.unique(table.sequence[rows])

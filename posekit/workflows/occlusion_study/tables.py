@@ -20,13 +20,13 @@ def drops(study: Study) -> pd.DataFrame:
     paper; the first row, without any occlusion, is the score of the evaluate notebook.
     """
     occlusions = [one for effect in study.settings.effects for one in study.occlusions(effect)]
-    if study.whole:
+    if study.settings.whole:
         occlusions = [UNOCCLUDED, *occlusions, *study.occlusions(joints=True)]
     rows = []
     for one in occlusions:
         row = {"occluded": one.target, "how": one.effect, "people": int(study.occluded[one].sum())}
         row |= {n: float(nan_mean(study.drop(i, one))) for i, n in enumerate(study.names)}
-        for i, name in enumerate(study.names if study.whole else ()):
+        for i, name in enumerate(study.names if study.settings.whole else ()):
             score = official_score(*study.predicted(i, one))
             clean = study.scores.setdefault(name, score)
             row |= {f"{name} {score.headline}": score.mean, f"{name} drop": clean.mean - score.mean}
@@ -38,7 +38,7 @@ def drops(study: Study) -> pd.DataFrame:
 
 def single_joints(study: Study) -> pd.DataFrame | str:
     """The official score of each joint alone, with nothing and with this joint occluded."""
-    if not study.whole:
+    if not study.settings.whole:
         return "official scores are of everybody: set people to all"
     joints, columns = study.people.skeleton.joints, {}
     for i, name in enumerate(study.names):
