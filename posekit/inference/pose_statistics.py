@@ -37,14 +37,13 @@ class ScoreStatistics:
     def table(self) -> pd.DataFrame:
         """One row a joint: mean score, smallest score, share of people it was drawn in."""
         share = 100 * self._above / max(1, self.count)
-        return pd.DataFrame(
-            {
-                "joint": [joint.replace("_", " ") for joint in self.skeleton.joints],
-                "mean score": self.mean.round(3),
-                "smallest": self._smallest.round(3),
-                f"at least {self.threshold:g}, %": share.round(1),
-            }
-        )
+        columns = {
+            "joint": [joint.replace("_", " ") for joint in self.skeleton.joints],
+            "mean score": self.mean.round(3),
+            "smallest": self._smallest.round(3),
+            f"at least {self.threshold:g}, %": share.round(1),
+        }
+        return pd.DataFrame(columns)
 
 
 class Jitter:
@@ -92,11 +91,10 @@ class Jitter:
     def table(self, names: Sequence[str]) -> pd.DataFrame:
         """One row a network: pixels / frame^2, and percent of the person's size / frame^2."""
         count = self.joints or np.nan
-        return pd.DataFrame(
-            {
-                "network": names,
-                "jitter, px/frame²": (self._pixels / count).round(3),
-                "% of the person/frame²": (100 * self._shares / count).round(3),
-                "joints counted": self.joints,
-            }
-        )
+        columns = {
+            "network": names,
+            "jitter, px/frame²": (self._pixels / count).round(3),
+            "% of the person/frame²": (100 * self._shares / count).round(3),
+            "joints counted": self.joints,
+        }
+        return pd.DataFrame(columns)

@@ -89,12 +89,14 @@ class Run(Results):
     """The folder of one run, `reports/<paper>-<dataset>[-sample]-<time>/`.
 
     Attributes:
+        tables: heading -> table, for the report.
         resumed: whether an interrupted run is being continued.
         lock: the open file that keeps other processes out of the folder.
     """
 
     record_file = FILE
     record: RunRecord = field(default_factory=RunRecord)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     resumed: bool = False
     lock: IO[str] | None = None
 
@@ -146,11 +148,20 @@ class Run(Results):
         """The data as titles name it."""
         return self.record.label
 
-    def table(self, frame: pd.DataFrame, name: str = "table") -> None:
-        """Write results as <name>.csv, <name>.md and <name>.tex."""
-        write_text(self.folder / f"{name}.csv", frame.to_csv(index=False))
-        write_text(self.folder / f"{name}.md", to_markdown(frame))
-        write_text(self.folder / f"{name}.tex", to_latex(frame))
+    def keep(self, heading: str, table: pd.DataFrame, file: str = "") -> pd.DataFrame:
+        """Put a table into the report, under a heading that names the data, and return it.
+
+        Args:
+            heading: in the report.
+            table: of results.
+            file: name without ending, to write it as .csv, .md and .tex as well.
+        """
+        self.tables[f"{heading}, {self.label}"] = table
+        if file:
+            write_text(self.folder / f"{file}.csv", table.to_csv(index=False))
+            write_text(self.folder / f"{file}.md", to_markdown(table))
+            write_text(self.folder / f"{file}.tex", to_latex(table))
+        return table
 
     def note_error(self, error: BaseException) -> None:
         """Record that an error ended a run that had not finished: failed, or interrupted."""

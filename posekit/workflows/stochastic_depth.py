@@ -63,8 +63,7 @@ def dropping(exp: Experiment, draws: int = 2) -> pd.DataFrame:
         score = validation_score(clips, found.keypoints)
         rows.append({"when testing": way, "val score": score, "moved, crop px": moved.mean()})
     table = pd.DataFrame(rows).round(2)
-    exp.tables[f"Blocks left out, validation part of {exp.run.label}"] = table
-    return table
+    return exp.run.keep("Blocks left out, validation part", table)
 
 
 def _found(exp: Experiment, model: nn.Module) -> Predictions:

@@ -64,16 +64,15 @@ def process(demo: Demo) -> pd.DataFrame:
             lost = f"{count:,} joints are not finite, 0 in the json"
             media.notes.append(f"{estimator.name}: {lost}: has the network diverged?")
     people = [scores.count for scores in demo.scores]
-    demo.speed = pd.DataFrame(
-        {
-            "network": [e.name for e in estimators],
-            "frames": frames,
-            "people": people,
-            "seconds": seconds.round(2),
-            "ms a frame": (1000 * seconds / frames).round(1),
-            "mean score": [round(float(np.mean(scores.mean)), 3) for scores in demo.scores],
-        }
-    )
+    columns = {
+        "network": [e.name for e in estimators],
+        "frames": frames,
+        "people": people,
+        "seconds": seconds.round(2),
+        "ms a frame": (1000 * seconds / frames).round(1),
+        "mean score": [round(float(np.mean(scores.mean)), 3) for scores in demo.scores],
+    }
+    demo.speed = pd.DataFrame(columns)
     demo.results.update(frames=frames, people=people, seconds=seconds.round(3).tolist())
     return demo.speed
 

@@ -33,14 +33,13 @@ def measure(study: Study) -> pd.DataFrame:
         study.points.append({one: _points(clips, p.keypoints) for one, p in predictions.items()})
         print(f"{estimator.name}: {len(occlusions)} occlusions of {len(study.people)} people")
     compare_same_joints(study)
-    table = pd.DataFrame(
-        {
-            "network": study.names,
-            study.metric: [float(nan_mean(points[UNOCCLUDED].ravel())) for points in study.points],
-            "what it is": [estimator.story for estimator in study.estimators],
-        }
-    ).round(2)
-    return study.keep("Nothing occluded", table)
+    columns = {
+        "network": study.names,
+        study.metric: [float(nan_mean(points[UNOCCLUDED].ravel())) for points in study.points],
+        "what it is": [estimator.story for estimator in study.estimators],
+    }
+    table = pd.DataFrame(columns).round(2)
+    return study.run.keep("Nothing occluded", table)
 
 
 def compare_same_joints(study: Study) -> None:

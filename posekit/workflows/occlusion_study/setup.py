@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 
@@ -84,7 +83,6 @@ class Study:
         occluded: occlusion -> (N,) bool, who has what is occluded, in every network's crop.
         predictions: per network, occlusion -> predictions of N rows, in the network's joints.
         scores: network -> its official score without any occlusion, of everybody.
-        tables: heading -> table, for the report.
     """
 
     config: Config
@@ -98,7 +96,6 @@ class Study:
     occluded: dict[Occlusion, np.ndarray] = field(default_factory=dict)
     predictions: list[dict[Occlusion, Predictions]] = field(default_factory=list)
     scores: dict[str, Score] = field(default_factory=dict)
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def settings(self) -> StudySettings:
@@ -118,11 +115,6 @@ class Study:
     def metric(self) -> str:
         """The unit of every number."""
         return f"points of {data.dataset(self.people.dataset).scorer.name}"
-
-    def keep(self, heading: str, table: pd.DataFrame) -> pd.DataFrame:
-        """Put a table into the report, and return it for display."""
-        self.tables[f"{heading}, {self.run.label}"] = table
-        return table
 
     def text(self) -> str:
         """The people, the metric and the networks."""

@@ -32,8 +32,7 @@ def drops(study: Study) -> pd.DataFrame:
             row |= {f"{name} {score.headline}": score.mean, f"{name} drop": clean.mean - score.mean}
         rows.append(row)
     table = pd.DataFrame(rows).round(dict.fromkeys(study.names, 1)).round(4)
-    study.run.table(table)
-    return study.keep(f"Drop in {study.metric}", table)
+    return study.run.keep(f"Drop in {study.metric}", table, "table")
 
 
 def single_joints(study: Study) -> pd.DataFrame | str:
@@ -47,7 +46,7 @@ def single_joints(study: Study) -> pd.DataFrame | str:
             alone = joint_scores(*study.predicted(i, one), [k])
             columns.setdefault(f"{name}, joint occluded", []).extend(alone)
     table = pd.DataFrame({"joint": joints, **columns}).round(4)
-    return study.keep("Official score of single joints", table)
+    return study.run.keep("Official score of single joints", table)
 
 
 def bootstrap(
@@ -94,7 +93,7 @@ def intervals(study: Study) -> pd.DataFrame:
                 row["differs"] = "yes" if paired[1] > 0 or paired[2] < 0 else "not shown"
             rows.append(row)
     table = pd.DataFrame(rows).round(2).fillna({"differs": ""})
-    return study.keep(f"95 % intervals of the drop ({settings.effects[0]})", table)
+    return study.run.keep(f"95 % intervals of the drop ({settings.effects[0]})", table)
 
 
 def published() -> pd.DataFrame:
@@ -126,7 +125,7 @@ def finish(study: Study) -> str:
         protocol="; ".join(protocols),
         params_count=sum(p.numel() for p in study.estimators[0].task.model.parameters()),
     )
-    heading = "Published: training with occlusion, test without"
-    places = close_run(run, study.tables | {heading: published()}, study.text())
+    run.tables["Published: training with occlusion, test without"] = published()
+    places = close_run(run, study.text())
     numbers = ", ".join(f"{name} {shown(value) or 'nobody'}" for name, value in named.items())
     return f"{run.record.metric}: {numbers}\n{places}"

@@ -1,9 +1,8 @@
 """What the steps of a notebook share: one run of one network."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 from torch.utils.data import DataLoader
 
 from ...config.families import TestingSettings, TrainingSettings
@@ -34,7 +33,6 @@ class Experiment:
         log: the training log.
         network: the network's table as text.
         predictions: of the scored clips.
-        tables: heading -> table, for the report.
     """
 
     config: Config
@@ -49,7 +47,6 @@ class Experiment:
     log: Log | None = None
     network: str = ""
     predictions: Predictions | None = None
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def settings(self) -> TrainingSettings | TestingSettings:

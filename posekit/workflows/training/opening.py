@@ -6,7 +6,6 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from IPython import get_ipython
 
 from ...config.machine import choose_machine
@@ -93,15 +92,14 @@ def _watch_for_failure(run: Run) -> None:
         shell.events.register("post_run_cell", after_cell)
 
 
-def close_run(run: Run, tables: dict[str, pd.DataFrame], network: str) -> str:
+def close_run(run: Run, network: str) -> str:
     """Write the report, mark the run finished and rebuild the index; where they are, as text.
 
     Args:
-        run: with its scores and figures.
-        tables: heading -> table.
+        run: with its scores, tables and figures.
         network: the network's table as text.
     """
-    path = write_report(run, tables, network, _notebook_cells())
+    path = write_report(run, network, _notebook_cells())
     run.end("finished")
     return f"report {path}\nindex  {build_index()}"
 

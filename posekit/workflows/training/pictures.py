@@ -98,10 +98,8 @@ class DebugPictures(Hook):
         both = np.stack([targets[:, : len(skeleton)], maps], 1).reshape(-1, *maps.shape[1:])
         rows = images.repeat(2, 0), both, ["target", "predicted"] * people
         joints = figures.skeleton_grid(twice, poses, [*visible] * 2, skeleton, title, people)
-        for name, figure in {
-            "joints": joints,
-            "maps": figures.heatmap_grid(*rows, skeleton.joints, title),
-        }.items():
+        grid = figures.heatmap_grid(*rows, skeleton.joints, title)
+        for name, figure in (("joints", joints), ("maps", grid)):
             sample = "-sample" * exp.run.record.is_sample
             path = exp.run.folder / "debug" / f"epoch-{epoch:03d}-{name}{sample}.png"
             path.parent.mkdir(exist_ok=True)

@@ -42,17 +42,14 @@ def evaluate(exp: Experiment) -> pd.DataFrame:
         both = [replace(one, metric=metric) for one in both]
     score, baseline = both
     table = _table(exp, score, baseline)
+    quoted = [row for row in _published(exp) if row["metric"] == score.metric]
     protocol = f"{score.protocol}; {settings.eval_split} split, {_testing(exp)}"
     run.update(
         protocol=protocol + "; generated sample data" * run.record.is_sample,
         metric=score.metric,
         metrics=score.values,
         baseline={"mean_pose": baseline.mean},
-        published={
-            row["method"]: row[score.headline.lower()]
-            for row in _published(exp)
-            if row["metric"] == score.metric
-        },
+        published={row["method"]: row[score.headline.lower()] for row in quoted},
         n_samples=score.n_people,
     )
     return table
@@ -64,9 +61,7 @@ def _unscored(exp: Experiment, file: Path, remark: str) -> pd.DataFrame:
     run.update(protocol=remark)
     row = {"result": f"this run, {run.label}", "split": split, "people": people}
     table = pd.DataFrame([row | {"score": "none", "file": file.name}])
-    run.table(table)
-    exp.tables[f"Predictions, {run.label}"] = table
-    return table
+    return run.keep("Predictions", table, "table")
 
 
 def evaluate_leniently(exp: Experiment) -> pd.DataFrame:
@@ -81,10 +76,9 @@ def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> pd
     run, tables = exp.run, []
     for sides in (False, True) if score.joints else (False,):
         rows = _published(exp, sides)
-        tables.append(comparison(score, baseline, rows, run.record, _testing(exp), sides))
-        exp.tables[f"{score.metric}{kind}{' by joint' * sides}, {run.label}"] = tables[-1]
-        if not kind:
-            run.table(tables[-1], "table" + "-sides" * sides)
+        table = comparison(score, baseline, rows, run.record, _testing(exp), sides)
+        file = "" if kind else "table" + "-sides" * sides
+        tables.append(run.keep(f"{score.metric}{kind}{' by joint' * sides}", table, file))
     return tables[0]
 
 
@@ -123,7 +117,7 @@ def finish(exp: Experiment) -> str:
         Where things are and the result in one line.
     """
     run, record = exp.run, exp.run.record
-    places = close_run(run, exp.tables, exp.network)
+    places = close_run(run, exp.network)
     result = record.protocol
     if record.metric:
         mean_pose = shown(record.baseline["mean_pose"])
