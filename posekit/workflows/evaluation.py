@@ -124,7 +124,8 @@ def build(evaluation: Evaluation) -> str:
     model = found.build(evaluation.settings, joints)
     notes = [found.told(evaluation.settings)]
     if (file := found.settings.box_file) and not evaluation.settings.box_file:
-        notes.append(f"box_file of the run, {Path(file).name}, is not taken over: set it as well")
+        used = f"the run was scored on the boxes of {Path(file).name}"
+        notes.append(f"{used}, which are not taken over: set box_file to score them")
     evaluation.run.update(notes=[*notes, *evaluation.run.record.notes])
     return building.use(evaluation, model, [f"joints of {joints.name}", *notes])
 

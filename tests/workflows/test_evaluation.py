@@ -104,8 +104,8 @@ def test_the_box_file_of_a_run_is_not_taken_over_and_this_is_said(trained):
     path.write_text(yaml.safe_dump(values))
     evaluation = lab.start({"workers": 0, "source": "sample", "model": str(trained)})
     lab.load(evaluation)
-    said = "box_file of the run, found.json, is not taken over: set it as well"
-    assert said in lab.build(evaluation) and said in evaluation.run.record.notes
+    said = "on the boxes of found.json, which are not taken over: set box_file to score them"
+    assert said in lab.build(evaluation) and said in evaluation.run.record.notes[1]
     assert evaluation.settings.box_file is None
 
 

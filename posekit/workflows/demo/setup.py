@@ -75,7 +75,7 @@ class Demo:
         sample: the media is generated.
         device: where the networks compute.
         estimators: one network or two.
-        results: their folder.
+        results: their folder, after `open_networks`.
         speed: of the networks, a table.
         poses: a few drawn frames, with their names.
         gif: the frames of the GIF.
