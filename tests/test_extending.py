@@ -163,8 +163,8 @@ def test_it_poses_and_is_exported_and_converted(trained, outside):
     conversion.load(done)
     conversion.save(done)
     conversion.export(done)
-    conversion.finish(done)
-    assert "ToyNet.onnx" in done.written and done.folder.name.startswith("convert-ToyNet-")
+    assert "ToyNet.onnx" in conversion.finish(done)
+    assert done.folder.name.startswith("convert-ToyNet-")
     again = open_estimator(str(done.folder / "ToyNet.onnx"), CPU)
     other = again.estimate(image, np.array([[4.0, 4, 60, 60]]))
     assert again.skeleton.name == "star"

@@ -47,7 +47,7 @@ def study():
     """Two networks, three people: the second loses 10 points more at the first joint."""
     chosen = StudySettings(resamples=200)
     people = SimpleNamespace(skeleton=LSP, dataset="LSP", group=np.array(["a", "a", "b"]))
-    run = SimpleNamespace(label="LSP", table=lambda frame: None)
+    run = SimpleNamespace(label="LSP", keep=lambda heading, table, file="": table)
     named = [SimpleNamespace(name=name) for name in ("one", "two")]
     made = Study(SimpleNamespace(settings=chosen), run, None, None, named, people, [])
     clean = np.full((3, 14), 80.0)
