@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..data import dataset_name
 from ..data.registry import datasets
 from ..errors import PosekitError
-from ..files.places import data_root, smoke
+from ..files.paths import data_root, smoke
 from ..models import describe, list_models
 from .families import settings_of
 from .recipes import own_values, read_recipe, recipe_file, usual_dataset

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.images import decode
+from ..files.reading import decode
 from ..geometry.crops import box_iou
 from ..geometry.skeletons import Skeleton, convert
 

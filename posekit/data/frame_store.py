@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.images import decode, is_whole
+from ..files.reading import decode, is_whole
 from .annotations import Annotations
 
 STORES = {"train": "train.lmdb", "test": "valid.lmdb"}  # split -> store of the MobilePose layout

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.cache import cached
 from ..files.reading import check_shape, load_mat
 from ..files.words import few
+from ..files.writing import cached
 from ..geometry.crops import keypoint_box
 from ..geometry.skeletons import PENN_ACTION
 from ..metrics.mobilepose import penn_test

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.places import data_root
+from ..files.paths import data_root
 from ..files.reading import load_json
 from ..geometry.skeletons import POSE_MACHINE, Skeleton, convert
 from ..metrics.score import Score

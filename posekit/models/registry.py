@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from torch import nn
 
 from ..errors import PosekitError
-from ..files.outside import imported
+from ..files.paths import imported
 from ..files.words import near
 
 # Of ImageNet's pixels 0..255 in the order R, G, B. Networks fed with BGR images were trained

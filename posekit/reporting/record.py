@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ..files.places import reports_root
+from ..files.paths import reports_root
 from ..weights import RUN_WEIGHTS
 from .lock import is_held
 

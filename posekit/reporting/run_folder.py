@@ -23,9 +23,8 @@ import yaml
 
 from ..config.resolve import Config
 from ..data.registry import address, datasets
-from ..files.cache import fingerprint_of
-from ..files.places import project_root, reports_root
-from ..files.writing import write_bytes, write_text
+from ..files.paths import project_root, reports_root
+from ..files.writing import fingerprint_of, write_bytes, write_text
 from .lock import hold
 from .record import FILE, RunRecord, all_runs
 from .tables import to_latex, to_markdown

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import PosekitError
-from ...files.cache import cached
 from ...files.reading import MAX_PIXELS, column, id_column, load_json, load_records
+from ...files.writing import cached
 from ...geometry.crops import clean_boxes
 from ...geometry.skeletons import COCO
 from ...metrics.coco_ap import PERSON, check_annotations, sections

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...data.scores import joint_scores, official_score
-from ...files.places import project_root
+from ...files.paths import project_root
 from ...geometry.body_parts import PARTS
 from ...reporting.pages import build_index, shown, write_report
 from ..training.opening import notebook_cells

@@ -11,8 +11,7 @@ from ...config.families import TrainingSettings
 from ...config.machine import Machine
 from ...data.clips import Clips
 from ...errors import PosekitError
-from ...files.paths import regular_file
-from ...files.places import existing_path, weight_folders
+from ...files.paths import existing_path, regular_file, weight_folders
 from ...models import cost
 from ...models.onnx_complexity import onnx_cost
 from ...weights import load_weights
