@@ -19,7 +19,7 @@ from ..metrics.score import Protocol
 from .annotations import Annotations
 from .dataset import DataSet, Sample
 from .registry import dataset
-from .sample.lsp import write_lsp
+from .sample.writers import write_lsp
 from .scoring import PckScorer, Truth
 
 _LSPET_OFFSET = 10000

@@ -21,7 +21,7 @@ from .annotations import Annotations
 from .dataset import DataSet, Sample
 from .predictions import Predictions
 from .registry import dataset
-from .sample.mpii import write_mpii
+from .sample.writers import write_mpii
 from .scoring import PckScorer, Truth
 
 _HEAD_SIZE = 0.6  # SC_BIAS of the official evaluation, times the diagonal of the head box

@@ -27,7 +27,7 @@ from .annotations import Annotations, Folder
 from .dataset import SPLITS, DataSet, Sample
 from .frame_store import STORES, FrameStore
 from .predictions import numbers
-from .sample.penn_action import write_penn_action
+from .sample.writers import write_penn_action
 from .scoring import PckScorer
 
 _FIELDS = ("x", "y", "visibility", "bbox", "train")

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from ...errors import PosekitError
 from ...files import paths
 from ..registry import dataset as spec_of
-from .output import VERSION
+from .writers import VERSION
 
 
 def sample_root(smoke: bool | None = None) -> Path:
