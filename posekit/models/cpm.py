@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from .blocks_pose_machine import STRIDE, WeightInit, check_inputs, conv, init_weights, scaled, stack
 from .registry import Width, pose_machine, register
 
+PAPER = "CPM, Wei et al., CVPR 2016, arXiv 1602.00134"
 LATER_STAGES = range(2, 7)
 
 
@@ -124,15 +125,7 @@ class Refinement(nn.Module):
         return self.head(stack(self.features(evidence).relu(), beliefs, centre))
 
 
-@register(
-    pose_machine(
-        name="cpm",
-        paper="CPM, Wei et al., CVPR 2016, arXiv 1602.00134",
-        half_pixel=True,
-        mean=(128.0,) * 3,
-        std=(256.0,) * 3,
-    )
-)
+@register(pose_machine(name="cpm", paper=PAPER))
 class CPM(nn.Module):
     """The six-stage convolutional pose machine; 31.2 M parameters at width 1."""
 

@@ -46,6 +46,12 @@ class HighResolutionFrame(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         return channels
 
+    def add_layer1(self, block: type[nn.Module], channels: int) -> int:
+        """Four residual blocks after the stem; returns their number of channels."""
+        wide = block.expansion * channels
+        self.layer1 = nn.Sequential(*(block(c, channels) for c in (channels, wide, wide, wide)))
+        return wide
+
     def add_stages(
         self,
         in_channels: int,
@@ -173,12 +179,7 @@ class HRNet(HighResolutionFrame):
 
     def __init__(self, base: int, num_keypoints: int, width: Width = 1.0) -> None:
         super().__init__()
-        planes = self.add_stem(width)
-        blocks, channels = [], planes
-        for _ in range(BLOCKS):
-            blocks.append(Bottleneck(channels, planes))
-            channels = Bottleneck.expansion * planes
-        self.layer1 = nn.Sequential(*blocks)
+        channels = self.add_layer1(Bottleneck, self.add_stem(width))
         base = scaled(base, width)
         self.add_stages(channels, base, MODULES, _exchange)
         self.final_layer = nn.Conv2d(base, num_keypoints, 1)

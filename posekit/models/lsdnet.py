@@ -55,9 +55,9 @@ class SplitBlock(nn.Module):
         self.bns = nn.ModuleList(nn.BatchNorm2d(part) for _ in range(SPLITS - 1))
         self.conv3 = conv(SPLITS * part, out_channels, 1)
         self.bn3 = nn.BatchNorm2d(out_channels)
-        changes = in_channels != out_channels
-        skip = conv_bn(in_channels, out_channels, 1, groups=in_channels) if changes else None
-        self.downsample = skip
+        self.downsample = None
+        if in_channels != out_channels:
+            self.downsample = conv_bn(in_channels, out_channels, 1, groups=in_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         *parts, last = F.relu6(self.bn1(self.conv1(x))).chunk(SPLITS, dim=1)
@@ -189,12 +189,7 @@ class LSDNet(HighResolutionFrame):
     ) -> None:
         super().__init__()
         probabilities = survival_probabilities(survival, p_last)
-        planes = self.add_stem(width)
-        blocks, channels = [], planes
-        for _ in range(4):
-            blocks.append(SplitBlock(channels, planes))
-            channels = SplitBlock.expansion * planes
-        self.layer1 = nn.Sequential(*blocks)
+        channels = self.add_layer1(SplitBlock, self.add_stem(width))
 
         def exchange(stage: int, module: int, widths: Sequence[int]) -> nn.Module:
             first = BLOCKS * (module + (MODULES[1] if stage == 4 else 0))

@@ -75,6 +75,9 @@ pose_machine = partial(
     skeleton="pose_machine",
     num_keypoints=14,
     centre_map=True,
+    half_pixel=True,
+    mean=(128.0,) * 3,
+    std=(256.0,) * 3,
     background=True,
 )
 
