@@ -117,17 +117,18 @@ class Annotations:
     bystanders: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
-        count, joints, number = len(self.boxes), len(self.skeleton), self.sequence
-        if number is None:
-            number = np.arange(1, count + 1, dtype=np.int32)
+        count, joints = len(self.boxes), len(self.skeleton)
+        number = np.arange(1, count + 1, dtype=np.int32)
         usual = {
+            "boxes": np.zeros((count, 4)),
+            "image": number,
             "sequence": number,
             "keypoints": np.zeros((count, joints, 2), np.float32),
             "visible": np.zeros((count, joints), bool),
             "reference": np.full(count, np.nan, np.float32),
             "occluded": np.zeros((count, joints), bool),
             "frame": np.ones(count, np.int32),
-            "image_id": number.astype(np.int64),
+            "image_id": (number if self.sequence is None else self.sequence).astype(np.int64),
             "annotation_id": np.full(count, -1, np.int64),
             "group": self.image,
             "score": np.ones(count, np.float32),
@@ -135,17 +136,12 @@ class Annotations:
             "bystanders": (self.image[:0], np.zeros((0, joints, 2), np.float32)),
         }
         for name, value in usual.items():
-            if getattr(self, name) is None:
+            given = getattr(self, name)
+            if given is None:
                 object.__setattr__(self, name, value)
-        shapes = {
-            "keypoints": (count, joints, 2),
-            "visible": (count, joints),
-            "boxes": (count, 4),
-            **dict.fromkeys(("reference", "sequence", "image"), (count,)),
-        }
-        for name, shape in shapes.items():
-            if (found := getattr(self, name).shape) != shape:
-                raise PosekitError(f"{self.dataset}: {name} is {found}, it has to be {shape}")
+            elif isinstance(value, np.ndarray) and given.shape != value.shape:
+                problem = f"{name} is {given.shape}, it has to be {value.shape}"
+                raise PosekitError(f"{self.dataset}: {problem}")
 
     def __len__(self) -> int:
         return len(self.boxes)

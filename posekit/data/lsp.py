@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.reading import check_shape, first_existing, load_mat
+from ..files.reading import check_shape, first_existing, load_mat, reading
 from ..geometry.crops import keypoint_box
 from ..geometry.skeletons import LSP
 from ..metrics.score import Protocol
@@ -99,11 +99,8 @@ def _size(path: Path) -> tuple[int, int]:
     """Width and height as the header says."""
     from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PosekitError(f"{path} is not a readable image: replace the file") from error
+    with reading(path, "a readable image", "replace the file"), Image.open(path) as image:
+        return image.size
 
 
 def joints(folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.reading import check_shape, load_mat
+from ..files.reading import check_shape, load_mat, reading
 from ..files.words import few
 from ..files.writing import cached
 from ..geometry.crops import keypoint_box
@@ -95,10 +95,8 @@ def actions(folder: Path, sequences: Iterable[int]) -> list[str]:
     found = []
     for sequence in sequences:
         path = folder / "labels" / f"{sequence:04d}.mat"
-        try:
+        with reading(path, "a readable MATLAB file"):
             word = loadmat(path, variable_names=["action"]).get("action", "")
-        except Exception as error:  # scipy has no common exception for damaged files
-            raise PosekitError(f"{path} is not readable ({error}): copy it again") from error
         found.append("".join(np.ravel(word).astype(str).tolist()).strip())
     return found
 
