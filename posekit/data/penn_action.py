@@ -31,8 +31,6 @@ from .sample.writers import write_penn_action
 from .scoring import PckScorer
 
 _FIELDS = ("x", "y", "visibility", "bbox", "train")
-_COLUMNS = ("sequence", "frame", "train", "keypoints", "visible", "boxes")
-_CACHE_VERSION = 1
 
 
 def read(folder: Path, split: str) -> dict[str, Any]:
@@ -75,17 +73,15 @@ def labels(folder: Path) -> dict[str, np.ndarray]:
         Columns of N frames: sequence (N,) and frame (N,) int32, train (N,) bool, keypoints
         (N, 13, 2) and boxes (N, 4) float64 in 1-based pixels with boxes repaired, visible (N, 13).
     """
-    files = sorted(
-        path for path in folder.glob("labels/*.mat") if re.fullmatch(r"\d{4}", path.stem)
-    )
+    files = sorted(folder.glob("labels/[0-9][0-9][0-9][0-9].mat"))
     if not files:
         raise PosekitError(f"{folder / 'labels'} holds no label such as 0001.mat: copy them there")
 
     def read_all() -> dict[str, np.ndarray]:
         clips = [_read_clip(path) for path in files]
-        return {name: np.concatenate([clip[name] for clip in clips]) for name in _COLUMNS}
+        return {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
 
-    return cached("penn_action", folder, _CACHE_VERSION, files, _COLUMNS, read_all)
+    return cached("penn_action", folder, 1, files, read_all)
 
 
 def actions(folder: Path, sequences: Iterable[int]) -> list[str]:

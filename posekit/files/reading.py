@@ -176,16 +176,13 @@ def column(
             raise ValueError
     except (KeyError, ValueError, TypeError, OverflowError):
         bad = next(i for i, r in enumerate(records) if not _fits(r.get(field), shape))
-        raise PosekitError(
-            f"{path}: {kind} {bad} has no field {field} of shape {shape or 'one number'}: "
-            "repair the record or copy the file again"
-        ) from None
-    if bad := _bad_values(values.reshape(len(records), -1), limit):
-        raise PosekitError(
-            f"{path}: {kind} {bad[0]}: field {field} holds values {bad[1]}: "
-            "repair the record or copy the file again"
-        )
-    return values
+        problem = f"{bad} has no field {field} of shape {shape or 'one number'}"
+    else:
+        bad = _bad_values(values.reshape(len(records), -1), limit)
+        if not bad:
+            return values
+        problem = f"{bad[0]}: field {field} holds values {bad[1]}"
+    raise PosekitError(f"{path}: {kind} {problem}: repair the record or copy the file again")
 
 
 def id_column(path: Path, records: list[dict], field: str, kind: str = "record") -> np.ndarray:

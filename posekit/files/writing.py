@@ -66,7 +66,6 @@ def cached(
     place: Path,
     version: int,
     files: Sequence[Path],
-    names: Sequence[str],
     read: Callable[[], dict[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
     """Columns out of the cache if nothing has changed since they were put there.
@@ -78,7 +77,6 @@ def cached(
         place: file or folder that the columns belong to; each has one cache file.
         version: of the code that makes the columns.
         files: that the columns are read from; their sizes and times are in the fingerprint.
-        names: of the columns.
         read: makes the columns anew.
     """
     folder = project_root() / "data" / ".cache"
@@ -87,8 +85,9 @@ def cached(
     path = folder / f"{kind}-{fingerprint_of((), place.resolve())[:12]}.npz"
     fingerprint = fingerprint_of(files, version)
     with contextlib.suppress(*_UNREADABLE), np.load(path, allow_pickle=False) as file:
-        if file["fingerprint"].item() == fingerprint:
-            return {name: file[name] for name in names}
+        stored = dict(file)
+        if stored.pop("fingerprint").item() == fingerprint:
+            return stored
     columns = read()
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

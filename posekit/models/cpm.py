@@ -14,8 +14,6 @@ in the first stage. Names map one to one to caffe's layers:
     Mconv1..5_stage{2..6}               stage{2..6}.head.conv1..5
 """
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -91,20 +89,12 @@ class Head(nn.Sequential):
     """Large-field convolutions from a stacked input (B, C, H, W) to beliefs (B, K+1, H, W)."""
 
     def __init__(self, in_channels: int, beliefs: int, width: float) -> None:
+        super().__init__()
         hidden = scaled(128, width)
-        super().__init__(
-            OrderedDict(
-                conv1=conv(in_channels, hidden, 11),
-                relu1=nn.ReLU(),
-                conv2=conv(hidden, hidden, 11),
-                relu2=nn.ReLU(),
-                conv3=conv(hidden, hidden, 11),
-                relu3=nn.ReLU(),
-                conv4=conv(hidden, hidden, 1),
-                relu4=nn.ReLU(),
-                conv5=conv(hidden, beliefs, 1),
-            )
-        )
+        for n, kernel in enumerate((11, 11, 11, 1), 1):
+            self.add_module(f"conv{n}", conv(in_channels if n == 1 else hidden, hidden, kernel))
+            self.add_module(f"relu{n}", nn.ReLU())
+        self.conv5 = conv(hidden, beliefs, 1)
 
 
 class Refinement(nn.Module):

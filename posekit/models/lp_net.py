@@ -16,7 +16,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from .blocks_top_down import conv, conv_bn
+from .blocks_top_down import conv, conv_bn, conv_bn_relu
 from .lpn import PAPER, STRIDES
 from .registry import Description, Width, register
 from .simplebaseline import BLOCKS, ResNetFrame
@@ -95,9 +95,7 @@ def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:
     """Twice the resolution, channel by channel, then across the channels."""
     return nn.Sequential(
         nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, groups=out_channels, bias=False),
-        conv(out_channels, out_channels, 1),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
+        *conv_bn_relu(out_channels, out_channels, 1),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from .blocks_top_down import Bottleneck, conv, init_normal
+from .blocks_top_down import Bottleneck, conv_bn_relu, init_normal
 from .registry import Description, Width, register
 from .simplebaseline import BLOCKS, ResNetFrame
 
@@ -124,9 +124,7 @@ def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:
         nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, groups=out_channels, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
-        conv(out_channels, out_channels, 1),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
+        *conv_bn_relu(out_channels, out_channels, 1),
     )
 
 
