@@ -7,6 +7,7 @@ are not to be trusted. Frames are images in frames/ or in two LMDB stores.
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -169,8 +170,7 @@ class _Scorer(PckScorer):
             raise PosekitError(f"Penn Action predictions: {strange[0]!r} is no sequence id")
         given = {int(k): numbers(f"Penn Action sequence {k}", v) for k, v in given.items()}
         in_split = columns["train"] == (split == "train") if split else columns["sequence"] > 0
-        known, counts = np.unique(columns["sequence"][in_split], return_counts=True)
-        lengths = dict(zip(known.tolist(), counts.tolist(), strict=True))
+        lengths = Counter(columns["sequence"][in_split].tolist())
         _check_predictions(given, lengths, split)
         rows = np.isin(columns["sequence"], list(given))
         result = pck_score(
@@ -180,7 +180,7 @@ class _Scorer(PckScorer):
             columns["visible"][rows],
             _longer_side(columns["boxes"][rows]),
         )
-        over = f"over the {len(given)} sequences given of {len(known)} labelled"
+        over = f"over the {len(given)} sequences given of {len(lengths)} labelled"
         return result if split else replace(result, protocol=f"{result.protocol}; {over}")
 
     def official(self, people: Annotations, keypoints: np.ndarray) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -74,9 +73,8 @@ def regular_file(
     """
     path = expanded(path)
     try:
-        status = os.stat(path)
-        regular = stat.S_ISREG(status.st_mode)
-        if regular:
+        size = os.stat(path).st_size
+        if regular := path.is_file():
             path.open("rb").close()
     except FileNotFoundError as error:
         raise PosekitError(f"{path}: no such {kind}.") from error
@@ -85,9 +83,9 @@ def regular_file(
         raise PosekitError(f"{path}: cannot be opened: {reason}; give another path.") from error
     if not regular:
         raise PosekitError(f"{path}: no such {kind}, it is a folder, a pipe or a device.")
-    if status.st_size > largest:
+    if size > largest:
         raise PosekitError(
-            f"{path}: {status.st_size / 1e9:.1f} GB, more than any {kind} of posekit's networks; "
+            f"{path}: {size / 1e9:.1f} GB, more than any {kind} of posekit's networks; "
             "store the weights alone."
         )
     return path

@@ -17,6 +17,9 @@ from .registry import Description, Width, register
 from .simplebaseline import BLOCKS, ResNetFrame
 
 STRIDES = (1, 2, 2, 1)
+Attention = Annotated[
+    Literal["gc", "se"] | None, Field(description="at the end of bottlenecks: gc, se, none")
+]
 PAPER = "LPN, Zhang et al., 2019, arXiv 1911.10346"
 
 
@@ -97,14 +100,7 @@ class LPN(ResNetFrame):
     """
 
     def __init__(
-        self,
-        depth: int,
-        num_keypoints: int,
-        width: Width = 1.0,
-        attention: Annotated[
-            Literal["gc", "se"] | None,
-            Field(description="at the end of bottlenecks: gc, se, none"),
-        ] = "gc",
+        self, depth: int, num_keypoints: int, width: Width = 1.0, attention: Attention = "gc"
     ) -> None:
         super().__init__()
         # The published weights for MPII, and they alone, were trained on RGB images.

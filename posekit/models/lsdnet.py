@@ -34,6 +34,11 @@ BLOCKS = 4  # blocks of a branch between two exchanges
 DEPTH = BLOCKS * (MODULES[1] + MODULES[2])  # stochastic blocks in a row
 SPLITS = 4
 START = 0.1  # first scale of what a residual block adds
+Survival = Annotated[
+    Literal["linear", "constant", "off"],
+    Field(description="chance to keep a block along the depth: linear, constant or off"),
+]
+LastChance = Annotated[float, Field(gt=0, le=1, description="chance to keep the last block")]
 PAPER = "LSDNet, Zhang et al., The Visual Computer 2024, doi 10.1007/s00371-024-03323-4"
 
 
@@ -179,13 +184,8 @@ class LSDNet(HighResolutionFrame):
         base: int,
         num_keypoints: int,
         width: Width = 1.0,
-        survival: Annotated[
-            Literal["linear", "constant", "off"],
-            Field(description="chance to keep a block along the depth: linear, constant or off"),
-        ] = "linear",
-        p_last: Annotated[
-            float, Field(gt=0, le=1, description="chance to keep the last block")
-        ] = 0.5,
+        survival: Survival = "linear",
+        p_last: LastChance = 0.5,
     ) -> None:
         super().__init__()
         probabilities = survival_probabilities(survival, p_last)
