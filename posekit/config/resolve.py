@@ -113,10 +113,8 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
     kind = settings_of(own if wrong else network)
     given = check(kind, namespace, f"the {paper} notebook cannot run with this:", wrong)
 
-    values, origins = (
-        own_values(recipe, paper, network),
-        dict.fromkeys(kind.model_fields, "default"),
-    )
+    values = own_values(recipe, paper, network)
+    origins = dict.fromkeys(kind.model_fields, "default")
     if "+" in usual:
         values["score_on"], origins["score_on"] = scored, "first of dataset"
     origins |= {n: origin for origin, found in layers.items() for n in found if n in values}

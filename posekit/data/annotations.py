@@ -148,9 +148,13 @@ class Annotations:
 
     def rows(self, index: np.ndarray, split: str | None = None) -> "Annotations":
         """The rows of an index or mask, as a table of their own."""
-        columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        chosen = {n: c[index] for n, c in columns.items() if isinstance(c, np.ndarray)}
+        chosen = {name: column[index] for name, column in self.columns().items()}
         return replace(self, split=split or self.split, **chosen)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The arrays of the table, by name."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
     def everybody(self, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
         """Who is in the image of each row, the row's own person included.
@@ -182,8 +186,8 @@ def mixed(tables: Sequence[Annotations], skeleton: Skeleton) -> Annotations:
     Joints that a data set lacks are not annotated, and said in the notes.
     """
     parts = [_part(table, skeleton) for table in tables]
-    arrays = [f.name for f in fields(parts[0]) if isinstance(getattr(parts[0], f.name), np.ndarray)]
-    columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in arrays}
+    tables = [part.columns() for part in parts]
+    columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     data_set = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     numbers = np.column_stack([data_set, columns["sequence"]])
     columns["sequence"] = np.unique(numbers, axis=0, return_inverse=True)[1].ravel() + 1

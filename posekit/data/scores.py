@@ -111,11 +111,9 @@ def score(
 
 
 def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path | None) -> Score:
-    record = load_json(folder / "metrics.json")
-    name, part, source = (
-        str(record.get(key)) if isinstance(record, dict) else "unknown"
-        for key in ("dataset", "split", "source")
-    )
+    found = load_json(folder / "metrics.json")
+    record = found if isinstance(found, dict) else {}
+    name, part, source = (str(record.get(key)) for key in ("dataset", "split", "source"))
     if name != spec.name or split not in (None, part):
         wanted = f"the {split or part} split of {spec.name}"
         raise PosekitError(f"{folder} is a run on the {part} split of {name}, not on {wanted}")

@@ -60,17 +60,15 @@ class LightBottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv3 = conv(channels, channels, 1)
         self.bn3 = nn.BatchNorm2d(channels)
-        self.gcb4 = ContextBlock(channels) if gcb else None
+        self.gcb4 = ContextBlock(channels) if gcb else nn.Identity()
         changes = stride != 1 or in_channels != channels
-        self.downsample = conv_bn(in_channels, channels, 1, stride) if changes else None
+        self.downsample = conv_bn(in_channels, channels, 1, stride) if changes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x)).relu_()
         y = self.bn2(self.conv2(y)).relu_()
-        y = self.bn3(self.conv3(y))
-        if self.gcb4 is not None:
-            y = self.gcb4(y)
-        return (y + (x if self.downsample is None else self.downsample(x))).relu_()
+        y = self.gcb4(self.bn3(self.conv3(y)))
+        return (y + self.downsample(x)).relu_()
 
 
 class LPNet(ResNetFrame):

@@ -69,7 +69,7 @@ class SqueezeExcite(nn.Module):
         return x * self.fc(x.mean((2, 3)))[..., None, None]
 
 
-ATTENTIONS = {"gc": GlobalContext, "se": SqueezeExcite, None: None}
+ATTENTIONS = {"gc": GlobalContext, "se": SqueezeExcite, None: nn.Identity}
 
 
 class LightBottleneck(Bottleneck):
@@ -79,14 +79,10 @@ class LightBottleneck(Bottleneck):
     depthwise = True
 
     def __init__(
-        self, in_channels: int, channels: int, stride: int, attention: type[nn.Module] | None
+        self, in_channels: int, channels: int, stride: int, attention: type[nn.Module]
     ) -> None:
         super().__init__(in_channels, channels, stride)
-        self.att = attention(channels) if attention else None
-
-    def attend(self, y: Tensor) -> Tensor:
-        """The attention, where there is one."""
-        return y if self.att is None else self.att(y)
+        self.att = attention(channels)
 
 
 class LPN(ResNetFrame):

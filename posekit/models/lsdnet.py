@@ -60,7 +60,7 @@ class SplitBlock(nn.Module):
         self.bns = nn.ModuleList(nn.BatchNorm2d(part) for _ in range(SPLITS - 1))
         self.conv3 = conv(SPLITS * part, out_channels, 1)
         self.bn3 = nn.BatchNorm2d(out_channels)
-        self.downsample = None
+        self.downsample = nn.Identity()
         if in_channels != out_channels:
             self.downsample = conv_bn(in_channels, out_channels, 1, groups=in_channels)
 
@@ -70,7 +70,7 @@ class SplitBlock(nn.Module):
         for part, filtered, bn in zip(parts, self.convs, self.bns, strict=True):
             done.append(bn(filtered(part + done[-1] if done else part)))
         y = self.bn3(self.conv3(torch.cat([*done, last], dim=1)))
-        return F.relu6(y + (x if self.downsample is None else self.downsample(x)))
+        return F.relu6(y + self.downsample(x))
 
 
 class LightBlock(nn.Module):

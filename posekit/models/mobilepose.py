@@ -78,11 +78,11 @@ class CaffeNames(nn.Module):
 
     def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
         super().__init__()
-        self.hidden, self.features = scaled(128, width), scaled(32, width)
-        self.beliefs = num_keypoints + 1
-        self.stacked = self.features + self.beliefs + 1  # with the centre map
+        self.n_trunk, self.n_features = scaled(128, width), scaled(32, width)
+        self.n_beliefs = num_keypoints + 1
+        self.n_stacked = self.n_features + self.n_beliefs + 1  # with the centre map
         wide = scaled(512, width)
-        first = (self.features, wide, 9), (wide, wide, 1), (wide, self.beliefs, 1)
+        first = (self.n_features, wide, 9), (wide, wide, 1), (wide, self.n_beliefs, 1)
         self._add_trunk(1, *first)
 
     def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
@@ -117,13 +117,13 @@ class CaffeNames(nn.Module):
         return getattr(self, f"{layer}_stage{stage}")
 
     def _add_trunk(self, stage: int, *more: tuple[int, int, int]) -> None:
-        h = self.hidden
-        trunk = (3, h, 9), (h, h, 9), (h, h, 9), (h, self.features, 5)
+        h = self.n_trunk
+        trunk = (3, h, 9), (h, h, 9), (h, h, 9), (h, self.n_features, 5)
         self._add_convs(stage, "conv", *trunk, *more)
 
     def _add_head(self, stage: int, name: str) -> None:
-        h, out = self.hidden, self.beliefs
-        wide = (self.stacked, h, 11), (h, h, 11), (h, h, 11)
+        h, out = self.n_trunk, self.n_beliefs
+        wide = (self.n_stacked, h, 11), (h, h, 11), (h, h, 11)
         self._add_convs(stage, name, *wide, (h, h, 1), (h, out, 1))
 
     def _add_gates(self, stage: int, channels: int) -> None:
@@ -171,9 +171,9 @@ class CPMMobilePose(CaffeNames):
         self._add_trunk(2)
         self._add_head(2, "Mconv")
         for stage in range(3, 7):
-            self._add_convs(stage, "conv", (self.hidden, self.features, 5))
+            self._add_convs(stage, "conv", (self.n_trunk, self.n_features, 5))
             self._add_head(stage, "Mconv")
-        self.final_layer = nn.Conv2d(self.beliefs, self.beliefs, 2)
+        self.final_layer = nn.Conv2d(self.n_beliefs, self.n_beliefs, 2)
 
     def predict(self, frames: Tensor, centre: Tensor) -> Tensor:
         batch, time = frames.shape[:2]
@@ -194,7 +194,7 @@ class LPMMobilePose(CaffeNames):
         super().__init__(num_keypoints, width)
         self._add_trunk(6)
         self._add_head(6, "Mres")
-        self._add_gates(6, self.stacked)
+        self._add_gates(6, self.n_stacked)
 
     def predict(self, frames: Tensor, centre: Tensor) -> Tensor:
         centre = F.avg_pool2d(centre, 9, STRIDE)
@@ -221,11 +221,11 @@ class LPMMobilePoseUnshared(CaffeNames):
         super().__init__(num_keypoints, width)
         self._add_trunk(2)
         for gate in "gio":
-            self.add_module(f"{gate}_x_stage2", conv(self.stacked, self.stacked, 3))
+            self.add_module(f"{gate}_x_stage2", conv(self.n_stacked, self.n_stacked, 3))
         self._add_head(2, "Mconv")
         for stage in range(3, 7):
             self._add_trunk(stage)
-            self._add_gates(stage, self.stacked)
+            self._add_gates(stage, self.n_stacked)
             self._add_head(stage, "Mres")
 
     def predict(self, frames: Tensor, centre: Tensor) -> Tensor:
