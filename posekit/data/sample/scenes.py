@@ -66,11 +66,9 @@ def draw_scene(
     """
     h, w = size
     action = list(ACTIONS)[rng.integers(len(ACTIONS))]
-    strip, cast = w / people, []
-    for i in range(people):
-        room = np.array([i * strip, 0, (i + 1) * strip - 1, h - 1])
-        room += np.array([1, 1, -1, -1]) * margin
-        cast.append(_person(rng, frames, action, heights, room))
+    strip, inset = w / people, np.array([1, 1, -1, -1]) * margin
+    rooms = [np.array([i * strip, 0, (i + 1) * strip - 1, h - 1]) + inset for i in range(people)]
+    cast = [_person(rng, frames, action, heights, room) for room in rooms]
     labelled = list(zip(range(1, _OCCLUDER, _PER_PERSON), cast, strict=False))
     world, drift = _world(rng, size, frames)
     occluders = _occluders(rng, cast)
