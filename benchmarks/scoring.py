@@ -10,8 +10,8 @@ from posekit.data.annotations import Annotations, Folder
 from posekit.data.coco.scoring import CocoScorer
 from posekit.geometry.skeletons import COCO
 from posekit.metrics import oks
-from posekit.metrics.coco_ap import read_results, read_truth, results_from_arrays
-from posekit.metrics.keypoint_ap import match, summarise
+from posekit.metrics.coco_ap import read_truth, result_texts
+from posekit.metrics.keypoint_ap import Detections, match, summarise
 
 from . import peers
 from .harness import NotHere, Pair, growth, row
@@ -70,15 +70,15 @@ def _evaluation(index, evaluator) -> Pair:
     truth = labels(5_000, PEOPLE)
     people = found(truth, 60_000)
     scores = people.box_scores.round(3)  # many ties
-    results = results_from_arrays(people.image, people.poses[..., :2], people.poses[..., 2], scores)
+    points, heights = people.poses[..., :2].round(3), people.poses[..., 2].round(3)
+    boxes = Detections(people.image, points, scores, heights)
     with tempfile.TemporaryDirectory() as folder:
         file, kept = Path(folder, "labels.json"), Path(folder, "results.json")
         file.write_text(json.dumps(truth))
-        kept.write_text(json.dumps(results))
+        kept.write_text(f"[{', '.join(result_texts(boxes))}]")
         theirs = peers.index_of(file, index)
         detections = peers.load_results(theirs, kept)
     columns = read_truth(truth)
-    boxes = read_results(results, columns.images)
 
     def equal(stats: np.ndarray, ours: dict[str, float]) -> str:
         return _same(stats, list(ours.values()))
