@@ -8,13 +8,14 @@ import numpy as np
 
 from posekit.data.annotations import Annotations, Folder
 from posekit.data.coco.scoring import CocoScorer
+from posekit.data.predictions import FILE, write_predictions
 from posekit.geometry.skeletons import COCO
 from posekit.metrics import oks
 from posekit.metrics.coco_ap import read_truth, result_texts
 from posekit.metrics.keypoint_ap import Detections, match, summarise
 
 from . import peers
-from .harness import NotHere, Pair, growth, row
+from .harness import NotHere, Pair, Way, growth, row
 from .people import Found, found, labels
 
 PEOPLE = 11_004  # annotated in the 5,000 images of val2017
@@ -139,12 +140,41 @@ def _rows(people: Found, root: Path) -> Annotations:
                        file_split="test")  # fmt: skip
 
 
+def _grown(count: int) -> tuple[dict, Found]:
+    """Labels and found people in the proportions of val2017."""
+    truth = labels(max(50, count // 20), max(110, count // 9))
+    return truth, found(truth, count)
+
+
 @growth("rescoring and OKS-NMS")
-def suppression(count: int):
-    people = found(labels(max(50, count // 20), max(100, count // 10)), count)
+def suppression(count: int) -> Way:
+    people = _grown(count)[1]
 
     def work() -> None:
         scores = oks.rescore(people.poses[..., 2], people.box_scores)
         oks.oks_nms(people.image, people.poses[..., :2], scores, people.areas)
 
     return work
+
+
+@growth("COCO's AP of arrays")
+def average_precision(count: int) -> Way:
+    truth, people = _grown(count)
+    columns = read_truth(truth)
+    boxes = Detections(people.image, people.poses[..., :2], people.box_scores)
+    return lambda: summarise(match(columns, boxes))
+
+
+@growth("text of the results json")
+def text_of_results(count: int) -> Way:
+    people = _grown(count)[1]
+    points, heights = people.poses[..., :2].round(3), people.poses[..., 2].round(3)
+    return lambda: result_texts(Detections(people.image, points, people.box_scores, heights))
+
+
+@growth("predictions.npz")
+def predictions_file(count: int) -> Way:
+    people = _grown(count)[1]
+    folder = Path(tempfile.mkdtemp(prefix="posekit-benchmark-"))
+    rows = _rows(people, folder)
+    return lambda: write_predictions(folder / FILE, rows, people.predictions, COCO)
