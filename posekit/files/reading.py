@@ -1,7 +1,6 @@
 """Files that others wrote: opened with care, refused with one clear sentence."""
 
 import contextlib
-import gc
 import json
 import os
 import struct
@@ -133,15 +132,10 @@ def load_json(path: Path) -> object:
     with reading(path, "readable json"):
         if Path(path).stat().st_size > MAX_JSON:
             raise PosekitError(f"{path} is too large for a file of labels: copy it again")
-        data, collects = Path(path).read_bytes(), gc.isenabled()
-        gc.disable()  # among a million new records it would search for garbage half of the time
         try:
-            return from_json(data)
-        except ValueError:
-            return json.loads(data)  # knows more encodings, and says what is wrong
-        finally:
-            if collects:
-                gc.enable()
+            return from_json(Path(path).read_bytes())
+        except ValueError:  # json is slower, knows more encodings, and says where it is wrong
+            return json.loads(Path(path).read_bytes())
 
 
 def load_records(path: Path) -> list[dict]:
