@@ -93,7 +93,7 @@ def numbers(what: str, values: Any) -> np.ndarray:
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as .npz, whole or not at all."""
     with replacing(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez(file, **arrays)
 
 
 def read_predictions(path: Path) -> dict[str, np.ndarray]:

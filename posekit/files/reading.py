@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
+from pydantic_core import from_json
 
 from ..errors import PosekitError
 
@@ -132,7 +133,10 @@ def load_json(path: Path) -> object:
     with reading(path, "readable json"):
         if Path(path).stat().st_size > MAX_JSON:
             raise PosekitError(f"{path} is too large for a file of labels: copy it again")
-        return json.loads(Path(path).read_bytes())
+        try:
+            return from_json(Path(path).read_bytes())
+        except ValueError:  # json is slower, knows more encodings, and says where it is wrong
+            return json.loads(Path(path).read_bytes())
 
 
 def load_records(path: Path) -> list[dict]:
