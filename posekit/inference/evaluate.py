@@ -84,11 +84,9 @@ def predict_tested(
 
     The clips of the batches have the settings' scales.
     """
-    how = views or [_AS_IT_IS], settings.flip_test, bar
-    return [
-        replace(one, keypoints=one.keypoints - settings.test_bias, ranking=settings.ranking)
-        for one in predict_views(task, batches, machine, *how)
-    ]
+    found = predict_views(task, batches, machine, views or [_AS_IT_IS], settings.flip_test, bar)
+    moved, ranking = settings.test_bias, settings.ranking
+    return [replace(one, keypoints=one.keypoints - moved, ranking=ranking) for one in found]
 
 
 @torch.inference_mode()

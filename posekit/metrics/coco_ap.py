@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from ..errors import PosekitError
-from ..files.cache import cached
 from ..files.reading import column, load_json, reading
+from ..files.writing import cached
 from ..geometry.skeletons import COCO
 from .keypoint_ap import COCO_METRICS, Detections, Truth, match, summarise
 

@@ -29,6 +29,7 @@ class RunRecord(BaseModel):
 
     Attributes:
         model: name of the network.
+        trained_on: the data sets that are trained on, where they are several.
         source: real or sample.
         metric: name of the score, such as "PCK@0.2 box".
         protocol: how the score is made, one sentence.
@@ -54,6 +55,7 @@ class RunRecord(BaseModel):
     paper_title: Text = ""
     model: Text = ""
     dataset: Text = ""
+    trained_on: Text = ""
     source: Text = ""
     split: Text = ""
     metric: Text = ""
