@@ -29,7 +29,8 @@ def make_optimiser(model: nn.Module, settings: TrainingSettings) -> optim.Optimi
     ]
     kinds = {"sgd": optim.SGD, "adam": optim.Adam, "adamw": optim.AdamW}
     more = {"momentum": settings.momentum} if settings.optimiser == "sgd" else {}
-    return _uncompiled(kinds[settings.optimiser])(parameter_groups, **more)
+    fused = next(model.parameters()).is_cuda or None  # one launch for all weights
+    return _uncompiled(kinds[settings.optimiser])(parameter_groups, fused=fused, **more)
 
 
 def _uncompiled(kind: type[optim.Optimizer]) -> type[optim.Optimizer]:
