@@ -1,6 +1,7 @@
 """Files that others wrote: opened with care, refused with one clear sentence."""
 
 import contextlib
+import gc
 import json
 import os
 import struct
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from pydantic_core import from_json
 
 from ..errors import PosekitError
 
@@ -131,7 +133,15 @@ def load_json(path: Path) -> object:
     with reading(path, "readable json"):
         if Path(path).stat().st_size > MAX_JSON:
             raise PosekitError(f"{path} is too large for a file of labels: copy it again")
-        return json.loads(Path(path).read_bytes())
+        data, collects = Path(path).read_bytes(), gc.isenabled()
+        gc.disable()  # among a million new records it would search for garbage half of the time
+        try:
+            return from_json(data)
+        except ValueError:
+            return json.loads(data)  # knows more encodings, and says what is wrong
+        finally:
+            if collects:
+                gc.enable()
 
 
 def load_records(path: Path) -> list[dict]:
