@@ -3,11 +3,12 @@
 The descriptions are what notebooks, errors and `python -m posekit knobs` show.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..data import Annotations, dataset, dataset_name
 from ..data.framing import Framing
@@ -16,7 +17,7 @@ from ..data.predictions import Ranking
 from ..data.registry import datasets
 from ..errors import PosekitError
 from ..geometry.skeletons import Skeleton, skeleton
-from ..models import Description, create_model, describe, options_of
+from ..models import Description, cost, create_model, describe, options_of
 from .settings import Settings, knob
 
 Count = Annotated[int, Field(ge=1)]
@@ -28,6 +29,13 @@ Dataset = Annotated[str, AfterValidator(dataset_name)]
 Joints = Annotated[str, AfterValidator(lambda name: skeleton(name).name)]
 Source = Literal["auto", "real", "sample"]
 Boxes = Literal["ground_truth", "detections"]
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draws no weights: on the device meta PyTorch loads its compiler for that, and draws none."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func is Tensor.normal_ else func(*args, **kwargs or {})
 
 
 class DataKnobs(Settings):
@@ -92,7 +100,7 @@ class NetworkKnobs(NetworkName):
 
     def shapes_only(self, joints: Skeleton) -> nn.Module:
         """The network without weights (on the device meta), to ask it for shapes."""
-        with torch.device("meta"):
+        with _Undrawn(), torch.device("meta"):
             return self.build(joints).eval()
 
     def check_shapes(self, joints: Skeleton) -> None:
@@ -104,12 +112,10 @@ class NetworkKnobs(NetworkName):
         """
         model = self.shapes_only(joints)
         about, inputs = model.description, self.one_clip(model.description)
-        with torch.no_grad():
-            maps = model(*inputs)
-        count, shape = about.num_keypoints + about.background, tuple(getattr(maps, "shape", ()))
+        count, shape = about.num_keypoints + about.background, cost(model, *inputs).output
         if shape[-3:-2] != (count,):
             raise PosekitError(
-                f"network {about.name} returns {shape or type(maps).__name__} for "
+                f"network {about.name} returns {shape or 'no tensor'} for "
                 f"{tuple(inputs[0].shape)}: expected are {count} maps, (B, {count}, H, W)"
             )
 

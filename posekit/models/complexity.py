@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
+
+
+_SMALL = 1e11  # numbers of the network times those of its inputs
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Cost:
     Attributes:
         params: number of trainable parameters.
         gmacs: multiply-adds of one forward pass, in units of 1e9.
-        output: shape of what the network returns.
+        output: shape of what the network returns, empty if that is no tensor.
         legacy_gflops: what the SimpleBaseline and HRNet repositories print and their papers call
             FLOPs: weights times output cells of every convolution and linear layer, in units of
             2^30. It counts a transposed convolution of stride 2 four times over.
@@ -38,22 +41,26 @@ class Cost:
 def cost(model: nn.Module, *inputs: Tensor) -> Cost:
     """Count parameters and multiply-adds of convolutions and matrix products.
 
-    Nothing is computed: the pass runs on shapes alone, so it is instant at any size.
+    The pass runs on shapes alone, so it is quick at any size; a small network is computed, as
+    PyTorch loads its compiler for shapes alone, which takes seconds.
 
     Args:
         model: the network, left untouched.
         *inputs: its inputs; only their shapes matter (`torch.empty(..., device="meta")` will do).
     """
     tensors = [*model.parameters(), *model.buffers()]
-    shapes = {id(tensor): _shape_of(tensor) for tensor in tensors}
+    most = sum(tensor.numel() for tensor in tensors) * max(value.numel() for value in inputs)
+    device = "cpu" if most < _SMALL else "meta"
+    shapes = {id(tensor): _shape_of(tensor, device) for tensor in tensors}
     shaped = copy.deepcopy(model, shapes).eval()  # takes known ids from the table
     products = _count_legacy(shaped)
-    given = [value.to("meta") for value in inputs]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, _Alive(shaped, given) as alive:
+    given = [_shape_of(value, device) for value in inputs]
+    with torch.no_grad(), _Work(shaped, given) as work:
         output = shaped(*given)
     params = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    gmacs = counter.get_total_flops() / 2 / 1e9
-    return Cost(params, gmacs, tuple(output.shape), sum(products) / 2**30, alive.most)
+    gmacs = work.flops / 2 / 1e9
+    shape = tuple(getattr(output, "shape", ()))
+    return Cost(params, gmacs, shape, sum(products) / 2**30, work.most)
 
 
 def _count_legacy(model: nn.Module) -> list[int]:
@@ -69,12 +76,16 @@ def _count_legacy(model: nn.Module) -> list[int]:
     return products
 
 
-class _Alive(TorchDispatchMode):
-    """Follows how many bytes of tensors are alive at once, weights aside; `most` is the peak."""
+class _Work(TorchDispatchMode):
+    """Counts `flops`, and the bytes of tensors alive at once, weights aside; `most` is the peak."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else every pass loads PyTorch's compiler, which takes seconds
 
     def __init__(self, model: nn.Module, inputs: list[Tensor]) -> None:
         super().__init__()
-        self.now = self.most = 0
+        self.now = self.most = self.flops = 0
         weights = [*model.parameters(), *model.buffers()]
         self.known = {tensor.untyped_storage()._cdata for tensor in weights}
         for tensor in inputs:
@@ -95,14 +106,16 @@ class _Alive(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
+        if flops_of := flop_registry.get(func.overloadpacket):
+            self.flops += flops_of(*args, **(kwargs or {}), out_val=out)
         for tensor in out if isinstance(out, list | tuple) else [out]:
             if isinstance(tensor, Tensor):
                 self._born(tensor)
         return out
 
 
-def _shape_of(tensor: Tensor) -> Tensor:
-    shape = tensor.detach().to("meta")
+def _shape_of(tensor: Tensor, device: str) -> Tensor:
+    shape = torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
     return nn.Parameter(shape, False) if isinstance(tensor, nn.Parameter) else shape
 
 

@@ -121,5 +121,5 @@ def _linear(channels: int) -> nn.Sequential:
 
 
 for _stacks in STACKS:
-    _about = Description(f"hourglass_{_stacks}", PAPER, colour="BGR")
+    _about = Description(f"hourglass_{_stacks}", PAPER, colour="BGR", fast_bf16=True)
     register(_about)(partial(StackedHourglass, _stacks))

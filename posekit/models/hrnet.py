@@ -203,4 +203,4 @@ def _branch(channels: int) -> nn.Sequential:
 
 
 for _base in (32, 48):
-    register(Description(f"hrnet_w{_base}", PAPER))(partial(HRNet, _base))
+    register(Description(f"hrnet_w{_base}", PAPER, fast_bf16=True))(partial(HRNet, _base))

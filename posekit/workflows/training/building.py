@@ -36,6 +36,8 @@ def build(exp: Experiment) -> str:
         notes.append("the backbone starts at random: no ImageNet weights are published for it")
     if settings.init:
         notes.append(str(load_weights(model, settings.init)))
+    if exp.machine.training_dtype is not exp.machine.dtype:
+        notes.append(f"trained in {exp.machine.precision}: precision=fp32 compares with other CPUs")
     return use(exp, model, notes)
 
 
