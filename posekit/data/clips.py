@@ -85,6 +85,7 @@ class Clips(Dataset):
     def __post_init__(self) -> None:
         people, self.transforms = self.people, list(self.transforms)
         self._donors: dict[tuple[int, int], Donor] = {}
+        self._images: dict[str, np.ndarray] = {}  # of the last sample, by name
         whole = self.frames == "all"
         self.rows, self.scored = windows(people.sequence, 1 if whole else self.frames)
         self.keypoints, self.visible = convert(
@@ -148,15 +149,13 @@ class Clips(Dataset):
             keypoints, visible = keypoints[:, self.skeleton.flip], visible[:, self.skeleton.flip]
         sizes = [replace(placement, side=placement.side / scale) for scale in self.scales or ()]
         matrices = [self.framing.matrix(**vars(size)) for size in sizes] or [matrix]
-        shown, frame = np.unique(rows, return_inverse=True)
-        images = map(self.people.read, shown)
-        crops = np.array([[self.framing.cut(im, m) for m in matrices] for im in images])[frame]
+        crops = self._cut(rows, matrices)
         crops = crops if self.scales else crops[:, 0]
         sample = Sample(crops, keypoints, visible, partial(self._donor, epoch, rng))
         for change in photometric:
             sample = change.apply(sample, rng)
         found = {
-            "images": np.ascontiguousarray(np.moveaxis(sample.crops, -1, -3)),
+            "images": _channels_first(sample.crops),
             "keypoints": sample.keypoints,
             "visible": sample.visible,
             "rows": rows,
@@ -166,6 +165,20 @@ class Clips(Dataset):
             people = transform(matrix, self.everybody[self.present[rows]]).astype(np.float32)
             found["everybody"] = people[:, :, self.skeleton.flip] if placement.flip else people
         return found
+
+    def _cut(self, rows: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray:
+        """The crops (T, S, h, w, 3) of some rows.
+
+        Images of the sample before are not decoded again.
+        """
+        names, before, cuts = self.people.image[rows].tolist(), self._images, {}
+        self._images = {}
+        for name in names:
+            if name not in cuts:
+                image = before[name] if name in before else self.people.images.read(name)
+                self._images[name] = image
+                cuts[name] = [self.framing.cut(image, matrix) for matrix in matrices]
+        return np.array([cuts[name] for name in names])
 
     def _moved(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """As many frames of the same sequence from a random one on, where it has more."""
@@ -196,6 +209,15 @@ class Clips(Dataset):
             crop = self.framing.cut(self.people.read(row), matrix)
             self._donors[key] = Donor(crop, *self._joints(row, matrix))
         return self._donors[key]
+
+
+def _channels_first(crops: np.ndarray) -> np.ndarray:
+    """Crops (..., h, w, 3) as (..., 3, h, w), four times as fast as by a copy of the axes."""
+    *lead, h, w, _ = crops.shape
+    planes = np.empty((*lead, 3, h, w), crops.dtype)
+    for crop, parts in zip(crops.reshape(-1, h, w, 3), planes.reshape(-1, 3, h, w), strict=True):
+        cv2.split(crop, list(parts))
+    return planes
 
 
 @dataclass(eq=False)
