@@ -18,6 +18,7 @@ from ..errors import PosekitError
 from ..geometry.crops import invert, transform, union_box
 from ..geometry.skeletons import Skeleton, convert
 from .annotations import Annotations
+from .crop_cache import CropCache
 from .framing import Framing
 from .transforms import Donor, Person, Placement, Sample, Transform, by_kind
 
@@ -70,6 +71,9 @@ class Clips(Dataset):
             epoch, as LPM's release trains.
         scales: sizes of the person, each of which is cut from the image; for testing.
         with_everybody: samples also hold the joints of everybody in the image.
+        share_decode: shuffled, people of one image follow one another, so that it is decoded once;
+            they come into the same batch, which is less varied than by chance.
+        crops: cuts from a cache, for training; see `CropCache`.
     """
 
     people: Annotations
@@ -81,6 +85,8 @@ class Clips(Dataset):
     random_start: bool = False
     scales: Sequence[float] | None = None
     with_everybody: bool = False
+    share_decode: bool = False
+    crops: CropCache | None = None
 
     def __post_init__(self) -> None:
         people, self.transforms = self.people, list(self.transforms)
@@ -167,18 +173,23 @@ class Clips(Dataset):
         return found
 
     def _cut(self, rows: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray:
-        """The crops (T, S, h, w, 3) of some rows.
-
-        Images of the sample before are not decoded again.
-        """
-        names, before, cuts = self.people.image[rows].tolist(), self._images, {}
-        self._images = {}
-        for name in names:
+        """The crops (T, S, h, w, 3) of some rows."""
+        names, cuts = self.people.image[rows].tolist(), {}
+        for row, name in zip(rows, names, strict=True):
             if name not in cuts:
-                image = before[name] if name in before else self.people.images.read(name)
-                self._images[name] = image
-                cuts[name] = [self.framing.cut(image, matrix) for matrix in matrices]
+                image = partial(self._image, name)
+                cut = partial(self.crops.cut, row, image=image) if self.crops else None
+                cuts[name] = [
+                    cut(matrix) if cut else self.framing.cut(image(), matrix) for matrix in matrices
+                ]
+        self._images = {name: self._images[name] for name in cuts if name in self._images}
         return np.array([cuts[name] for name in names])
+
+    def _image(self, name: str) -> np.ndarray:
+        """An image; those of the last sample are not decoded again."""
+        if name not in self._images:
+            self._images[name] = self.people.images.read(name)
+        return self._images[name]
 
     def _moved(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """As many frames of the same sequence from a random one on, where it has more."""
@@ -222,24 +233,40 @@ def _channels_first(crops: np.ndarray) -> np.ndarray:
 
 @dataclass(eq=False)
 class EpochSampler(Sampler):
-    """Yields (epoch, clip) keys; the order of an epoch depends on (seed, epoch) alone."""
+    """Yields (epoch, clip) keys; the order of an epoch depends on (seed, epoch) alone.
+
+    Attributes:
+        n_clips: to yield.
+        shuffle: draw the order.
+        seed: of the order.
+        share: the number of a process, and how many there are.
+        epoch: set before each epoch.
+        images: (n_clips,) number of each clip's image, where those of one image are to follow one
+            another; each process then has its own stretch of the order.
+    """
 
     n_clips: int
     shuffle: bool
     seed: int = 0
     share: Share = (0, 1)
     epoch: int = 0
+    images: np.ndarray | None = None
 
     def __len__(self) -> int:
         return -(-self.n_clips // self.share[1])
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.arange(self.n_clips)
+        order, (number, processes) = np.arange(self.n_clips), self.share
+        rng = np.random.default_rng([self.seed, self.epoch])
         if self.shuffle:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
-        number, processes = self.share
-        order = np.resize(order, len(self) * processes)[number::processes]
-        return ((self.epoch, int(clip)) for clip in order)
+            order = rng.permutation(order)
+        together = self.shuffle and self.images is not None
+        if together:
+            place = rng.permutation(self.images.max() + 1)
+            order = order[np.argsort(place[self.images[order]], kind="stable")]
+        order = np.resize(order, len(self) * processes)
+        parts = order.reshape(processes, -1) if together else order.reshape(-1, processes).T
+        return ((self.epoch, int(clip)) for clip in parts[number])
 
 
 def loader(
@@ -256,10 +283,14 @@ def loader(
     processes = share[1]
     if batch_size % processes:
         raise PosekitError(f"batch_size={batch_size}: choose a multiple of {processes} processes")
+    sampler = EpochSampler(len(clips), shuffle, clips.seed, share)
+    if clips.share_decode:
+        first = clips.people.image[clips.rows[:, 0]]
+        sampler.images = np.unique(first, return_inverse=True)[1]
     return DataLoader(
         clips,
         batch_size // processes,
-        sampler=EpochSampler(len(clips), shuffle, clips.seed, share),
+        sampler=sampler,
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,
