@@ -176,9 +176,7 @@ def get_final_preds(batch_heatmaps, center, scale):
             hm = batch_heatmaps[n][p]
             px, py = int(np.floor(coords[n][p][0] + 0.5)), int(np.floor(coords[n][p][1] + 0.5))
             if 1 < px < width - 1 and 1 < py < height - 1:
-                diff = np.array(
-                    [hm[py][px + 1] - hm[py][px - 1], hm[py + 1][px] - hm[py - 1][px]]
-                )
+                diff = np.array([hm[py][px + 1] - hm[py][px - 1], hm[py + 1][px] - hm[py - 1][px]])
                 coords[n][p] += np.sign(diff) * 0.25
     preds = coords.copy()
     for i in range(coords.shape[0]):

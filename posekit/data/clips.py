@@ -4,7 +4,7 @@ Workers return uint8 crops, keypoints and visibility; normalisation and targets 
 batch on the device.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Literal
@@ -174,16 +174,17 @@ class Clips(Dataset):
 
     def _cut(self, rows: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray:
         """The crops (T, S, h, w, 3) of some rows."""
+        cut = self.crops.cut if self.crops else self._cut_whole
         names, cuts = self.people.image[rows].tolist(), {}
         for row, name in zip(rows, names, strict=True):
             if name not in cuts:
                 image = partial(self._image, name)
-                cut = partial(self.crops.cut, row, image=image) if self.crops else None
-                cuts[name] = [
-                    cut(matrix) if cut else self.framing.cut(image(), matrix) for matrix in matrices
-                ]
+                cuts[name] = [cut(row, matrix, image) for matrix in matrices]
         self._images = {name: self._images[name] for name in cuts if name in self._images}
         return np.array([cuts[name] for name in names])
+
+    def _cut_whole(self, _: int, matrix: np.ndarray, image: Callable) -> np.ndarray:
+        return self.framing.cut(image(), matrix)
 
     def _image(self, name: str) -> np.ndarray:
         """An image; those of the last sample are not decoded again."""
@@ -223,7 +224,7 @@ class Clips(Dataset):
 
 
 def _channels_first(crops: np.ndarray) -> np.ndarray:
-    """Crops (..., h, w, 3) as (..., 3, h, w), four times as fast as by a copy of the axes."""
+    """Crops (..., h, w, 3) as (..., 3, h, w); OpenCV is four times as fast at it as numpy."""
     *lead, h, w, _ = crops.shape
     planes = np.empty((*lead, 3, h, w), crops.dtype)
     for crop, parts in zip(crops.reshape(-1, h, w, 3), planes.reshape(-1, 3, h, w), strict=True):
@@ -235,14 +236,8 @@ def _channels_first(crops: np.ndarray) -> np.ndarray:
 class EpochSampler(Sampler):
     """Yields (epoch, clip) keys; the order of an epoch depends on (seed, epoch) alone.
 
-    Attributes:
-        n_clips: to yield.
-        shuffle: draw the order.
-        seed: of the order.
-        share: the number of a process, and how many there are.
-        epoch: set before each epoch.
-        images: (n_clips,) number of each clip's image, where those of one image are to follow one
-            another; each process then has its own stretch of the order.
+    With the number of each clip's image (n_clips,) clips of one image follow one another, and each
+    process has its own stretch of the order instead of its part of every batch.
     """
 
     n_clips: int
@@ -256,7 +251,7 @@ class EpochSampler(Sampler):
         return -(-self.n_clips // self.share[1])
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order, (number, processes) = np.arange(self.n_clips), self.share
+        (number, processes), order = self.share, np.arange(self.n_clips)
         rng = np.random.default_rng([self.seed, self.epoch])
         if self.shuffle:
             order = rng.permutation(order)

@@ -36,7 +36,7 @@ def average_heatmaps(task: Task, images: Tensor, flip_test: bool = False) -> Ten
     """
     maps = task.heatmaps(images).float()
     if flip_test:
-        maps = (maps + task.flip_back(task.heatmaps(images.flip(-1)).float())) / 2
+        maps = (maps + task.flip_back(task.heatmaps(images.flip(-1)).float())).div_(2)
     return maps
 
 
@@ -69,7 +69,7 @@ class _Recurrence:
         if not self.flip_test:
             return maps
         straight, mirrored = maps.chunk(2, 1)
-        return (straight + self.task.flip_back(mirrored)) / 2
+        return (straight + self.task.flip_back(mirrored)).div_(2)
 
 
 def predict(task: Task, batches: DataLoader, machine: Machine, *how: Any) -> Predictions:
@@ -131,8 +131,9 @@ def predict_views(
                 else:
                     sizes = [average_heatmaps(task, one, flip_test) for one in images.unbind(2)]
             pairs = zip(sizes, zooms, strict=True)
-            maps = sum(resampled(maps, zoom, clips.image_size, half_pixel) for maps, zoom in pairs)
-            found, heights = task.decode(maps / len(zooms), clips.image_size)
+            sizes = [resampled(maps, zoom, clips.image_size, half_pixel) for maps, zoom in pairs]
+            maps = sum(sizes) / len(sizes) if len(sizes) > 1 else sizes[0]
+            found, heights = task.decode(maps, clips.image_size)
             keypoints[number, rows[scored]] = found.cpu().numpy()[scored]
             scores[number, rows[scored]] = heights.cpu().numpy()[scored]
     for found in keypoints:
