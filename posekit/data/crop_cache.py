@@ -74,6 +74,8 @@ class CropCache:
         with contextlib.suppress(OSError, PosekitError), open(path, "rb") as file:
             return decode(file.read(), path)
         kept = image()[low[1] : high[1], low[0] : high[0]]
+        if not kept.size:  # nothing of the image
+            return np.full((1, 1, 3), self.framing.fill, np.uint8)
         if scale < 1:
             kept = cv2.resize(kept, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
