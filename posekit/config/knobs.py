@@ -191,6 +191,9 @@ class TrainingKnobs(Settings):
         "the frames of a clip that are occluded: all, or a random run", "all"
     )
 
+    share_decode: bool = knob("people of an image in one batch: faster, batches vary less", False)
+    crop_cache: bool = knob("train on crops kept as JPEG in data/.cache: faster, not exact", False)
+
     epochs: Count = knob("passes over all training frames")
     rounds: int = knob("whole schedules, each from the best weights before", 1, ge=1, le=100)
     optimiser: Literal["sgd", "adam", "adamw"] = knob("sgd, adam or adamw")
