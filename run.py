@@ -6,7 +6,7 @@
     python3 run.py setup      set up only
     python3 run.py lab        open JupyterLab on the notebooks
     python3 run.py report     rebuild reports/index.html
-    python3 run.py bench      run benchmarks/*.py
+    python3 run.py bench      measure what is fast against how others do it; rows by their KEYs
 
 Everything is installed below this folder, in .venv and .tools; the first time fetches about 3 GB
 and takes one to five minutes, later ones take a second. Words after `python3 run.py` that begin
@@ -42,18 +42,14 @@ def main(words):
         "test": ["-m", "pytest", "--nbval", "-n", "2", *rest],
         "lab": ["-m", "jupyter", "lab", "notebooks", *rest],
         "report": ["-m", "posekit", "report", *rest],
+        "bench": ["-m", "benchmarks", *rest],
         "setup": None,
-        "bench": None,
     }
     if word not in jobs:
         stop(f"unknown word {word!r}: choose one of {', '.join(filter(None, jobs))}")
     os.chdir(ROOT)
     set_up()
-    if word == "bench":
-        for file in sorted(ROOT.glob("benchmarks/*.py")):
-            say(f"Benchmark {file.name}")
-            run(PYTHON, file, *rest)
-    elif jobs[word]:
+    if jobs[word]:
         os.execv(PYTHON, [str(PYTHON), *jobs[word]])
 
 

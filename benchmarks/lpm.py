@@ -1,11 +1,8 @@
-"""LPM training step: features of all frames at once and four gates at once, or one by one.
+"""LPM: features of all frames at once and four gates at once, or one by one.
 
-The plain version does the same arithmetic in the order of the paper's equations: frame by
-frame, two convolutions per gate. Both run in turns in one process on one thread, so that a busy
-machine slows them alike; the ratio of their user CPU times is what counts.
+The baseline does the same arithmetic in the order of the paper's equations, frame by frame, two
+convolutions per gate.
 """
-
-import os
 
 import torch
 from torch import Tensor
@@ -15,7 +12,9 @@ from posekit.models import create_model
 from posekit.models.cpm import pool_centre
 from posekit.models.lpm import LPM
 
-FRAMES, SIZE, ROUNDS = 5, 128, 5
+from .harness import Pair, row
+
+FRAMES, SIZE = 5, 128
 
 
 def plain(model: LPM, frames: Tensor, centre: Tensor) -> Tensor:
@@ -41,30 +40,22 @@ def plain(model: LPM, frames: Tensor, centre: Tensor) -> Tensor:
     return torch.stack(beliefs, dim=1)
 
 
-def main() -> float:
-    """Print one line and return the ratio of CPU times, plain over ours (best of all rounds)."""
+@row("lpm_frames_at_once", goal=1.0, against="frame by frame, gate by gate", rounds=5)
+def lpm_frames_at_once() -> Pair:
     torch.manual_seed(0)
-    torch.set_num_threads(1)
     model = create_model("lpm", width=0.5, weight_init="he").eval()
     frames = torch.rand(1, FRAMES, 3, SIZE, SIZE) - 0.5
     centre = torch.rand(1, 1, SIZE, SIZE)
-    ways = {"plain": plain, "ours": LPM.forward}
-    results = {name: way(model, frames, centre) for name, way in ways.items()}
-    torch.testing.assert_close(results["ours"], results["plain"], rtol=1e-3, atol=1e-3)
-    seconds = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            model.zero_grad()
-            start = os.times().user
-            way(model, frames, centre).square().mean().backward()
-            seconds[name].append(os.times().user - start)
-    ours, other = min(seconds["ours"]), min(seconds["plain"])
-    print(
-        f"lpm training step, {FRAMES} frames of {SIZE} px, width 0.5, 1 thread: "
-        f"ours {ours:.2f} s, frame by frame {other:.2f} s, ratio {other / ours:.2f}"
-    )
-    return other / ours
 
+    def step(way) -> Tensor:
+        model.zero_grad()
+        beliefs = way(model, frames, centre)
+        beliefs.square().mean().backward()
+        return beliefs.detach()
 
-if __name__ == "__main__":
-    main()
+    def equal(plain: Tensor, ours: Tensor) -> str:
+        torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-3)
+        return f"beliefs within {(ours - plain).abs().max():.0e}"
+
+    data = f"{FRAMES} frames of {SIZE} px, width 0.5, forward and backward"
+    return Pair(lambda: step(plain), lambda: step(LPM.forward), equal, data)

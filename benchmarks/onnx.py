@@ -1,47 +1,51 @@
-"""LPN-50 for one image: exported and run by onnxruntime, against eager PyTorch, one thread each."""
+"""Networks for one image: exported and run by onnxruntime, against eager PyTorch."""
 
-import os
 import tempfile
 from pathlib import Path
 
-import onnxruntime
 import torch
 
 from posekit import export_onnx
 from posekit.models import create_model
 
-SIZE, PASSES, ROUNDS = (256, 192), 10, 7
+from .harness import NotHere, Pair, row
+
+SIZE = (256, 192)
 
 
-@torch.inference_mode()
-def main() -> float:
-    """Print one line and return the ratio of CPU times, eager over exported (best rounds)."""
+@row("lpn_onnx", goal=1.6, against="eager PyTorch")
+def lpn_onnx() -> Pair:
+    return _exported("lpn_50")
+
+
+@row("hrnet_onnx", goal=1.6, against="eager PyTorch")
+def hrnet_onnx() -> Pair:
+    return _exported("hrnet_w32")
+
+
+def _exported(name: str) -> Pair:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise NotHere("onnxruntime is not installed") from None
     torch.manual_seed(0)
-    torch.set_num_threads(1)
-    model, image = create_model("lpn_50").eval(), torch.rand(1, 3, *SIZE) - 0.5
+    model, image = create_model(name).eval(), torch.rand(1, 3, *SIZE) - 0.5
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "lpn_50.onnx"
+        path = Path(folder) / f"{name}.onnx"
         export_onnx(model, path, SIZE, "coco")
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: image.numpy()}
-    ways = {"eager": lambda: model(image), "exported": lambda: session.run(None, feed)}
-    seconds = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            way()
-            start = os.times().user
-            for _ in range(PASSES):
-                way()
-            seconds[name].append((os.times().user - start) / PASSES)
-    eager, exported = min(seconds["eager"]), min(seconds["exported"])
-    print(
-        f"lpn_50, one image of {SIZE[0]} x {SIZE[1]}, 1 thread: exported {1e3 * exported:.0f} ms, "
-        f"eager {1e3 * eager:.0f} ms, ratio {eager / exported:.2f}"
-    )
-    return eager / exported
 
+    def eager() -> torch.Tensor:
+        with torch.inference_mode():
+            return model(image)
 
-if __name__ == "__main__":
-    main()
+    def equal(eager: torch.Tensor, exported: list) -> str:
+        ours = torch.from_numpy(exported[0])
+        torch.testing.assert_close(ours, eager, rtol=1e-3, atol=1e-4)
+        return f"heat maps within {(ours - eager).abs().max():.0e}"
+
+    data = f"{name}, one image of {SIZE[0]} x {SIZE[1]}"
+    return Pair(eager, lambda: session.run(None, feed), equal, data)

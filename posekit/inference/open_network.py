@@ -13,8 +13,7 @@ from ..config.families import TestingSettings
 from ..config.settings import refuse
 from ..data import dataset
 from ..errors import PosekitError
-from ..files.paths import named_size, size_note
-from ..files.places import existing_path
+from ..files.paths import existing_path, named_size, size_note
 from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton, convert, skeleton
 from ..models import Description, describe, list_models

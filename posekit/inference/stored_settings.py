@@ -13,8 +13,7 @@ from ..config.recipes import recipe_of_network
 from ..data import DATASETS
 from ..data import dataset as data_set
 from ..errors import PosekitError
-from ..files.paths import named_size
-from ..files.places import existing_path
+from ..files.paths import existing_path, named_size
 from ..geometry.skeletons import SKELETONS
 from ..models import options_of
 from ..weights import read_metadata, read_weights

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..files.places import reports_root
+from ..files.paths import reports_root
 from ..files.words import readable
 from ..files.writing import write_text
 from .record import RunRecord, all_runs, run_folders

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ..files.places import reports_root
+from ..files.paths import reports_root
 from ..weights import RUN_WEIGHTS
 from .lock import is_held
 
@@ -37,6 +37,7 @@ class RunRecord(BaseModel):
         baseline: `mean_pose`, the headline of predicting the mean pose for everybody.
         published: method -> headline under the same metric.
         n_samples: people that are scored.
+        precision: of training steps: fp32, bf16 or fp16; empty where nothing is trained.
         gmacs: multiply-adds of one clip, 1e9; None where they cannot be counted.
         latency_ms: of one image on one CPU thread; None where it was not measured.
         latency_flip_ms: the same with the flip test.
@@ -69,6 +70,7 @@ class RunRecord(BaseModel):
     latency_ms: Measured = None
     latency_flip_ms: Measured = None
     seed: Count = 0
+    precision: Text = ""
     epochs_done: Count = 0
     train_seconds: Number = 0.0
     git_commit: Text | None = None

@@ -27,9 +27,8 @@ from pydantic import BaseModel
 
 from ..config.resolve import Config
 from ..data.registry import address, datasets
-from ..files.cache import fingerprint_of
-from ..files.places import project_root, reports_root
-from ..files.writing import write_bytes, write_text
+from ..files.paths import project_root, reports_root
+from ..files.writing import fingerprint_of, write_bytes, write_text
 from .lock import hold
 from .record import FILE, RunRecord, all_runs
 from .tables import to_latex, to_markdown
@@ -188,7 +187,8 @@ class Run(Results):
 def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    size = {"compress_level": 3}  # of 9, for speed
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None}, pil_kwargs=size)
     return buffer.getvalue()
 
 

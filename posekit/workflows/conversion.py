@@ -17,8 +17,7 @@ from ..config.families import option_fields
 from ..config.knobs import Count, Joints, NetworkName
 from ..config.settings import check, early, knob, refuse
 from ..errors import PosekitError
-from ..files.paths import named_size, size_note
-from ..files.places import existing_path
+from ..files.paths import existing_path, named_size, size_note
 from ..files.writing import write_text
 from ..geometry.skeletons import SKELETONS, USUAL_SKELETON
 from ..inference import stored_settings as stored

@@ -13,7 +13,7 @@ from ..config import recipes
 from ..config.families import settings_of
 from ..data import DATASETS, check, dataset_name
 from ..errors import PosekitError
-from ..files.places import data_root, reports_root, weight_folders
+from ..files.paths import data_root, reports_root, weight_folders
 from ..weights import RUN_WEIGHTS
 from ..weights.identify import identify
 from ..weights.storage import TORCH_ENDINGS

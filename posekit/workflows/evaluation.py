@@ -16,8 +16,7 @@ from ..config.resolve import Config, resolve_source
 from ..config.settings import Settings, check, early, knob
 from ..data import dataset, dataset_name
 from ..errors import PosekitError
-from ..files.paths import named_size
-from ..files.places import smoke
+from ..files.paths import named_size, smoke
 from ..inference.open_network import ONNX_INPUT, Found, check_joints, find_network
 from ..models import list_models
 from ..models.registry import Width

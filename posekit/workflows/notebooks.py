@@ -12,7 +12,7 @@ from ..config.families import settings_of
 from ..config.recipes import read_recipe, recipe_file, usual_dataset
 from ..config.resolve import resolve
 from ..errors import PosekitError
-from ..files.places import project_root
+from ..files.paths import project_root
 from ..files.writing import write_bytes, write_text
 from ..models import describe, options_of
 from ..models.registry import FIRST_PAPER

@@ -18,7 +18,7 @@ from ..data import Annotations, EmptySplit, Folder, penn_action
 from ..data.frame_store import STORES, FrameStore, build
 from ..data.sample import ensure_sample
 from ..errors import PosekitError
-from ..files.places import smoke
+from ..files.paths import smoke
 from ..files.progress import progress_lines
 from ..inference.sampling import spread_rows
 from ..reporting import figures

@@ -105,3 +105,19 @@ def test_weights_to_start_from_are_read_as_they_were_trained(full, tmp_path):
         training.start("lpm", full)
     exp = training.start("lpm", full | {"trained_on": "mpii"})
     assert exp.settings.build(None).description.mean[0] == pytest.approx(255 * 120.22911)
+
+
+def test_a_continued_run_keeps_its_precision_on_another_cpu(cells, monkeypatch):
+    def begun_on(**instructions):
+        found = {"avx512_bf16": False} | instructions
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+        return training.start("lpm", {"source": "sample", "precision": "auto", "device": "cpu"})
+
+    first = begun_on(avx512_bf16=True)
+    folder = first.run.folder
+    assert read_record(folder).precision == first.machine.precision == "bf16"
+    first.run.end("interrupted")
+    again = begun_on()
+    assert (again.run.folder, again.machine.precision) == (folder, "bf16")
+    again.run.end("finished")
+    assert begun_on().machine.precision == "fp32"

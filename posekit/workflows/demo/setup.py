@@ -15,7 +15,7 @@ from ...config.machine import choose_machine
 from ...config.settings import Settings, check, knob
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
-from ...files.places import smoke
+from ...files.paths import smoke
 from ...files.words import readable
 from ...geometry.crops import union_box
 from ...inference.box_sources import BoxSource, GivenBoxes, open_box_source

@@ -27,7 +27,7 @@ from ...data.clips import Clips
 from ...data.predictions import Predictions
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
-from ...files.places import smoke
+from ...files.paths import smoke
 from ...geometry.body_parts import PARTS
 from ...inference.estimator import Estimator, number_equal_names
 from ...inference.open_network import check_joints, find_network, open_estimator

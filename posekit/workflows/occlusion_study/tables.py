@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ...data.scores import joint_scores, official_score
-from ...files.places import project_root
+from ...files.paths import project_root
 from ...geometry.body_parts import PARTS
 from ...reporting.pages import shown
 from ..training.opening import close_run

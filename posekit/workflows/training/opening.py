@@ -16,6 +16,7 @@ from ...errors import PosekitError
 from ...models import Description, describe
 from ...reporting.pages import build_index, write_report
 from ...reporting.run_folder import Run
+from ...train import distributed
 from ...weights.identify import open_questions
 from .building import find_backbone
 from .experiment import Experiment
@@ -42,11 +43,15 @@ def start(paper: str, namespace: MutableMapping[str, Any]) -> Experiment:
         refuse(f"init={path}:", open_questions(settings.network, path, settings.options()))
     find_backbone(settings)
     settings.check_shapes(dataset(settings.scored).skeleton)
-    return begin(Experiment, config, describe(settings.network), resume=settings.resume == "auto")
+    exp = begin(Experiment, config, describe(settings.network), training=True)
+    own = exp.run.record.precision or exp.machine.precision  # a continued run keeps what it had
+    exp.machine = exp.machine.training_in(distributed.from_first(lambda: own))
+    exp.run.update(precision=exp.machine.precision)
+    return exp
 
 
 def begin(
-    kind: type[Experiment], config: Config, about: Description, resume: bool = False, **more: Any
+    kind: type[Experiment], config: Config, about: Description, training: bool = False, **more: Any
 ) -> Experiment:
     """Choose the machine and open the run folder.
 
@@ -54,7 +59,8 @@ def begin(
         kind: of the experiment.
         config: the checked parameters.
         about: what the network takes and returns.
-        resume: continue an interrupted run of the same parameters.
+        training: train, or continue an interrupted run of the same parameters if the settings say
+            so.
         **more: further attributes of the experiment.
 
     Raises:
@@ -65,8 +71,10 @@ def begin(
     if split not in known:
         raise PosekitError(f"eval_split={split!r}: {spec.name} has {', '.join(known)}")
     spec.with_boxes(settings.scored_boxes, split)
-    machine = choose_machine(settings.device, settings.precision, settings.workers)
-    return kind(config, open_run(config, resume), machine, about, **more)
+    wanted = settings.device, settings.precision, settings.workers
+    machine = choose_machine(*wanted, fast_bf16=training and about.fast_bf16)
+    run = open_run(config, resume=training and settings.resume == "auto")
+    return kind(config, run, machine, about, **more)
 
 
 def open_run(config: Config, resume: bool = False) -> Run:
