@@ -1,6 +1,8 @@
 """After inference: suppression of duplicates, COCO's AP, the whole way from poses to numbers."""
 
+import atexit
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -104,7 +106,7 @@ def chain_104k() -> Pair:
     truth = labels(5_000, PEOPLE)
     people = found(truth, 104_125)
     people = people._replace(poses=people.poses.round(3))  # the digits that posekit's file has
-    root = Path(tempfile.mkdtemp(prefix="posekit-benchmark-"))
+    root = _folder()
     run = root / "run"
     for folder in (run, root / "coco" / "annotations"):
         folder.mkdir(parents=True)
@@ -128,6 +130,13 @@ def chain_104k() -> Pair:
         return _same(stats, list(numbers.values())[:10])
 
     return Pair(baseline, ours, equal, f"104,125 generated boxes, {PEOPLE:,} people, 5,000 images")
+
+
+def _folder() -> Path:
+    """A folder that goes when the process ends."""
+    folder = tempfile.mkdtemp(prefix="posekit-benchmark-")
+    atexit.register(shutil.rmtree, folder)
+    return Path(folder)
 
 
 def _rows(people: Found, root: Path) -> Annotations:
@@ -175,6 +184,6 @@ def text_of_results(count: int) -> Way:
 @growth("predictions.npz")
 def predictions_file(count: int) -> Way:
     people = _grown(count)[1]
-    folder = Path(tempfile.mkdtemp(prefix="posekit-benchmark-"))
+    folder = _folder()
     rows = _rows(people, folder)
     return lambda: write_predictions(folder / FILE, rows, people.predictions, COCO)
