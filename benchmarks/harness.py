@@ -120,15 +120,19 @@ COSTS = {"user": _user, "cpu": _cpu, "children": _children}
 def measure(one: Row) -> dict[str, Any]:
     """Both ways of a row in turns; costs, ratio, spread and equality as plain values."""
     pair = one.prepare()
-    results = pair.baseline(), pair.ours()
+    ways = {"baseline": pair.baseline, "ours": pair.ours}
+    results, calls = [], {}
+    for name, way in ways.items():
+        start = _user()
+        results.append(way())
+        repeats = one.seconds / max(_user() - start, 1e-5)
+        calls[name] = 1 if pair.cost == "value" else max(1, round(repeats))
     equality, equal = "", True
     try:
         equality = pair.equal(*results)
     except AssertionError as error:
         equality, equal = f"DIFFERS: {error}", False
     del results
-    ways = {"baseline": pair.baseline, "ours": pair.ours}
-    calls = {name: _calls(way, pair.cost, one.seconds) for name, way in ways.items()}
     costs: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(one.rounds):
         for name, way in ways.items():
@@ -151,7 +155,7 @@ def measure(one: Row) -> dict[str, Any]:
     }
 
 
-def _cost(way: Way, cost: str, calls: int = 1) -> float:
+def _cost(way: Way, cost: str, calls: int) -> float:
     """The cost of one call."""
     if cost == "value":
         return float(way())
@@ -159,11 +163,6 @@ def _cost(way: Way, cost: str, calls: int = 1) -> float:
     for _ in range(calls):
         way()
     return (COSTS[cost]() - start) / calls
-
-
-def _calls(way: Way, cost: str, seconds: float) -> int:
-    """How many calls last so many seconds; 1 where the way itself returns the cost."""
-    return 1 if cost == "value" else max(1, round(seconds / max(_cost(way, cost), 1e-5)))
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.images import decode
-from ..files.places import project_root
+from ..files.paths import project_root
+from ..files.reading import decode
 from ..files.writing import write_bytes
 from .annotations import Annotations
 from .framing import Framing

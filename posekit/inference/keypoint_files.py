@@ -2,17 +2,17 @@
 
 import contextlib
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from ..data.coco.scoring import coco_results
+from ..data.coco.scoring import coco_detections
 from ..data.predictions import Predictions
 from ..files.writing import whole_file
 from ..geometry.skeletons import COCO, convert
+from ..metrics.coco_ap import result_texts
 from .estimator import Estimator, PoseEstimate
 from .media import Frame
 from .tracker import Tracks
@@ -53,9 +53,9 @@ class KeypointWriter:
             scores=np.where(known, pairs[..., 0], 0),
             areas=framing.areas(framing.place(tracks.boxes)[1]),
         )
-        for result in coco_results(np.full(len(scores), frame.number), tracks.scores, found):
-            result["keypoints"] = np.nan_to_num(result["keypoints"]).tolist()
-            self._results.write(self._before + json.dumps(result, allow_nan=False))
+        kept = coco_detections(np.full(len(scores), frame.number), tracks.scores, found)
+        for text in result_texts(kept._replace(keypoints=np.nan_to_num(kept.keypoints))):
+            self._results.write(self._before + text)
             self._before = ",\n"
         for person, joints, heights in zip(tracks.ids, keypoints, scores, strict=True):
             for joint, (x, y), score in zip(skeleton.joints, joints, heights, strict=True):

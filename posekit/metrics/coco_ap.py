@@ -3,18 +3,22 @@
 What pycocotools would stumble over, or score wrongly without a word, is refused.
 """
 
+import contextlib
+import io
+import json
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_json
 
 from ..errors import PosekitError
-from ..files.reading import column, load_json
+from ..files.reading import column, load_json, reading
+from ..files.writing import cached
 from ..geometry.skeletons import COCO
-from .keypoint_ap import Detections, Truth, match, summarise
-from .oks import check_same_length
+from .keypoint_ap import COCO_METRICS, Detections, Truth, match, summarise
 
 PERSON = 1  # category id
 _SECTIONS = ("categories", "images", "annotations")
@@ -25,32 +29,15 @@ _ANNOTATION |= {"bbox": (4,), "keypoints": _TRIPLETS}
 _RESULT = {"image_id": (), "category_id": (), "keypoints": _TRIPLETS, "score": ()}
 
 
-def results_from_arrays(
-    image_ids: NDArray, keypoints: NDArray, keypoint_scores: NDArray, scores: NDArray
-) -> list[dict[str, Any]]:
-    """Detections as COCO's results format, ready for `json.dump` and `coco_keypoint_ap`.
-
-    Coordinates and keypoint scores are rounded to three decimals, which keeps files small; the
-    scores that rank people are not.
-
-    Args:
-        image_ids: (N,) integers.
-        keypoints: (N, 17, 2) image pixels.
-        keypoint_scores: (N, 17).
-        scores: (N,).
-
-    Raises:
-        PosekitError: the arrays do not describe the same people.
-    """
-    check_same_length(
-        image_ids=image_ids, keypoints=keypoints, keypoint_scores=keypoint_scores, scores=scores
-    )
-    triplets = np.concatenate([keypoints, keypoint_scores[..., None]], -1, dtype=float)
-    triplets = triplets.reshape(len(triplets), 3 * triplets.shape[1]).round(3)
-    columns = (column.tolist() for column in (image_ids, triplets, scores))
+def result_texts(found: Detections) -> list[str]:
+    """The records of a file in COCO's results format, one text a detection."""
+    triplets = np.concatenate([found.keypoints, found.joint_scores[..., None]], -1)
+    rows = to_json(triplets.reshape(-1, *_TRIPLETS).tolist(), inf_nan_mode="constants")
+    joints = rows.decode().replace(",", ", ")[2:-2].split("], [")
+    scores = json.dumps(found.scores.tolist())[1:-1].split(", ")
     return [
-        {"image_id": image, "category_id": PERSON, "keypoints": joints, "score": score}
-        for image, joints, score in zip(*columns, strict=True)
+        f'{{"image_id": {image}, "category_id": {PERSON}, "keypoints": [{row}], "score": {score}}}'
+        for image, row, score in zip(found.image.tolist(), joints, scores, strict=False)
     ]
 
 
@@ -58,14 +45,16 @@ def coco_keypoint_ap(
     gt: str | Path | dict[str, Any],
     results: Sequence[dict[str, Any]],
     image_ids: Collection[int] | None = None,
+    evaluator: Literal["posekit", "pycocotools"] = "posekit",
 ) -> dict[str, float]:
-    """Keypoint AP of COCO, equal to that of pycocotools.
+    """Keypoint AP of COCO; both evaluators give the same numbers.
 
     Args:
         gt: person_keypoints_*.json, or its content.
         results: dicts with image_id, category_id, keypoints (51 numbers) and score; what else they
             hold is not looked at.
         image_ids: score these images alone; all of the file otherwise.
+        evaluator: posekit, which is the faster, or pycocotools.
 
     Returns:
         The ten numbers of `COCO_METRICS`, 0..1; -1 where a size class has nobody.
@@ -76,20 +65,58 @@ def coco_keypoint_ap(
     truth = read_truth(gt)
     if image_ids is not None and (strange := sorted(set(image_ids) - set(truth.images.tolist()))):
         raise PosekitError(f"image_ids {strange[:5]} are not in the annotation file")
-    return summarise(match(truth, read_results(results, truth.images)), image_ids)
+    matches = match(truth, read_results(results))
+    if evaluator not in ("posekit", "pycocotools"):
+        raise PosekitError(f"the evaluator {evaluator!r}: choose posekit or pycocotools")
+    if evaluator == "pycocotools":
+        return _by_pycocotools(gt, results, image_ids)
+    return summarise(matches, image_ids)
+
+
+def _by_pycocotools(
+    gt: str | Path | dict[str, Any], results: list[dict], image_ids: Collection[int] | None
+) -> dict[str, float]:
+    """The ten numbers of checked content; pycocotools writes into what it is given."""
+    from pycocotools.coco import COCO as Index
+    from pycocotools.cocoeval import COCOeval
+
+    index, content = Index(), gt if isinstance(gt, dict) else load_json(Path(gt))
+    people = [{"num_keypoints": sum(p["keypoints"][2::3])} | p for p in content["annotations"]]
+    with contextlib.redirect_stdout(io.StringIO()):
+        index.dataset = content | {"annotations": people}
+        index.createIndex()
+        evaluation = COCOeval(index, index.loadRes([dict(one) for one in results]), "keypoints")
+        evaluation.params.catIds = [PERSON]
+        if image_ids is not None:
+            evaluation.params.imgIds = sorted(image_ids)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(COCO_METRICS, map(float, evaluation.stats), strict=True))
 
 
 def read_truth(gt: str | Path | dict[str, Any]) -> Truth:
     """The people of an annotation file, crowds and those without joints too.
 
     Args:
-        gt: person_keypoints_*.json, or its content.
+        gt: person_keypoints_*.json, whose columns are cached, or its content.
 
     Raises:
         PosekitError: it is not a keypoint annotation file.
     """
-    where = "the annotations" if isinstance(gt, dict) else Path(gt)
-    categories, images, people = sections(where, gt if isinstance(gt, dict) else load_json(where))
+    if isinstance(gt, dict):
+        return _truth("the annotations", gt)
+    path = Path(gt)
+    with reading(path, "a readable file of annotations"):
+        return Truth(**cached("coco-truth", path, 1, [path], lambda: _columns(path)))
+
+
+def _columns(path: Path) -> dict[str, NDArray]:
+    return _truth(path, load_json(path))._asdict()
+
+
+def _truth(where: str | Path, content: object) -> Truth:
+    categories, images, people = sections(where, content)
     if not any(record.get("id") == PERSON for record in categories):
         raise PosekitError(f"{where} has no category {PERSON}: use COCO's person_keypoints_*.json")
     known = np.unique(column(where, images, "id", (), "image", np.inf))
@@ -148,28 +175,22 @@ def check_annotations(where: str | Path, ids: NDArray, images: NDArray, known: N
         )
 
 
-def read_results(results: Iterable[dict[str, Any]], images: NDArray) -> Detections:
+def read_results(results: Iterable[dict[str, Any]]) -> Detections:
     """Results in COCO's format as columns.
 
     Args:
         results: see `coco_keypoint_ap`.
-        images: (M,) ids of the images that they may be for.
 
     Raises:
-        PosekitError: there are none, or one is of another form, image or category.
+        PosekitError: one of them is of another form or category.
     """
     results = list(results)
-    if not results or not all(isinstance(result, dict) for result in results):
-        raise PosekitError("no results to score: COCO results are a list of detections, one a dict")
+    if not all(isinstance(result, dict) for result in results):
+        raise PosekitError("no results: COCO results are a list of detections, one a dict")
     image, category, keypoints, scores = (
         column("the results", results, field, shape, "COCO result", np.inf)
         for field, shape in _RESULT.items()
     )
-    if (strange := ~np.isin(image, images)).any():
-        raise PosekitError(
-            f"COCO result {strange.argmax()} is for image {image[strange.argmax()]:.0f}, which the "
-            "annotation file does not list: score the split that was predicted"
-        )
     if (others := category != PERSON).any():
         raise PosekitError(
             f"COCO result {others.argmax()} has category_id {category[others.argmax()]:g}: people "

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import PosekitError
 from ..geometry.skeletons import COCO
 from .oks import EPSILON
 
@@ -56,11 +57,13 @@ class Detections(NamedTuple):
         image: (N,) image of each.
         keypoints: (N, K, 2) image pixels.
         scores: (N,).
+        joint_scores: (N, K), which AP does not look at.
     """
 
     image: NDArray
     keypoints: NDArray
     scores: NDArray
+    joint_scores: NDArray | None = None
 
 
 class Matches(NamedTuple):
@@ -90,11 +93,15 @@ def match(truth: Truth, found: Detections, sigmas: Sequence[float] = COCO.sigmas
         truth: G people of K joints.
         found: detections of K joints.
         sigmas: (K,) of the joints, as OKS has them.
+
+    Raises:
+        PosekitError: nobody was found, somebody in another image or at no finite place.
     """
+    _check(truth, found)
     order = np.lexsort((-found.scores, found.image))
     _, first, counts = np.unique(found.image[order], return_index=True, return_counts=True)
     order = order[np.arange(len(order)) - np.repeat(first, counts) < _MOST]
-    image, points, scores = (column[order] for column in found)
+    image, points, scores = (column[order] for column in found[:3])
     sides = points.max(1) - points.min(1)
     outside = _outside(sides.prod(-1))
     uncounted = _outside(truth.areas) | ~truth.counted
@@ -107,6 +114,18 @@ def match(truth: Truth, found: Detections, sigmas: Sequence[float] = COCO.sigmas
         right[..., here] = hit[..., there]
         ignored[..., here] = np.where(hit, lost, ignored[..., rows])[..., there]
     return Matches(image, scores, right, ignored, truth.image, ~uncounted)
+
+
+def _check(truth: Truth, found: Detections) -> None:
+    if not len(found.scores):
+        raise PosekitError("no results to score: nobody was found in any image")
+    if (strange := ~np.isin(found.image, truth.images)).any():
+        raise PosekitError(
+            f"COCO result {strange.argmax()} is for image {found.image[strange.argmax()]:.0f}, "
+            "which the annotation file does not list: score the split that was predicted"
+        )
+    if not (np.isfinite(found.keypoints).all() and np.isfinite(found.scores).all()):
+        raise PosekitError("COCO results hold values that are not finite: repair or remove them")
 
 
 def summarise(matches: Matches, images: Collection[int] | None = None) -> dict[str, float]:

@@ -12,14 +12,25 @@ from hypothesis import strategies as st
 
 from posekit.errors import PosekitError
 from posekit.metrics import oks
-from posekit.metrics.coco_ap import coco_keypoint_ap, results_from_arrays
-from posekit.metrics.keypoint_ap import COCO_METRICS
+from posekit.metrics.coco_ap import coco_keypoint_ap, result_texts
+from posekit.metrics.keypoint_ap import COCO_METRICS, Detections
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "topdown"
 DATA = json.loads((GOLDEN / "func_oks_coco_eval.json").read_text())
 EVAL = DATA["coco_eval"]
 PERSONS = np.array(DATA["persons"]["keypoints"])
 AREA, SCORE = (np.array(DATA["persons"][name]) for name in ("area", "score"))
+
+
+def coco_results(image_ids, keypoints, keypoint_scores, scores):
+    """Detections as COCO's results format, one record after another."""
+    triplets = np.concatenate([keypoints, keypoint_scores[..., None]], -1, dtype=float)
+    triplets = triplets.reshape(len(triplets), 3 * triplets.shape[1]).round(3)
+    columns = (column.tolist() for column in (image_ids, triplets, scores))
+    return [
+        {"image_id": image, "category_id": 1, "keypoints": joints, "score": score}
+        for image, joints, score in zip(*columns, strict=True)
+    ]
 
 
 def oks_matrix(predicted, truth, visible, areas):
@@ -66,11 +77,12 @@ def test_coco_evaluation(kind):
     expected = np.array(golden["results_image_score"])
     assert images[kept].tolist() == expected[:, 0].tolist()
     np.testing.assert_allclose(scores[kept], expected[:, 1], rtol=1e-5)
-    results = results_from_arrays(
+    results = coco_results(
         images[kept], predicted[kept, :, :2], predicted[kept, :, 2], scores[kept]
     )
     truth, before = copy.deepcopy(EVAL["dataset"]), copy.deepcopy(results)
     found = coco_keypoint_ap(truth, results)
+    coco_keypoint_ap(truth, results, evaluator="pycocotools")
     np.testing.assert_allclose(list(found.values()), list(golden["stats"].values()), rtol=1e-5)
     assert list(found) == list(COCO_METRICS) and isinstance(found["AP"], float)
     assert truth == EVAL["dataset"] and results == before  # pycocotools writes into its inputs
@@ -78,12 +90,12 @@ def test_coco_evaluation(kind):
 
 def test_ground_truth_as_a_file_and_a_part_of_the_images(tmp_path, capsys):
     images, predicted, scores, _ = coco_inputs()
-    results = results_from_arrays(images, predicted[..., :2], predicted[..., 2], scores)
+    results = coco_results(images, predicted[..., :2], predicted[..., 2], scores)
     assert json.loads(json.dumps(results)) == results
     file = tmp_path / "person_keypoints_val.json"
     file.write_text(json.dumps(EVAL["dataset"]))
     whole = coco_keypoint_ap(EVAL["dataset"], results)
-    assert coco_keypoint_ap(file, results) == whole
+    assert coco_keypoint_ap(file, results) == coco_keypoint_ap(file, results) == whole
     part = {
         name: [row for row in EVAL["dataset"][name] if row[key] <= 2]
         for name, key in (("images", "id"), ("annotations", "image_id"))
@@ -92,19 +104,36 @@ def test_ground_truth_as_a_file_and_a_part_of_the_images(tmp_path, capsys):
         {**EVAL["dataset"], **part}, [r for r in results if r["image_id"] <= 2]
     )
     assert coco_keypoint_ap(file, results, image_ids=np.array([1, 2])) == expected != whole
+    for chosen in (None, [1, 2]):
+        ours, theirs = (
+            coco_keypoint_ap(file, results, chosen, evaluator=name)
+            for name in ("posekit", "pycocotools")
+        )
+        assert list(ours) == list(theirs)
+        np.testing.assert_allclose([*ours.values()], [*theirs.values()], rtol=0, atol=1e-12)
     assert capsys.readouterr().out == ""
+    file.write_text(json.dumps({**EVAL["dataset"], **part}))
+    few = [r for r in results if r["image_id"] <= 2]
+    assert coco_keypoint_ap(file, few) == expected, "the columns of another file are not kept"
 
 
-def test_nobody_makes_no_results():
-    assert (
-        results_from_arrays(np.zeros(0, int), np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros(0))
-        == []
-    )
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), people=st.integers(0, 5))
+def test_the_text_of_results_is_what_json_writes(seed, people):
+    rng = np.random.default_rng(seed)
+    sizes = rng.choice([1e-3, 1, 100, 1e6], (people, 17, 2))
+    points = rng.choice([rng.normal(size=sizes.shape) * sizes, np.round(sizes), -0.0 * sizes])
+    points[rng.random(sizes.shape) < 0.1] = rng.choice([np.nan, np.inf, -np.inf])
+    images, heights = rng.integers(0, 600_000, people), rng.normal(size=(people, 17))
+    scores = rng.random(people) * rng.choice([0, 1e-17, 1e-5, 1, 1e20], people)
+    expected = json.dumps(coco_results(images, points, heights, scores))
+    texts = result_texts(Detections(images, points.round(3), scores, heights.round(3)))
+    assert f"[{', '.join(texts)}]" == expected
 
 
 def test_bad_coco_input_is_refused(tmp_path):
     images, predicted, scores, _ = coco_inputs()
-    results = results_from_arrays(images, predicted[..., :2], predicted[..., 2], scores)
+    results = coco_results(images, predicted[..., :2], predicted[..., 2], scores)
     truth = EVAL["dataset"]
 
     def refuse(match, gt=truth, **change):
@@ -114,6 +143,8 @@ def test_bad_coco_input_is_refused(tmp_path):
     refuse("does not list", image_id=99)
     refuse("keypoints of shape .51", keypoints=[0.0] * 34)
     refuse("field score holds values that are not finite", score=float("nan"))
+    with pytest.raises(PosekitError, match="the evaluator 'coco'"):
+        coco_keypoint_ap(truth, results, evaluator="coco")
     refuse("missing.json is missing", gt=tmp_path / "missing.json")
     (tmp_path / "cut.json").write_text('{"images": [')
     refuse("not readable json", gt=tmp_path / "cut.json")
@@ -151,7 +182,7 @@ def test_the_annotations_score_1_on_real_files():
     people = [a for a in json.loads(file.read_text())["annotations"] if a["num_keypoints"]]
     images = np.array([a["image_id"] for a in people])
     triplets = np.array([a["keypoints"] for a in people], float).reshape(-1, 17, 3)
-    results = results_from_arrays(
+    results = coco_results(
         images, triplets[..., :2], triplets[..., 2], np.linspace(0.1, 1, len(people))
     )
     found = coco_keypoint_ap(file, results)

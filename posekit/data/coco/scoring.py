@@ -1,6 +1,5 @@
 """COCO's keypoint AP: rescore, suppress duplicates, evaluate over all images of the split."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from ...errors import PosekitError
 from ...files.reading import load_records
 from ...files.writing import write_text
 from ...metrics import oks
-from ...metrics.coco_ap import coco_keypoint_ap, read_results, read_truth, results_from_arrays
-from ...metrics.keypoint_ap import match, summarise
+from ...metrics.coco_ap import coco_keypoint_ap, read_results, read_truth, result_texts
+from ...metrics.keypoint_ap import Detections, match, summarise
 from ...metrics.score import Score
 from ..annotations import Annotations, Folder
 from ..dataset import DataSet, Scorer
@@ -34,26 +33,26 @@ class CocoScorer(Scorer):
 
         The mean OKS tells apart networks whose AP is 0.
         """
-        results, by = coco_results(people.image_id, people.score, found), found.ranking
+        kept, by = coco_detections(people.image_id, people.score, found), found.ranking
         left = f"by OKS {'soft ' * by.soft_nms}NMS at {by.oks_thre:g} "
         left += f"(scores of joints above {by.in_vis_thre:g}, of boxes from {by.image_thre:g})"
-        return self._score_results(people, found, results, root, left)
+        return self._score_kept(people, found, kept, root, left)
 
     def score_run(self, people: Annotations, found: Predictions, folder: Path, root: Path) -> Score:
         """The score of the saved results, which are rescored and without duplicates."""
-        results = load_records(folder / RESULTS)
-        return self._score_results(people, found, results, root, f"in {RESULTS}")
+        kept = read_results(load_records(folder / RESULTS))
+        return self._score_kept(people, found, kept, root, f"in {RESULTS}")
 
-    def _score_results(
-        self, people: Annotations, found: Predictions, results: list[dict], root: Path, left: str
+    def _score_kept(
+        self, people: Annotations, found: Predictions, kept: Detections, root: Path, left: str
     ) -> Score:
-        truth = read_truth(label_file(dataset("COCO").need(root), people.file_split))
         scored, remark = _images_to_score(people, root)
-        matches = match(truth, read_results(results, truth.images))
+        truth = read_truth(label_file(dataset("COCO").need(root), people.file_split))
+        matches = match(truth, kept)
         numbers = summarise(matches, scored)
         boxes = "detected" if (people.annotation_id < 0).all() else "ground-truth"
-        protocol = f"COCO keypoint AP with {boxes} boxes, {len(results)} of {len(people)} people "
-        protocol += f"left {left}{remark}; "
+        protocol = f"COCO keypoint AP with {boxes} boxes, {len(kept.scores)} of {len(people)} "
+        protocol += f"people left {left}{remark}; "
         if boxes == "detected":
             images = set(people.image_id.tolist())
             some = summarise(matches, images)["AP"]
@@ -67,11 +66,11 @@ class CocoScorer(Scorer):
         self, people: Annotations, found: Predictions, joints: Sequence[int], root: Path
     ) -> list[float]:
         truth = read_truth(label_file(dataset("COCO").need(root), people.file_split))
-        results = coco_results(people.image_id, people.score, found)
-        columns, (images, _) = read_results(results, truth.images), _images_to_score(people, root)
+        images, _ = _images_to_score(people, root)
+        kept = coco_detections(people.image_id, people.score, found)
         alone = truth.visible & np.eye(truth.visible.shape[1], dtype=bool)[list(joints)][:, None]
         truths = (truth._replace(visible=v, counted=truth.counted & v.any(1)) for v in alone)
-        return [summarise(match(one, columns), images)["AP"] for one in truths]
+        return [summarise(match(one, kept), images)["AP"] for one in truths]
 
     def validation(self, people: Annotations, keypoints: np.ndarray) -> float:
         area = people.reference**2
@@ -99,15 +98,16 @@ class CocoScorer(Scorer):
         name, split = RESULTS, people.file_split
         if split in UNSCORED:
             name = f"person_keypoints_{split}2017_{folder.resolve().name}_results.json"
-        results = coco_results(people.image_id, people.score, found)
-        write_text(folder / name, json.dumps(results))
+        texts = result_texts(coco_detections(people.image_id, people.score, found))
+        write_text(folder / name, f"[{', '.join(texts)}]")
         return folder / name
 
 
-def coco_results(
-    image_id: np.ndarray, box_scores: np.ndarray, found: Predictions
-) -> list[dict[str, Any]]:
-    """Poses in COCO's results format, rescored and without duplicates, by `found.ranking`.
+def coco_detections(image_id: np.ndarray, box_scores: np.ndarray, found: Predictions) -> Detections:
+    """Poses as COCO's results hold them, rescored and without duplicates, by `found.ranking`.
+
+    Coordinates and keypoint scores are rounded to three decimals, which keeps files small; the
+    scores that rank people are not.
 
     Args:
         image_id: (N,) the image of each pose.
@@ -121,8 +121,8 @@ def coco_results(
     suppress = oks.soft_oks_nms if ranking.soft_nms else oks.oks_nms
     columns = (image_id, found.keypoints, scores, found.areas)
     kept = rows[suppress(*(column[rows] for column in columns), ranking.oks_thre)]
-    columns = (image_id, found.keypoints, heights, scores)
-    return results_from_arrays(*(column[kept] for column in columns))
+    keypoints, heights = (a[kept].astype(float).round(3) for a in (found.keypoints, heights))
+    return Detections(image_id[kept], keypoints, scores[kept], heights)
 
 
 def _images_to_score(people: Annotations, root: Path) -> tuple[set[int], str]:

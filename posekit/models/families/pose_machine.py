@@ -96,13 +96,15 @@ class PoseMachineTask:
         image = self.model.description.kind == "image"
         if image:
             maps, weights = maps.flatten(0, 1)[:, None], weights.flatten(0, 1)[:, None]
-        n_stages, n_frames = outputs.shape[1], maps.shape[1]
-        frame = [0] * (n_stages - n_frames) + list(range(n_frames))
-        target = maps[:, frame]
-        if "everybody" in batch and n_stages > n_frames:
+        before = outputs.shape[1] - maps.shape[1]  # stages about the first frame
+        target, weights = (
+            torch.cat([each[:, :1].repeat_interleave(before, 1), each], 1)
+            for each in (maps, weights)
+        )
+        if "everybody" in batch and before:
             people = batch["everybody"].flatten(0, 1) if image else batch["everybody"][:, 0]
             target[:, 0] = self._all_people(people, size, cells)
-        return self.criterion(outputs.float(), target, weights[:, frame])
+        return self.criterion(outputs.float(), target, weights)
 
     def _all_people(self, keypoints: Tensor, image_size: Size, map_size: Size) -> Tensor:
         """Perfect maps (B, C, H, W) of all people (B, P, K, 2) at once, NaN for no joint."""

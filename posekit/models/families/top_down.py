@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...geometry.decoding import decode, mirrored, shift_right
-from ...geometry.heatmaps import rounded_gaussian_maps
+from ...geometry.heatmaps import constants, rounded_gaussian_maps
 from ...geometry.skeletons import Skeleton
 from .losses import Loss, joints_mse
 from .task import normalised
@@ -66,7 +66,7 @@ class TopDownTask:
             keypoints, visible, image_size, map_size, self.sigma, self.reference_mode
         )
         if self.joint_weights:
-            weights = weights * weights.new_tensor(limb_weights(self.skeleton))
+            weights = weights * constants(limb_weights(self.skeleton), weights)
         return maps, weights
 
     def loss(self, outputs: Tensor | list[Tensor], batch: dict[str, Tensor]) -> Tensor:
