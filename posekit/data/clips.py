@@ -251,12 +251,11 @@ class EpochSampler(Sampler):
         return -(-self.n_clips // self.share[1])
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        (number, processes), order = self.share, np.arange(self.n_clips)
+        order, (number, processes) = np.arange(self.n_clips), self.share
         rng = np.random.default_rng([self.seed, self.epoch])
         if self.shuffle:
             order = rng.permutation(order)
-        together = self.shuffle and self.images is not None
-        if together:
+        if together := self.shuffle and self.images is not None:
             place = rng.permutation(self.images.max() + 1)
             order = order[np.argsort(place[self.images[order]], kind="stable")]
         order = np.resize(order, len(self) * processes)
@@ -280,8 +279,7 @@ def loader(
         raise PosekitError(f"batch_size={batch_size}: choose a multiple of {processes} processes")
     sampler = EpochSampler(len(clips), shuffle, clips.seed, share)
     if clips.share_decode:
-        first = clips.people.image[clips.rows[:, 0]]
-        sampler.images = np.unique(first, return_inverse=True)[1]
+        sampler.images = np.unique(clips.people.image[clips.rows[:, 0]], return_inverse=True)[1]
     return DataLoader(
         clips,
         batch_size // processes,

@@ -14,12 +14,12 @@ import numpy as np
 from ..errors import PosekitError
 from ..files.paths import project_root
 from ..files.reading import decode
+from ..files.writing import write_bytes
 from .annotations import Annotations
 from .framing import Framing
 
 _MARGIN = 1.7  # kept side by the longer side of the crop: enough for HRNet's turns and scales
 _QUALITY = 95
-_BLOCK = 16  # pixels of an image that JPEG treats together
 _SPARE = 4 * 2**30  # bytes of the disk that are left free
 
 
@@ -46,8 +46,7 @@ class CropCache:
         centres, sides = self.framing.place(self.people.boxes)
         scale = self.framing.matrix(centres, sides)[:, 0, 0]  # crop pixels in an image pixel
         reach = _MARGIN / 2 * max(self.framing.image_size) / scale[:, None]
-        # On the image's own JPEG blocks, where those of the new file lose least.
-        self._low = (centres - reach).clip(0).astype(int) // _BLOCK * _BLOCK
+        self._low = (centres - reach).clip(0).astype(int)
         self._high = np.ceil(centres + reach).astype(int)
         self._scale = scale.clip(max=1)
         self._origin = str((self.people.images, _QUALITY)).encode()
@@ -78,12 +77,10 @@ class CropCache:
             return np.full((1, 1, 3), self.framing.fill, np.uint8)
         if scale < 1:
             kept = cv2.resize(kept, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-        data = cv2.imencode(".jpg", kept[..., ::-1], options)[1].tobytes()
+        quality = cv2.IMWRITE_JPEG_QUALITY, _QUALITY
+        data = cv2.imencode(".jpg", kept[..., ::-1], quality)[1].tobytes()
         with contextlib.suppress(OSError):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             if shutil.disk_usage(self.folder).free > _SPARE:
-                partial = f"{path}.{os.getpid()}"
-                Path(partial).write_bytes(data)
-                os.replace(partial, path)
+                write_bytes(Path(path), data)
         return decode(data, path)

@@ -131,8 +131,8 @@ def predict_views(
                 else:
                     sizes = [average_heatmaps(task, one, flip_test) for one in images.unbind(2)]
             pairs = zip(sizes, zooms, strict=True)
-            sizes = [resampled(maps, zoom, clips.image_size, half_pixel) for maps, zoom in pairs]
-            maps = sum(sizes) / len(sizes) if len(sizes) > 1 else sizes[0]
+            maps, *more = [resampled(m, zoom, clips.image_size, half_pixel) for m, zoom in pairs]
+            maps = sum(more, maps) / len(zooms) if more else maps
             found, heights = task.decode(maps, clips.image_size)
             keypoints[number, rows[scored]] = found.cpu().numpy()[scored]
             scores[number, rows[scored]] = heights.cpu().numpy()[scored]

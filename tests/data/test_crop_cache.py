@@ -90,7 +90,7 @@ def test_files_are_used_and_damaged_ones_are_made_again(people, tmp_path):
     _, cached = both(people, tmp_path)
     first = [cached[1, clip]["images"] for clip in range(len(cached))]
     files = sorted(tmp_path.rglob("*.jpg"))
-    assert len(files) >= len(people) - 2 and not [*tmp_path.rglob("*.jpg.*")]
+    assert len(files) >= len(people) - 2 and not [*tmp_path.rglob("*.partial*")]
     people.images.read_names.clear()
     again = replace(cached)
     for clip, images in enumerate(first):
