@@ -5,11 +5,13 @@ keys everything is measured; with keys (and `growth`) these, and the day's other
 """
 
 import argparse
+import gc
 import importlib
 import json
 import os
 import pkgutil
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks
-from posekit.files.places import project_root, reports_root
+from posekit.files.paths import project_root, reports_root
 
 from .harness import GROWTHS, ROWS, NotHere, measure
 from .report import write_pages
@@ -124,16 +126,25 @@ def _in_child(key: str, size: str = "") -> dict[str, Any]:
 
 
 def _grown(key: str, size: int) -> dict[str, float]:
-    """User seconds of one call, after one on a thousand people, and how much the peak grows."""
-    import resource
-
+    """User seconds of one call, after one on a thousand people, and how far memory rises in it."""
     GROWTHS[key].prepare(1000)()
     work = GROWTHS[key].prepare(size)
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    work()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    grown = (after.ru_maxrss - before.ru_maxrss) / 1024
-    return {"seconds": after.ru_utime - before.ru_utime, "megabytes": grown}
+    gc.collect()
+    memory = Path("/proc/self")
+    if memory.exists():
+        (memory / "clear_refs").write_text("5")  # the peak begins at what there is now
+    before, start = _megabytes("VmRSS"), resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    kept = work()
+    seconds = resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
+    del kept
+    return {"seconds": seconds, "megabytes": max(0.0, _megabytes("VmHWM") - before)}
+
+
+def _megabytes(kind: str) -> float:
+    """Of this process, by Linux; 0 elsewhere."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{kind}:"))
 
 
 def _machine() -> dict[str, Any]:

@@ -123,10 +123,15 @@ def _file(images: int, people: int) -> Path:
     file = folder / "coco" / "annotations" / "person_keypoints_train2017.json"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(labels(images, people)))
-        partial.rename(file)
+        _in_fork(lambda: _write(file, images, people))  # whose memory goes with it
     return file
+
+
+def _write(file: Path, images: int, people: int) -> float:
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(labels(images, people)))
+    partial.rename(file)
+    return 0
 
 
 def _same(opened: tuple[Any, list[dict]], columns: Columns) -> str:

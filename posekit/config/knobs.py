@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..data import Annotations, dataset, dataset_name
 from ..data.framing import Framing
+from ..data.occlusion.occluder import KINDS, MODES
 from ..data.predictions import Ranking
 from ..data.registry import datasets
 from ..errors import PosekitError
@@ -27,9 +28,6 @@ Pixels = Annotated[int, Field(ge=16)]
 Dataset = Annotated[str, AfterValidator(dataset_name)]
 Joints = Annotated[str, AfterValidator(lambda name: skeleton(name).name)]
 Source = Literal["auto", "real", "sample"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Occlusion = Literal["none", "blur", "cutout", "both", "multi", "partmix"]
-Split = Annotated[str, AfterValidator(str.lower)]
 Boxes = Literal["ground_truth", "detections"]
 
 
@@ -48,7 +46,7 @@ class DataKnobs(Settings):
     source: Source = knob("auto, real or sample", "auto")
     data_root: str | None = knob("folder that holds coco, LSP, mpii, PennAction", None)
     train_set: str = knob("part that is trained on: train, or trainval of MPII", "train")
-    eval_split: Split = knob("split of the score", "test")
+    eval_split: Annotated[str, AfterValidator(str.lower)] = knob("split of the score", "test")
     boxes: Boxes = knob("whose boxes are scored, ground_truth or detections", "ground_truth")
     box_file: str | None = knob("json of other COCO detections, scored in their place", None)
     holdout: float = knob("share of the training part kept for validation", 0.05, ge=0, lt=1)
@@ -162,7 +160,7 @@ class RunKnobs(Settings):
     """Where and how the job runs; none of these but the seed changes results beyond rounding."""
 
     seed: int = knob("of everything random", 0, ge=0)
-    precision: Precision = knob("of the network", "auto")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = knob("of the network", "auto")
     device: str = knob("auto, cpu, cuda, cuda:1, mps", "auto")
     workers: int = knob("loading processes; -1 for auto", -1, ge=-1)
     channels_last: bool = knob("memory format of the convolutions", True)
@@ -183,15 +181,18 @@ class TrainingKnobs(Settings):
     rotation: float = knob("random turn, degrees", ge=0, le=180)
     flip_prob: Fraction = knob("share of clips that are mirrored")
     colour_jitter: Fraction = knob("random factor on each channel, 1 +- this", 0.0)
-    occlusion: Occlusion = knob("of crops: none, blur, cutout, both, multi, partmix", "none")
-    occlusion_mode: Literal["keypoint", "parts", "all"] = knob(
-        "what blur and cutout hide: keypoint, parts, all", "parts"
+    occlusion: Literal[*KINDS] = knob("of crops: none, blur, cutout, both, multi, partmix", "none")
+    occlusion_mode: Literal[*MODES] = knob(
+        "what blur and cutout hide: " + ", ".join(MODES), "parts"
     )
     occlusion_prob: Fraction = knob("probability of each occlusion", 0.5)
     occlusion_exclude: bool = knob("leave hidden joints out of the loss", False)
     occlusion_frames: Literal["all", "run"] = knob(
         "the frames of a clip that are occluded: all, or a random run", "all"
     )
+
+    share_decode: bool = knob("people of an image in one batch: faster, batches vary less", False)
+    crop_cache: bool = knob("train on crops kept as JPEG in data/.cache: faster, not exact", False)
 
     epochs: Count = knob("passes over all training frames")
     rounds: int = knob("whole schedules, each from the best weights before", 1, ge=1, le=100)

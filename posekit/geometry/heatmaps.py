@@ -82,13 +82,13 @@ def gaussian_maps(
     Returns:
         (..., K, H, W), zero below 0.01 and for invisible keypoints.
     """
-    keypoints = torch.where(visible[..., None], keypoints, 0.0)
+    keypoints = torch.where(visible[..., None], keypoints, torch.inf)
     (h, w), (H, W) = image_size, map_size
     dx = cell_centres(W, w, half_pixel, keypoints) - keypoints[..., 0, None]
     dy = cell_centres(H, h, half_pixel, keypoints) - keypoints[..., 1, None]
-    exponent = (dy.square()[..., :, None] + dx.square()[..., None, :]) / (2 * sigma**2)
-    drawn = (exponent <= _CUT) & visible[..., None, None]
-    return torch.where(drawn, torch.exp(-exponent), 0.0)
+    # One large array, changed in place: several would cost more than all arithmetic.
+    maps = (dy.square()[..., :, None] + dx.square()[..., None, :]).div_(-2 * sigma**2)
+    return maps.masked_fill_((maps >= -_CUT).logical_not_(), -torch.inf).exp_()
 
 
 def rounded_gaussian_maps(

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from ..errors import PosekitError
-from ..files.cache import cached
 from ..files.reading import column, load_json, reading
+from ..files.writing import cached
 from ..geometry.skeletons import COCO
 from .keypoint_ap import COCO_METRICS, Detections, Truth, match, summarise
 
@@ -62,7 +62,6 @@ def coco_keypoint_ap(
     Raises:
         PosekitError: the file is not a keypoint annotation file, or results do not fit it.
     """
-    results = list(results)
     truth = read_truth(gt)
     if image_ids is not None and (strange := sorted(set(image_ids) - set(truth.images.tolist()))):
         raise PosekitError(f"image_ids {strange[:5]} are not in the annotation file")
@@ -82,13 +81,12 @@ def _by_pycocotools(
     from pycocotools.cocoeval import COCOeval
 
     index, content = Index(), gt if isinstance(gt, dict) else load_json(Path(gt))
-    people = [
-        {"num_keypoints": sum(one["keypoints"][2::3])} | one for one in content["annotations"]
-    ]
+    people = [{"num_keypoints": sum(p["keypoints"][2::3])} | p for p in content["annotations"]]
     with contextlib.redirect_stdout(io.StringIO()):
         index.dataset = content | {"annotations": people}
         index.createIndex()
         evaluation = COCOeval(index, index.loadRes([dict(one) for one in results]), "keypoints")
+        evaluation.params.catIds = [PERSON]
         if image_ids is not None:
             evaluation.params.imgIds = sorted(image_ids)
         evaluation.evaluate()
@@ -110,7 +108,7 @@ def read_truth(gt: str | Path | dict[str, Any]) -> Truth:
         return _truth("the annotations", gt)
     path = Path(gt)
     with reading(path, "a readable file of annotations"):
-        return Truth(**cached("coco-truth", path, 1, [path], Truth._fields, lambda: _columns(path)))
+        return Truth(**cached("coco-truth", path, 1, [path], lambda: _columns(path)))
 
 
 def _columns(path: Path) -> dict[str, NDArray]:

@@ -125,9 +125,7 @@ def _check(truth: Truth, found: Detections) -> None:
             "which the annotation file does not list: score the split that was predicted"
         )
     if not (np.isfinite(found.keypoints).all() and np.isfinite(found.scores).all()):
-        raise PosekitError(
-            "COCO results hold values that are not finite: has the network diverged?"
-        )
+        raise PosekitError("COCO results hold values that are not finite: repair or remove them")
 
 
 def summarise(matches: Matches, images: Collection[int] | None = None) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from torch import nn
 
 from ..errors import PosekitError
-from ..files.outside import imported
+from ..files.paths import imported
 from ..files.words import near
 
 # Of ImageNet's pixels 0..255 in the order R, G, B. Networks fed with BGR images were trained
@@ -78,6 +78,9 @@ pose_machine = partial(
     skeleton="pose_machine",
     num_keypoints=14,
     centre_map=True,
+    half_pixel=True,
+    mean=(128.0,) * 3,
+    std=(256.0,) * 3,
     background=True,
     fast_bf16=True,
 )
@@ -101,23 +104,23 @@ def register(description: Description) -> Callable[[Builder], Builder]:
     """
 
     def enter(builder: Builder) -> Builder:
-        name, family = description.name, description.family
-        if family not in FIRST_PAPER:
-            raise _refusal(name, f"family {family!r} is none of {', '.join(FIRST_PAPER)}")
+        name, usual = description.name, FIRST_PAPER.get(description.family)
+        if usual is None:
+            known = ", ".join(FIRST_PAPER)
+            raise _refusal(name, f"family {description.family!r} is none of {known}")
         if "num_keypoints" not in inspect.signature(builder).parameters:
             raise _refusal(name, "it has to take num_keypoints, the number of maps it returns")
         ours, module = _home(builder)
         if ours:
-            stem = description.stem or module
-            recipe = description.recipe or stem
+            stem = recipe = description.stem or module
         else:
             papers = {about.stem for about, known in _builders.values() if _home(known)[0]}
             if name in _builders and _home(_builders[name][1])[0]:
                 raise _refusal(name, "posekit has a network of this name: choose another")
             own = _stem(name)
             stem = description.stem or (f"{own}_{_stem(module)}" if own in papers else own)
-            usual = _CLIPS if description.kind == "clip" else FIRST_PAPER[family]
-            recipe = description.recipe or usual
+            recipe = _CLIPS if description.kind == "clip" else usual
+        recipe = description.recipe or recipe
         _builders[name] = replace(description, stem=stem, recipe=recipe), builder
         return builder
 

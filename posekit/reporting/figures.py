@@ -150,13 +150,21 @@ def heatmap_grid(
     return figure
 
 
+def panels(
+    title: str, size: tuple[float, float], columns: int, sharey: bool = False
+) -> tuple[Figure, np.ndarray]:
+    """A figure of a size in inches, and its axes in a row."""
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title)
+    return figure, figure.subplots(1, columns, sharey=sharey, squeeze=False)[0]
+
+
 def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
     """Training loss, validation score and learning rate over the epochs of a log.
 
     Dotted lines mark where a further round of iterative training begins.
     """
-    figure = Figure(figsize=(10, 2.8), layout="constrained")
-    axes = figure.subplots(1, 3)
+    figure, axes = panels(title, (10, 2.8), 3)
     series = {"loss": "training loss", "val": metric, "lr": "learning rate"}
     starts = [b for a, b in pairwise(records) if a.get("round") != b.get("round")]
     for ax, (key, label) in zip(axes, series.items(), strict=True):
@@ -169,7 +177,6 @@ def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
     if all(r["loss"] > 0 for r in records):
         axes[0].set_yscale("log")
     axes[1].set_ylim(0, 100)
-    figure.suptitle(title)
     return figure
 
 
@@ -204,8 +211,7 @@ def tradeoff(
         baseline: a score to draw as a line.
         title: of the figure.
     """
-    figure = Figure(figsize=(11, 3.6 + 0.18 * len(points)), layout="constrained")
-    axes = figure.subplots(1, 3, sharey=True)
+    figure, axes = panels(title, (11, 3.6 + 0.18 * len(points)), 3, sharey=True)
     colours = [_RIGHT] + [_LEFT] * (len(points) - 1)
     names, scores, *sizes = zip(*points, strict=True)
     labels = "million parameters", "GMACs", "milliseconds"
@@ -222,7 +228,6 @@ def tradeoff(
     axes[0].set_ylabel(metric)
     names = [f"{number}  {name}" for number, name in enumerate(names, start=1)]
     figure.supxlabel("\n".join(names), fontsize=8, ha="left", x=0.05)
-    figure.suptitle(title)
     return figure
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ..files.places import reports_root
+from ..files.paths import reports_root
 from ..weights import RUN_WEIGHTS
 from .lock import is_held
 
@@ -29,6 +29,7 @@ class RunRecord(BaseModel):
 
     Attributes:
         model: name of the network.
+        trained_on: the data sets that are trained on, where they are several.
         source: real or sample.
         metric: name of the score, such as "PCK@0.2 box".
         protocol: how the score is made, one sentence.
@@ -55,6 +56,7 @@ class RunRecord(BaseModel):
     paper_title: Text = ""
     model: Text = ""
     dataset: Text = ""
+    trained_on: Text = ""
     source: Text = ""
     split: Text = ""
     metric: Text = ""

@@ -95,7 +95,7 @@ def test_ground_truth_as_a_file_and_a_part_of_the_images(tmp_path, capsys):
     file = tmp_path / "person_keypoints_val.json"
     file.write_text(json.dumps(EVAL["dataset"]))
     whole = coco_keypoint_ap(EVAL["dataset"], results)
-    assert coco_keypoint_ap(file, results) == whole
+    assert coco_keypoint_ap(file, results) == coco_keypoint_ap(file, results) == whole
     part = {
         name: [row for row in EVAL["dataset"][name] if row[key] <= 2]
         for name, key in (("images", "id"), ("annotations", "image_id"))
@@ -104,14 +104,17 @@ def test_ground_truth_as_a_file_and_a_part_of_the_images(tmp_path, capsys):
         {**EVAL["dataset"], **part}, [r for r in results if r["image_id"] <= 2]
     )
     assert coco_keypoint_ap(file, results, image_ids=np.array([1, 2])) == expected != whole
-    for part in (None, [1, 2]):
+    for chosen in (None, [1, 2]):
         ours, theirs = (
-            coco_keypoint_ap(file, results, part, evaluator=name)
+            coco_keypoint_ap(file, results, chosen, evaluator=name)
             for name in ("posekit", "pycocotools")
         )
         assert list(ours) == list(theirs)
         np.testing.assert_allclose([*ours.values()], [*theirs.values()], rtol=0, atol=1e-12)
     assert capsys.readouterr().out == ""
+    file.write_text(json.dumps({**EVAL["dataset"], **part}))
+    few = [r for r in results if r["image_id"] <= 2]
+    assert coco_keypoint_ap(file, few) == expected, "the columns of another file are not kept"
 
 
 @settings(max_examples=20, deadline=None)

@@ -3,7 +3,6 @@
 import gc
 from types import SimpleNamespace
 
-import IPython
 import pytest
 import torch
 
@@ -12,6 +11,7 @@ from posekit.errors import PosekitError
 from posekit.models import create_model
 from posekit.reporting.record import read_record
 from posekit.workflows import training
+from posekit.workflows.training import opening
 from posekit.workflows.training.building import find_backbone
 from posekit.workflows.training.opening import open_run
 
@@ -22,7 +22,7 @@ def cells(monkeypatch, tmp_path):
     monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
     callbacks = []
     events = SimpleNamespace(register=lambda event, callback: callbacks.append(callback))
-    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(events=events))
+    monkeypatch.setattr(opening, "get_ipython", lambda: SimpleNamespace(events=events))
     return callbacks
 
 

@@ -51,10 +51,8 @@ class CocoScorer(Scorer):
         matches = match(truth, kept)
         numbers = summarise(matches, scored)
         boxes = "detected" if (people.annotation_id < 0).all() else "ground-truth"
-        protocol = (
-            f"COCO keypoint AP with {boxes} boxes, {len(kept.scores)} of {len(people)} people "
-        )
-        protocol += f"left {left}{remark}; "
+        protocol = f"COCO keypoint AP with {boxes} boxes, {len(kept.scores)} of {len(people)} "
+        protocol += f"people left {left}{remark}; "
         if boxes == "detected":
             images = set(people.image_id.tolist())
             some = summarise(matches, images)["AP"]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...geometry.decoding import decode, decode_enlarged
+from ...geometry.decoding import decode, decode_enlarged, mirrored
 from ...geometry.heatmaps import Size, centre_map, gaussian_maps, with_background
 from ...geometry.skeletons import skeleton
 from .losses import Loss, heatmap_loss
@@ -133,7 +133,7 @@ class PoseMachineTask:
 
     def flip_back(self, beliefs: Tensor) -> Tensor:
         """Beliefs about mirrored crops, turned back and with sides swapped."""
-        return beliefs.flip(-1)[:, :, skeleton(self.model.description.skeleton).flip]
+        return mirrored(beliefs, skeleton(self.model.description.skeleton))
 
     def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Keypoints (B, T, K, 2) in crop pixels and their scores (B, T, K)."""

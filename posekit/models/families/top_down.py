@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...geometry.decoding import decode, shift_right
+from ...geometry.decoding import decode, mirrored, shift_right
 from ...geometry.heatmaps import constants, rounded_gaussian_maps
 from ...geometry.skeletons import Skeleton
 from .losses import Loss, joints_mse
@@ -82,7 +82,7 @@ class TopDownTask:
 
     def flip_back(self, beliefs: Tensor) -> Tensor:
         """Maps of mirrored crops, turned back, with sides swapped and perhaps shifted."""
-        maps = beliefs.flip(-1)[:, :, self.skeleton.flip]
+        maps = mirrored(beliefs, self.skeleton)
         return shift_right(maps) if self.shift else maps
 
     def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:

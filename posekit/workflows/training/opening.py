@@ -1,4 +1,4 @@
-"""Start: check the parameters and open the run folder."""
+"""Start: check the parameters and open the run folder; at the end, close it."""
 
 import os
 import weakref
@@ -6,12 +6,15 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
+from IPython import get_ipython
+
 from ...config.machine import choose_machine
 from ...config.resolve import Config, resolve
 from ...config.settings import refuse
 from ...data import dataset
 from ...errors import PosekitError
 from ...models import Description, describe
+from ...reporting.pages import build_index, write_report
 from ...reporting.run_folder import Run
 from ...train import distributed
 from ...weights.identify import open_questions
@@ -85,8 +88,6 @@ def open_run(config: Config, resume: bool = False) -> Run:
 
 def _watch_for_failure(run: Run) -> None:
     """In a notebook, note in the run's record when a cell fails or is interrupted."""
-    from IPython import get_ipython
-
     known = weakref.ref(run)  # a run that the notebook has dropped releases its folder
 
     def after_cell(result: Any) -> None:
@@ -99,9 +100,19 @@ def _watch_for_failure(run: Run) -> None:
         shell.events.register("post_run_cell", after_cell)
 
 
-def notebook_cells() -> list[str]:
-    """The code cells of the notebook so far; empty outside one."""
-    from IPython import get_ipython
+def close_run(run: Run, network: str) -> str:
+    """Write the report, mark the run finished and rebuild the index; where they are, as text.
 
+    Args:
+        run: with its scores, tables and figures.
+        network: the network's table as text.
+    """
+    path = write_report(run, network, _notebook_cells())
+    run.end("finished")
+    return f"report {path}\nindex  {build_index()}"
+
+
+def _notebook_cells() -> list[str]:
+    """The code cells of the notebook so far; empty outside one."""
     shell = get_ipython()
     return [cell for cell in shell.user_ns.get("In", []) if cell.strip()] if shell else []
