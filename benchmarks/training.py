@@ -44,13 +44,13 @@ def _in_bf16(name: str, *inputs: Tensor) -> Pair:
         with machine.training_in(precision).autocast(training=True):
             maps = model(*inputs)
         model.zero_grad()
-        loss = (maps.float() - 1).square().mean()
+        loss = maps.float().square().mean()
         loss.backward()
         return loss.item()
 
     def equal(eager: float, ours: float) -> str:
         away = abs(ours / eager - 1)
-        assert away < 0.02, f"losses {eager:.4g} and {ours:.4g}"
+        assert away < 0.03, f"losses {eager:.4g} and {ours:.4g}"
         return f"losses within {away:.0e} of each other"
 
     sizes = " and ".join(" x ".join(map(str, one.shape)) for one in inputs)

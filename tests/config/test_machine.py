@@ -110,7 +110,7 @@ def test_loading_processes_have_one_thread_each():
 import torch
 from posekit.data.clips import loader
 class Threads(torch.utils.data.Dataset):
-    seed = 0
+    seed, share_decode = 0, False
     def __len__(self): return 2
     def __getitem__(self, key): return torch.get_num_threads()
 torch.set_num_threads(2)
