@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks
-from posekit.files.places import project_root, reports_root
+from posekit.files.paths import project_root, reports_root
 
 from .harness import GROWTHS, ROWS, NotHere, measure
 from .report import write_pages

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from posekit.files.places import project_root
+from posekit.files.paths import project_root
 
 
 def real_data() -> Path | None:

@@ -191,17 +191,13 @@ def settings_of(network: str, training: bool = True) -> type[TestingSettings]:
 
 def option_fields(network: str) -> dict[str, tuple[Any, Any]]:
     """The options of a network as pydantic fields: types and defaults."""
-    return {
-        name: (_type(option), ... if option.default is Parameter.empty else option.default)
-        for name, option in options_of(network).items()
-    }
-
-
-def _type(option: Parameter) -> Any:
-    """The declared type of an option, or that of its default value."""
-    if option.annotation is not Parameter.empty:
-        return option.annotation
-    return Any if option.default is Parameter.empty else type(option.default)
+    fields = {}
+    for name, option in options_of(network).items():
+        default = ... if option.default is Parameter.empty else option.default
+        usual = Any if default is ... else type(default)
+        declared = option.annotation is not Parameter.empty
+        fields[name] = (option.annotation if declared else usual, default)
+    return fields
 
 
 def _common_transforms(
@@ -216,15 +212,11 @@ def _common_transforms(
     if settings.colour_jitter:
         transforms.append(augment.ColourJitter(settings.colour_jitter))
     if settings.occlusion != "none":
+        names = ("mode", "prob", "exclude", "frames")
+        how = {name: getattr(settings, f"occlusion_{name}") for name in names}
+        rgb = describe(settings.network).colour == "RGB"
         occluder = Occluder(
-            joints,
-            kind=settings.occlusion,
-            mode=settings.occlusion_mode,
-            prob=settings.occlusion_prob,
-            exclude=settings.occlusion_exclude,
-            frames=settings.occlusion_frames,
-            reference_mode=reference_mode,
-            rgb=describe(settings.network).colour == "RGB",
+            joints, settings.occlusion, **how, reference_mode=reference_mode, rgb=rgb
         )
         transforms.append(occluder)
     return transforms

@@ -3,19 +3,21 @@
 The descriptions are what notebooks, errors and `python -m posekit knobs` show.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..data import Annotations, dataset, dataset_name
 from ..data.framing import Framing
+from ..data.occlusion.occluder import KINDS, MODES
 from ..data.predictions import Ranking
 from ..data.registry import datasets
 from ..errors import PosekitError
 from ..geometry.skeletons import Skeleton, skeleton
-from ..models import Description, create_model, describe, options_of
+from ..models import Description, cost, create_model, describe, options_of
 from .settings import Settings, knob
 
 Count = Annotated[int, Field(ge=1)]
@@ -26,10 +28,14 @@ Pixels = Annotated[int, Field(ge=16)]
 Dataset = Annotated[str, AfterValidator(dataset_name)]
 Joints = Annotated[str, AfterValidator(lambda name: skeleton(name).name)]
 Source = Literal["auto", "real", "sample"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Occlusion = Literal["none", "blur", "cutout", "both", "multi", "partmix"]
-Split = Annotated[str, AfterValidator(str.lower)]
 Boxes = Literal["ground_truth", "detections"]
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draws no weights: on the device meta PyTorch loads its compiler for that, and draws none."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func is Tensor.normal_ else func(*args, **kwargs or {})
 
 
 class DataKnobs(Settings):
@@ -40,7 +46,7 @@ class DataKnobs(Settings):
     source: Source = knob("auto, real or sample", "auto")
     data_root: str | None = knob("folder that holds coco, LSP, mpii, PennAction", None)
     train_set: str = knob("part that is trained on: train, or trainval of MPII", "train")
-    eval_split: Split = knob("split of the score", "test")
+    eval_split: Annotated[str, AfterValidator(str.lower)] = knob("split of the score", "test")
     boxes: Boxes = knob("whose boxes are scored, ground_truth or detections", "ground_truth")
     box_file: str | None = knob("json of other COCO detections, scored in their place", None)
     holdout: float = knob("share of the training part kept for validation", 0.05, ge=0, lt=1)
@@ -94,7 +100,7 @@ class NetworkKnobs(NetworkName):
 
     def shapes_only(self, joints: Skeleton) -> nn.Module:
         """The network without weights (on the device meta), to ask it for shapes."""
-        with torch.device("meta"):
+        with _Undrawn(), torch.device("meta"):
             return self.build(joints).eval()
 
     def check_shapes(self, joints: Skeleton) -> None:
@@ -106,12 +112,10 @@ class NetworkKnobs(NetworkName):
         """
         model = self.shapes_only(joints)
         about, inputs = model.description, self.one_clip(model.description)
-        with torch.no_grad():
-            maps = model(*inputs)
-        count, shape = about.num_keypoints + about.background, tuple(getattr(maps, "shape", ()))
+        count, shape = about.num_keypoints + about.background, cost(model, *inputs).output
         if shape[-3:-2] != (count,):
             raise PosekitError(
-                f"network {about.name} returns {shape or type(maps).__name__} for "
+                f"network {about.name} returns {shape or 'no tensor'} for "
                 f"{tuple(inputs[0].shape)}: expected are {count} maps, (B, {count}, H, W)"
             )
 
@@ -156,7 +160,7 @@ class RunKnobs(Settings):
     """Where and how the job runs; none of these but the seed changes results beyond rounding."""
 
     seed: int = knob("of everything random", 0, ge=0)
-    precision: Precision = knob("of the network", "auto")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = knob("of the network", "auto")
     device: str = knob("auto, cpu, cuda, cuda:1, mps", "auto")
     workers: int = knob("loading processes; -1 for auto", -1, ge=-1)
     channels_last: bool = knob("memory format of the convolutions", True)
@@ -177,15 +181,18 @@ class TrainingKnobs(Settings):
     rotation: float = knob("random turn, degrees", ge=0, le=180)
     flip_prob: Fraction = knob("share of clips that are mirrored")
     colour_jitter: Fraction = knob("random factor on each channel, 1 +- this", 0.0)
-    occlusion: Occlusion = knob("of crops: none, blur, cutout, both, multi, partmix", "none")
-    occlusion_mode: Literal["keypoint", "parts", "all"] = knob(
-        "what blur and cutout hide: keypoint, parts, all", "parts"
+    occlusion: Literal[*KINDS] = knob("of crops: none, blur, cutout, both, multi, partmix", "none")
+    occlusion_mode: Literal[*MODES] = knob(
+        "what blur and cutout hide: " + ", ".join(MODES), "parts"
     )
     occlusion_prob: Fraction = knob("probability of each occlusion", 0.5)
     occlusion_exclude: bool = knob("leave hidden joints out of the loss", False)
     occlusion_frames: Literal["all", "run"] = knob(
         "the frames of a clip that are occluded: all, or a random run", "all"
     )
+
+    share_decode: bool = knob("people of an image in one batch: faster, batches vary less", False)
+    crop_cache: bool = knob("train on crops kept as JPEG in data/.cache: faster, not exact", False)
 
     epochs: Count = knob("passes over all training frames")
     rounds: int = knob("whole schedules, each from the best weights before", 1, ge=1, le=100)

@@ -8,7 +8,7 @@ import yaml
 
 from ..data import DATASETS, dataset_name
 from ..errors import PosekitError
-from ..files.places import project_root
+from ..files.paths import project_root
 from ..models import describe, list_models, options_of
 from .families import first_dataset
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..data import dataset_name
 from ..data.registry import datasets
 from ..errors import PosekitError
-from ..files.places import data_root, smoke
+from ..files.paths import data_root, smoke
 from ..models import describe, list_models
 from .families import settings_of
 from .recipes import own_values, read_recipe, recipe_file, usual_dataset
@@ -105,21 +105,19 @@ def resolve(paper: str, namespace: MutableMapping[str, Any]) -> Config:
         padding = read_recipe(paper, file_of_scored)["box_padding"]
         layers[f"recipe params/{paper}/{file_of_scored}"] = {"box_padding": padding}
     layers |= {name: read_recipe(paper, name) for name in smaller}
-    own = next((found["network"] for found in [*layers.values()][::-1] if "network" in found), None)
-    if own is None:
+    recipe = {name: value for found in layers.values() for name, value in found.items()}
+    if (own := recipe.get("network")) is None:
         raise PosekitError(f"params/{paper}/{file}: network: has no value")
     network = _early(namespace, "network", own)
     wrong = _misfit(network, own)
     kind = settings_of(own if wrong else network)
     given = check(kind, namespace, f"the {paper} notebook cannot run with this:", wrong)
 
-    values, origins = {}, dict.fromkeys(kind.model_fields, "default")
+    values = own_values(recipe, paper, network)
+    origins = dict.fromkeys(kind.model_fields, "default")
     if "+" in usual:
         values["score_on"], origins["score_on"] = scored, "first of dataset"
-    for origin, found in layers.items():
-        found = own_values(found, paper, network)
-        values |= found
-        origins |= dict.fromkeys(found, origin)
+    origins |= {n: origin for origin, found in layers.items() for n in found if n in values}
     values |= given | {"dataset": usual}
     usual_values = {name: kind.model_fields[name].default for name in ("dataset", "source")}
     origins |= {n: "you" for n, value in given.items() if usual_values.get(n) != value}

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.images import decode
+from ..files.reading import decode
 from ..geometry.crops import box_iou
 from ..geometry.skeletons import Skeleton, convert
 
@@ -117,17 +117,18 @@ class Annotations:
     bystanders: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
-        count, joints, number = len(self.boxes), len(self.skeleton), self.sequence
-        if number is None:
-            number = np.arange(1, count + 1, dtype=np.int32)
+        count, joints = len(self.boxes), len(self.skeleton)
+        number = np.arange(1, count + 1, dtype=np.int32)
         usual = {
+            "boxes": np.zeros((count, 4)),
+            "image": number,
             "sequence": number,
             "keypoints": np.zeros((count, joints, 2), np.float32),
             "visible": np.zeros((count, joints), bool),
             "reference": np.full(count, np.nan, np.float32),
             "occluded": np.zeros((count, joints), bool),
             "frame": np.ones(count, np.int32),
-            "image_id": number.astype(np.int64),
+            "image_id": (number if self.sequence is None else self.sequence).astype(np.int64),
             "annotation_id": np.full(count, -1, np.int64),
             "group": self.image,
             "score": np.ones(count, np.float32),
@@ -135,26 +136,25 @@ class Annotations:
             "bystanders": (self.image[:0], np.zeros((0, joints, 2), np.float32)),
         }
         for name, value in usual.items():
-            if getattr(self, name) is None:
+            given = getattr(self, name)
+            if given is None:
                 object.__setattr__(self, name, value)
-        shapes = {
-            "keypoints": (count, joints, 2),
-            "visible": (count, joints),
-            "boxes": (count, 4),
-            **dict.fromkeys(("reference", "sequence", "image"), (count,)),
-        }
-        for name, shape in shapes.items():
-            if (found := getattr(self, name).shape) != shape:
-                raise PosekitError(f"{self.dataset}: {name} is {found}, it has to be {shape}")
+            elif isinstance(value, np.ndarray) and given.shape != value.shape:
+                problem = f"{name} is {given.shape}, it has to be {value.shape}"
+                raise PosekitError(f"{self.dataset}: {problem}")
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def rows(self, index: np.ndarray, split: str | None = None) -> "Annotations":
         """The rows of an index or mask, as a table of their own."""
-        columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        chosen = {n: c[index] for n, c in columns.items() if isinstance(c, np.ndarray)}
+        chosen = {name: column[index] for name, column in self.columns().items()}
         return replace(self, split=split or self.split, **chosen)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The arrays of the table, by name."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
     def everybody(self, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
         """Who is in the image of each row, the row's own person included.
@@ -186,8 +186,8 @@ def mixed(tables: Sequence[Annotations], skeleton: Skeleton) -> Annotations:
     Joints that a data set lacks are not annotated, and said in the notes.
     """
     parts = [_part(table, skeleton) for table in tables]
-    arrays = [f.name for f in fields(parts[0]) if isinstance(getattr(parts[0], f.name), np.ndarray)]
-    columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in arrays}
+    tables = [part.columns() for part in parts]
+    columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     data_set = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     numbers = np.column_stack([data_set, columns["sequence"]])
     columns["sequence"] = np.unique(numbers, axis=0, return_inverse=True)[1].ravel() + 1

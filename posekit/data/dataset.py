@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.places import existing_path
+from ..files.paths import existing_path
 from ..files.words import plain
 from ..geometry.skeletons import Skeleton
 from ..metrics.mobilepose import mobilepose_pck

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.images import decode, is_whole
+from ..files.reading import decode, is_whole, reading
 from .annotations import Annotations
 
 STORES = {"train": "train.lmdb", "test": "valid.lmdb"}  # split -> store of the MobilePose layout
@@ -69,11 +69,9 @@ def _environment(path: Path) -> Any:
     """The LMDB environment of a store: all tables share it, as none may be opened twice."""
     import lmdb
 
-    try:
+    with reading(path, "a readable LMDB", "build it again"):
         options = {"readonly": True, "create": False, "lock": False, "readahead": False}
         store = lmdb.open(str(path), subdir=path.is_dir(), **options)
-    except lmdb.Error as error:
-        raise PosekitError(f"{path} is no readable LMDB ({error}): build it again") from error
     # Reading a page behind the end of a cut file would kill the process with SIGBUS.
     if _file(path).stat().st_size < (store.info()["last_pgno"] + 1) * store.stat()["psize"]:
         store.close()

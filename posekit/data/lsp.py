@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.reading import check_shape, first_existing, load_mat
+from ..files.reading import check_shape, first_existing, load_mat, reading
 from ..geometry.crops import keypoint_box
 from ..geometry.skeletons import LSP
 from ..metrics.score import Protocol
 from .annotations import Annotations
 from .dataset import DataSet, Sample
 from .registry import dataset
-from .sample.lsp import write_lsp
+from .sample.writers import write_lsp
 from .scoring import PckScorer, Truth
 
 _LSPET_OFFSET = 10000
@@ -50,9 +50,11 @@ def read(folder: Path, split: str) -> dict[str, Any]:
     if split == "train" and extension.exists():
         more, seen = _read_joints(extension, (14, 3, None), (2, 0, 1))
         extra = np.arange(1, len(more) + 1, dtype=np.int32)
+        tight = keypoint_box(more, seen)
+        margin = _MARGIN * (tight[:, 2:] - tight[:, :2]).max(-1, keepdims=True) * [-1, -1, 1, 1]
         points, visible = np.concatenate([points, more]), np.concatenate([visible, seen])
         occluded = np.concatenate([occluded, np.zeros(seen.shape, bool)])
-        boxes = np.concatenate([boxes, _like_lsp(more, seen) - 1])
+        boxes = np.concatenate([boxes, tight + margin - 1])
         number = np.concatenate([number, extra + _LSPET_OFFSET])
         image = np.concatenate([image, _names(folder, "images_10000", "im{:05d}.jpg", extra)])
     elif split == "train":
@@ -99,11 +101,8 @@ def _size(path: Path) -> tuple[int, int]:
     """Width and height as the header says."""
     from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PosekitError(f"{path} is not a readable image: replace the file") from error
+    with reading(path, "a readable image", "replace the file"), Image.open(path) as image:
+        return image.size
 
 
 def joints(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -128,12 +127,6 @@ def _read_joints(
     if not np.isin(flags, (0, 1)).all():
         raise PosekitError(f"{path}: field joints has flags other than 0 and 1: copy it again")
     return keypoints, flags[..., 0] == 1
-
-
-def _like_lsp(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    box = keypoint_box(keypoints, visible)
-    margin = _MARGIN * (box[:, 2:] - box[:, :2]).max(-1, keepdims=True)
-    return np.concatenate([box[:, :2] - margin, box[:, 2:] + margin], 1)
 
 
 def _names(folder: Path, images: str, pattern: str, numbers: np.ndarray) -> np.ndarray:

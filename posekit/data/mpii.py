@@ -21,7 +21,7 @@ from .annotations import Annotations
 from .dataset import DataSet, Sample
 from .predictions import Predictions
 from .registry import dataset
-from .sample.mpii import write_mpii
+from .sample.writers import write_mpii
 from .scoring import PckScorer, Truth
 
 _HEAD_SIZE = 0.6  # SC_BIAS of the official evaluation, times the diagonal of the head box
@@ -82,8 +82,8 @@ def ground_truth(path: Path) -> Truth:
     """
     fields = ["pos_gt_src", "jnt_missing", "headboxes_src"]
     keypoints, missing, headboxes = load_mat(path, fields).values()
-    if keypoints.ndim == 2:  # MATLAB drops the last axis of a single person
-        keypoints, headboxes = keypoints[..., None], headboxes[..., None]
+    # MATLAB drops the last axis of a single person.
+    keypoints, headboxes = np.atleast_3d(keypoints, headboxes)
     check_shape(keypoints, (16, 2, None), path, "field pos_gt_src")
     people = keypoints.shape[-1]
     check_shape(missing, (16, people), path, "field jnt_missing")

@@ -7,6 +7,7 @@ are not to be trusted. Frames are images in frames/ or in two LMDB stores.
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.cache import cached
-from ..files.reading import check_shape, load_mat
+from ..files.reading import check_shape, load_mat, reading
 from ..files.words import few
+from ..files.writing import cached
 from ..geometry.crops import keypoint_box
 from ..geometry.skeletons import PENN_ACTION
 from ..metrics.mobilepose import penn_test
@@ -27,12 +28,10 @@ from .annotations import Annotations, Folder
 from .dataset import SPLITS, DataSet, Sample
 from .frame_store import STORES, FrameStore
 from .predictions import numbers
-from .sample.penn_action import write_penn_action
+from .sample.writers import write_penn_action
 from .scoring import PckScorer
 
 _FIELDS = ("x", "y", "visibility", "bbox", "train")
-_COLUMNS = ("sequence", "frame", "train", "keypoints", "visible", "boxes")
-_CACHE_VERSION = 1
 
 
 def read(folder: Path, split: str) -> dict[str, Any]:
@@ -75,17 +74,15 @@ def labels(folder: Path) -> dict[str, np.ndarray]:
         Columns of N frames: sequence (N,) and frame (N,) int32, train (N,) bool, keypoints
         (N, 13, 2) and boxes (N, 4) float64 in 1-based pixels with boxes repaired, visible (N, 13).
     """
-    files = sorted(
-        path for path in folder.glob("labels/*.mat") if re.fullmatch(r"\d{4}", path.stem)
-    )
+    files = sorted(folder.glob("labels/[0-9][0-9][0-9][0-9].mat"))
     if not files:
         raise PosekitError(f"{folder / 'labels'} holds no label such as 0001.mat: copy them there")
 
     def read_all() -> dict[str, np.ndarray]:
         clips = [_read_clip(path) for path in files]
-        return {name: np.concatenate([clip[name] for clip in clips]) for name in _COLUMNS}
+        return {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
 
-    return cached("penn_action", folder, _CACHE_VERSION, files, _COLUMNS, read_all)
+    return cached("penn_action", folder, 1, files, read_all)
 
 
 def actions(folder: Path, sequences: Iterable[int]) -> list[str]:
@@ -95,10 +92,8 @@ def actions(folder: Path, sequences: Iterable[int]) -> list[str]:
     found = []
     for sequence in sequences:
         path = folder / "labels" / f"{sequence:04d}.mat"
-        try:
+        with reading(path, "a readable MATLAB file"):
             word = loadmat(path, variable_names=["action"]).get("action", "")
-        except Exception as error:  # scipy has no common exception for damaged files
-            raise PosekitError(f"{path} is not readable ({error}): copy it again") from error
         found.append("".join(np.ravel(word).astype(str).tolist()).strip())
     return found
 
@@ -175,8 +170,7 @@ class _Scorer(PckScorer):
             raise PosekitError(f"Penn Action predictions: {strange[0]!r} is no sequence id")
         given = {int(k): numbers(f"Penn Action sequence {k}", v) for k, v in given.items()}
         in_split = columns["train"] == (split == "train") if split else columns["sequence"] > 0
-        known, counts = np.unique(columns["sequence"][in_split], return_counts=True)
-        lengths = dict(zip(known.tolist(), counts.tolist(), strict=True))
+        lengths = Counter(columns["sequence"][in_split].tolist())
         _check_predictions(given, lengths, split)
         rows = np.isin(columns["sequence"], list(given))
         result = pck_score(
@@ -186,7 +180,7 @@ class _Scorer(PckScorer):
             columns["visible"][rows],
             _longer_side(columns["boxes"][rows]),
         )
-        over = f"over the {len(given)} sequences given of {len(known)} labelled"
+        over = f"over the {len(given)} sequences given of {len(lengths)} labelled"
         return result if split else replace(result, protocol=f"{result.protocol}; {over}")
 
     def official(self, people: Annotations, keypoints: np.ndarray) -> dict[str, np.ndarray]:

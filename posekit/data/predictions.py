@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import PosekitError
+from ..files.reading import reading
 from ..files.writing import replacing
 from ..geometry.skeletons import SKELETONS, Skeleton
 from .annotations import Annotations
@@ -107,7 +108,7 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
     """
     if not path.is_file():
         raise PosekitError(f"{path} is missing: name the folder of a run that was evaluated")
-    try:
+    with reading(path, "a readable file of predictions", "evaluate the run again"):
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > _LARGEST:
@@ -119,11 +120,6 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
             column, shape = columns[name], tuple(lengths.get(axis, axis) for axis in axes)
             if column.shape != shape or column.dtype.kind not in kinds:
                 raise ValueError(f"{name} is {column.dtype} of shape {column.shape}, not {shape}")
-    except Exception as error:  # a damaged archive or header makes errors of a dozen types
-        raise PosekitError(
-            f"{path} is not a readable file of predictions ({type(error).__name__}: {error}): "
-            "evaluate the run again"
-        ) from error
     return columns
 
 

@@ -3,7 +3,7 @@
 import re
 
 from ..errors import PosekitError
-from ..files.outside import imported
+from ..files.paths import imported
 from ..files.words import near, plain
 from ..geometry.skeletons import SKELETONS
 from .dataset import DataSet

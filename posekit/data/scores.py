@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.places import data_root
+from ..files.paths import data_root
 from ..files.reading import load_json
 from ..geometry.skeletons import POSE_MACHINE, Skeleton, convert
 from ..metrics.score import Score
@@ -104,18 +104,16 @@ def score(
     spec, place = spec_of(dataset), data_root(str(root) if root else None)
     split = split and spec.split(split)
     if isinstance(predictions, str | Path) and Path(predictions).is_dir():
-        return _run_score(spec, Path(predictions), split, root)
+        return _run_score(spec, Path(predictions), split, root and place)
     if split not in (None, *spec.scorer.splits):
         raise PosekitError(f"posekit.score knows the test split of {spec.name}, not {split!r}")
     return spec.scorer.score_given(spec, predictions, split, place)
 
 
-def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path | None) -> Score:
-    record = load_json(folder / "metrics.json")
-    name, part, source = (
-        str(record.get(key)) if isinstance(record, dict) else "unknown"
-        for key in ("dataset", "split", "source")
-    )
+def _run_score(spec: DataSet, folder: Path, split: str | None, root: Path | None) -> Score:
+    found = load_json(folder / "metrics.json")
+    record = found if isinstance(found, dict) else {}
+    name, part, source = (str(record.get(key)) for key in ("dataset", "split", "source"))
     if name != spec.name or split not in (None, part):
         wanted = f"the {split or part} split of {spec.name}"
         raise PosekitError(f"{folder} is a run on the {part} split of {name}, not on {wanted}")
@@ -123,7 +121,7 @@ def _run_score(spec: DataSet, folder: Path, split: str | None, root: str | Path 
         problem = f"{folder} is a run on {part}, whose ground truth only {spec.page} has"
         raise PosekitError(f"{problem}: submit its prediction file there")
     table = read_predictions(folder / FILE)
-    place = sample_root() if source == "sample" and not root else data_root(root and str(root))
+    place = root or (sample_root() if source == "sample" else data_root())
     people = _rows_of(spec, table, part, source, place)
     ours = _in_joints_of(people, table["keypoints"].astype(float), skeleton_of(table))
     found = Predictions(ours, table["scores"].astype(float))

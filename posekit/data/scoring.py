@@ -65,12 +65,10 @@ class PckScorer(Scorer):
         return np.where(scored, 100.0 * right, np.nan)
 
     def score_given(self, spec: DataSet, given: Any, split: str | None, root: Path) -> Score:
-        if self.truth:
-            truth = self.truth(root)
-        else:
-            people = spec.annotations(spec.need(root), "test")
-            truth = Truth(people.keypoints, people.visible, people.reference)
-        return pck_score(self.protocol, numbers(f"{spec.name} predictions", given), *truth)
+        if self.truth is None:
+            return super().score_given(spec, given, split, root)
+        found = numbers(f"{spec.name} predictions", given)
+        return pck_score(self.protocol, found, *self.truth(root))
 
     def save(self, folder: Path, people: Annotations, found: Predictions) -> Path:
         path = folder / f"{self.protocol.dataset.lower()}_predictions.npz"

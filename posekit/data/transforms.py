@@ -167,7 +167,7 @@ class HalfBody:
         lower = ("hip", "knee", "ankle", "pelvis")
         upper = ~np.array([joint.endswith(lower) for joint in self.skeleton.joints])
         half = half_body_box(*person, upper, rng, self.aspect, reference_mode=self.reference_mode)
-        return replace(placement, centre=half[0], side=half[1][0]) if half else placement
+        return replace(placement, centre=half[0], side=float(half[1][0])) if half else placement
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class NormalScale:
     def place(self, placement: Placement, person: Person, rng: Generator) -> Placement:
         """Multiply the side."""
         factor = 1 + self.spread * rng.standard_normal()
-        factor = np.clip(factor, 1 - self.spread, 1 + self.spread)
+        factor = min(max(factor, 1 - self.spread), 1 + self.spread)
         return replace(placement, side=placement.side * factor)
 
 
@@ -199,8 +199,8 @@ class NormalRotation:
         """Turn the crop or not."""
         if rng.random() >= self.prob:
             return placement
-        angle = np.clip(self.spread * rng.standard_normal(), -2 * self.spread, 2 * self.spread)
-        return replace(placement, rotation=placement.rotation + float(angle))
+        angle = min(max(self.spread * rng.standard_normal(), -2 * self.spread), 2 * self.spread)
+        return replace(placement, rotation=placement.rotation + angle)
 
 
 @dataclass(frozen=True)

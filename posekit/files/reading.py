@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
 import numpy as np
 from pydantic_core import from_json
 
@@ -179,16 +180,13 @@ def column(
             raise ValueError
     except (KeyError, ValueError, TypeError, OverflowError):
         bad = next(i for i, r in enumerate(records) if not _fits(r.get(field), shape))
-        raise PosekitError(
-            f"{path}: {kind} {bad} has no field {field} of shape {shape or 'one number'}: "
-            "repair the record or copy the file again"
-        ) from None
-    if bad := _bad_values(values.reshape(len(records), -1), limit):
-        raise PosekitError(
-            f"{path}: {kind} {bad[0]}: field {field} holds values {bad[1]}: "
-            "repair the record or copy the file again"
-        )
-    return values
+        problem = f"{bad} has no field {field} of shape {shape or 'one number'}"
+    else:
+        bad = _bad_values(values.reshape(len(records), -1), limit)
+        if not bad:
+            return values
+        problem = f"{bad[0]}: field {field} holds values {bad[1]}"
+    raise PosekitError(f"{path}: {kind} {problem}: repair the record or copy the file again")
 
 
 def id_column(path: Path, records: list[dict], field: str, kind: str = "record") -> np.ndarray:
@@ -236,3 +234,34 @@ def check_shape(values: np.ndarray, shape: tuple[int | None, ...], path: Path, w
             f"{path}: {what} has the shape {values.shape} instead of ({wanted}): "
             "is this the data set's own file?"
         )
+
+
+def decode(data: bytes | np.ndarray, where: str, upright: bool = False) -> np.ndarray:
+    """Decode an encoded image to (h, w, 3) uint8 RGB, or name what is broken.
+
+    Args:
+        data: the bytes of the file.
+        where: its name in the error.
+        upright: turn it as the camera says; annotations are of the pixels as they are stored.
+
+    Raises:
+        PosekitError: it is no image, or not a whole one.
+    """
+    flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+    image = None
+    if is_whole(bytes(data)):
+        with contextlib.suppress(cv2.error):  # dimensions beyond OpenCV's limit
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise PosekitError(
+            f"{where} is not a readable image: replace the file or remove its record"
+        )
+    return image
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether an encoded image has its end: OpenCV fills what a JPEG lacks with grey, silently."""
+    if not data.startswith(b"\xff\xd8"):
+        return len(data) > 0
+    # Inside the compressed scan no end marker can occur, so it has to come after the last scan.
+    return data.endswith(b"\xff\xd9") or data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")

@@ -1,10 +1,22 @@
-"""Files written whole or not at all: beside their target, then renamed over it."""
+"""Files written whole or not at all: beside their target, then renamed over it.
+
+Also a cache: columns as .npz beside a fingerprint of the files that they were read from.
+"""
 
 import contextlib
+import hashlib
 import os
-from collections.abc import Iterator
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
+
+import numpy as np
+
+from .paths import project_root
+
+_UNREADABLE = OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile
 
 
 @contextlib.contextmanager
@@ -41,3 +53,44 @@ def whole_file(path: Path) -> Iterator[IO[str]]:
     """A text file that appears under its name when it is whole, and not at all after an error."""
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         yield file
+
+
+def fingerprint_of(files: Iterable[Path], *more: object) -> str:
+    """A text that changes with the name, size or time of files, or with anything else given."""
+    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(str((stats, more)).encode()).hexdigest()
+
+
+def cached(
+    kind: str,
+    place: Path,
+    version: int,
+    files: Sequence[Path],
+    read: Callable[[], dict[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """Columns out of the cache if nothing has changed since they were put there.
+
+    A cache that is damaged or cannot be written only makes reading slower.
+
+    Args:
+        kind: first part of the cache file's name.
+        place: file or folder that the columns belong to; each has one cache file.
+        version: of the code that makes the columns.
+        files: that the columns are read from; their sizes and times are in the fingerprint.
+        read: makes the columns anew.
+    """
+    folder = project_root() / "data" / ".cache"
+    if not os.access(folder.parent, os.W_OK):
+        folder = Path(tempfile.gettempdir()) / f"posekit-cache-{getattr(os, 'getuid', int)()}"
+    path = folder / f"{kind}-{fingerprint_of((), place.resolve())[:12]}.npz"
+    fingerprint = fingerprint_of(files, version)
+    with contextlib.suppress(*_UNREADABLE), np.load(path, allow_pickle=False) as file:
+        stored = dict(file)
+        if stored.pop("fingerprint").item() == fingerprint:
+            return stored
+    columns = read()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            np.savez(partial, **columns, fingerprint=np.array(fingerprint))
+    return columns

@@ -1,7 +1,7 @@
 """Body parts as boxes around joints, in the pixels that the keypoints are in.
 
-The boxes are those of 'Tilting at windmills': tight
-around the joints of a part where all are there, guessed from those that are there otherwise.
+The boxes are those of 'Tilting at windmills': tight around the joints of a part where all are
+there, guessed from those that are there otherwise.
 """
 
 from functools import lru_cache

@@ -8,6 +8,8 @@ s = h / H pixels per cell:
     otherwise   g s                 MobilePose-master, HRNet and its relatives
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,6 +21,11 @@ Size = tuple[int, int]  # (h, w) or (H, W)
 _CUT = 4.6052  # exponents beyond it count as zero: Gaussians end at 0.01 (caffe CPM and LPM)
 
 
+def constants(values: Sequence[float], like: Tensor) -> Tensor:
+    """A few numbers (N,), made on the device of a tensor: a copy in each step would wait for it."""
+    return torch.stack([like.new_full((), value) for value in values])
+
+
 def cell_centres(cells: int, pixels: int, half_pixel: bool, like: Tensor) -> Tensor:
     """Crop pixel of each cell along one axis, (cells,)."""
     stride = pixels / cells
@@ -28,7 +35,7 @@ def cell_centres(cells: int, pixels: int, half_pixel: bool, like: Tensor) -> Ten
 
 def cells_to_pixels(cells: Tensor, image_size: Size, map_size: Size, half_pixel: bool) -> Tensor:
     """Map (x, y) in cells (..., 2) to crop pixels."""
-    stride = cells.new_tensor([image_size[1] / map_size[1], image_size[0] / map_size[0]])
+    stride = constants([image_size[1] / map_size[1], image_size[0] / map_size[0]], cells)
     return (cells + 0.5) * stride - 0.5 if half_pixel else cells * stride
 
 
@@ -75,13 +82,13 @@ def gaussian_maps(
     Returns:
         (..., K, H, W), zero below 0.01 and for invisible keypoints.
     """
-    keypoints = torch.where(visible[..., None], keypoints, 0.0)
+    keypoints = torch.where(visible[..., None], keypoints, torch.inf)
     (h, w), (H, W) = image_size, map_size
     dx = cell_centres(W, w, half_pixel, keypoints) - keypoints[..., 0, None]
     dy = cell_centres(H, h, half_pixel, keypoints) - keypoints[..., 1, None]
-    exponent = (dy.square()[..., :, None] + dx.square()[..., None, :]) / (2 * sigma**2)
-    drawn = (exponent <= _CUT) & visible[..., None, None]
-    return torch.where(drawn, torch.exp(-exponent), 0.0)
+    # One large array, changed in place: several would cost more than all arithmetic.
+    maps = (dy.square()[..., :, None] + dx.square()[..., None, :]).div_(-2 * sigma**2)
+    return maps.masked_fill_((maps >= -_CUT).logical_not_(), -torch.inf).exp_()
 
 
 def rounded_gaussian_maps(
@@ -112,11 +119,11 @@ def rounded_gaussian_maps(
     """
     (h, w), (H, W) = image_size, map_size
     keypoints = torch.where(visible[..., None], keypoints, 0.0)
-    middle = (keypoints / keypoints.new_tensor([w / W, h / H]) + 0.5).trunc()
+    middle = (keypoints / constants([w / W, h / H], keypoints) + 0.5).trunc()
     radius = round(3 * sigma_cells)
     end = middle + radius + 1
     before = end < 0 if reference_mode else end <= 0
-    outside = (before | (middle - radius >= middle.new_tensor([W, H]))).any(-1)
+    outside = (before | (middle - radius >= constants([W, H], middle))).any(-1)
     weights = (visible & ~outside).to(keypoints.dtype)
 
     def profile(cells: int, axis: int) -> Tensor:
@@ -150,7 +157,7 @@ def centre_map(
     """
     h, w = image_size
     if centre is None:
-        centre = like.new_tensor([[(w - 1) / 2, (h - 1) / 2]])
+        centre = constants([(w - 1) / 2, (h - 1) / 2], like)[None]
     centre = centre[:, None]
     visible = torch.ones_like(centre[..., 0], dtype=torch.bool)
     return gaussian_maps(centre, visible, image_size, image_size, sigma)

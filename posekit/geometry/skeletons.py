@@ -51,10 +51,14 @@ class Skeleton:
         return [tuple(self.index(*limb)) for limb in self.limbs]
 
 
-def _pair(joint: str) -> tuple[str, str]:
-    return f"left_{joint}", f"right_{joint}"
+def _both(*kinds: str, sides: tuple[str, str] = ("left", "right")) -> tuple[str, ...]:
+    return tuple(f"{side}_{kind}" for kind in kinds for side in sides)
 
 
+_KINDS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+_LEGS = ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle")
+_RIGHT_ARM = ("right_wrist", "right_elbow", "right_shoulder")
+_ARMS = (*_RIGHT_ARM, "left_shoulder", "left_elbow", "left_wrist")
 _LIMBS = (
     *(
         (f"{side}_{a}", f"{side}_{b}")
@@ -67,65 +71,38 @@ _LIMBS = (
     ("left_shoulder", "left_hip"),
     ("right_hip", "left_hip"),
 )
-_KINDS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-_LIMB_GROUPS = {kind.capitalize(): _pair(kind) for kind in _KINDS}
+_LIMB_GROUPS = {kind.capitalize(): _both(kind) for kind in _KINDS}
 
 LSP = Skeleton(
     "lsp",
-    (
-        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
-        "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
-        "neck", "head_top",
-    ),
+    (*_LEGS, *_ARMS, "neck", "head_top"),
     (("head_top", "neck"), *_LIMBS),
     {"Head": ("neck", "head_top"), **_LIMB_GROUPS},
-)  # fmt: skip
-
+)
 MPII = Skeleton(
     "mpii",
-    (
-        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
-        "pelvis", "thorax", "upper_neck", "head_top",
-        "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
-    ),
-    (("head_top", "upper_neck"), ("upper_neck", "thorax"), ("thorax", "pelvis"), *_LIMBS),
+    (*_LEGS, "pelvis", "thorax", "upper_neck", "head_top", *_ARMS),
+    (*pairwise(("head_top", "upper_neck", "thorax", "pelvis")), *_LIMBS),
     {"Head": ("head_top",), **_LIMB_GROUPS},
-)  # fmt: skip
-
+)
 PENN_ACTION = Skeleton(
     "penn_action",
-    (
-        "head",
-        "right_shoulder", "left_shoulder", "right_elbow", "left_elbow", "right_wrist", "left_wrist",
-        "right_hip", "left_hip", "right_knee", "left_knee", "right_ankle", "left_ankle",
-    ),
+    ("head", *_both(*_KINDS, sides=("right", "left"))),
     (("head", "right_shoulder"), ("head", "left_shoulder"), *_LIMBS),
     {"Head": ("head",), **_LIMB_GROUPS},
-)  # fmt: skip
-
+)
 POSE_MACHINE = Skeleton(
     "pose_machine",
-    (
-        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
-        "left_elbow", "left_wrist", "neck", "head_top",
-        "right_wrist", "right_elbow", "right_shoulder", "left_shoulder",
-    ),
+    (*_LEGS, "left_elbow", "left_wrist", "neck", "head_top", *_RIGHT_ARM, "left_shoulder"),
     (("head_top", "neck"), *_LIMBS),
     {"Head": ("head_top",), **_LIMB_GROUPS},
-)  # fmt: skip
-
+)
+_EYES, _EARS = _both("eye"), _both("ear")
 COCO = Skeleton(
     "coco",
-    (
-        "nose", "left_eye", "right_eye", "left_ear", "right_ear",
-        "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-        "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-    ),
-    (
-        ("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"),
-        ("right_eye", "right_ear"), *_LIMBS,
-    ),
-    {"Head": ("nose", *_pair("eye"), *_pair("ear")), **_LIMB_GROUPS},
+    ("nose", *_EYES, *_EARS, *_both(*_KINDS)),
+    (*(("nose", eye) for eye in _EYES), *zip(_EYES, _EARS, strict=True), *_LIMBS),
+    {"Head": ("nose", *_EYES, *_EARS), **_LIMB_GROUPS},
     sigmas=(
         0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072,
         0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089,

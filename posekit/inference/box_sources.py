@@ -114,9 +114,8 @@ class Detector:
         try:
             load_weights(self._model, path)
         except PosekitError as error:
-            raise PosekitError(
-                f"{path} holds no weights of {name}, get it again: {error}"
-            ) from error
+            text = f"{path} holds no weights of {name}, get it again: {error}"
+            raise PosekitError(text) from error
         self._device = device
         self._model.to(device)
 

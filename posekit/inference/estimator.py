@@ -45,7 +45,7 @@ class Estimator:
 
     Attributes:
         name: for titles and files.
-        about: what it is and where its weights come from, one sentence.
+        story: what it is and where its weights come from, one sentence.
         trained: False for random weights, whose poses mean nothing.
         task: the network with its inputs and decoding.
         skeleton: its joints.
@@ -56,7 +56,7 @@ class Estimator:
     """
 
     name: str
-    about: str
+    story: str
     trained: bool
     task: Task
     skeleton: Skeleton

@@ -34,10 +34,12 @@ def average_heatmaps(task: Task, images: Tensor, flip_test: bool = False) -> Ten
     Returns:
         (B, T, K, H, W) float32.
     """
-    maps = task.heatmaps(images).float()
-    if flip_test:
-        maps = (maps + task.flip_back(task.heatmaps(images.flip(-1)).float())) / 2
-    return maps
+    views = [images, images.flip(-1)] if flip_test else [images]
+    if images.is_cuda:  # one large batch has fewer launches
+        maps = task.heatmaps(torch.cat(views)).float().chunk(len(views))
+    else:
+        maps = [task.heatmaps(view).float() for view in views]
+    return (maps[0] + task.flip_back(maps[1])).div_(2) if flip_test else maps[0]
 
 
 @dataclass
@@ -69,7 +71,7 @@ class _Recurrence:
         if not self.flip_test:
             return maps
         straight, mirrored = maps.chunk(2, 1)
-        return (straight + self.task.flip_back(mirrored)) / 2
+        return (straight + self.task.flip_back(mirrored)).div_(2)
 
 
 def predict(task: Task, batches: DataLoader, machine: Machine, *how: Any) -> Predictions:
@@ -84,11 +86,9 @@ def predict_tested(
 
     The clips of the batches have the settings' scales.
     """
-    how = views or [_AS_IT_IS], settings.flip_test, bar
-    return [
-        replace(one, keypoints=one.keypoints - settings.test_bias, ranking=settings.ranking)
-        for one in predict_views(task, batches, machine, *how)
-    ]
+    found = predict_views(task, batches, machine, views or [_AS_IT_IS], settings.flip_test, bar)
+    moved, ranking = settings.test_bias, settings.ranking
+    return [replace(one, keypoints=one.keypoints - moved, ranking=ranking) for one in found]
 
 
 @torch.inference_mode()
@@ -131,8 +131,9 @@ def predict_views(
                 else:
                     sizes = [average_heatmaps(task, one, flip_test) for one in images.unbind(2)]
             pairs = zip(sizes, zooms, strict=True)
-            maps = sum(resampled(maps, zoom, clips.image_size, half_pixel) for maps, zoom in pairs)
-            found, heights = task.decode(maps / len(zooms), clips.image_size)
+            sizes = [resampled(maps, zoom, clips.image_size, half_pixel) for maps, zoom in pairs]
+            maps = sum(sizes) / len(sizes) if len(sizes) > 1 else sizes[0]
+            found, heights = task.decode(maps, clips.image_size)
             keypoints[number, rows[scored]] = found.cpu().numpy()[scored]
             scores[number, rows[scored]] = heights.cpu().numpy()[scored]
     for found in keypoints:

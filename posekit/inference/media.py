@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.images import decode
+from ..files.reading import decode
 from ..files.words import readable
 from ..files.writing import replacing
 

@@ -13,25 +13,17 @@ from ..config.families import TestingSettings
 from ..config.settings import refuse
 from ..data import dataset
 from ..errors import PosekitError
-from ..files.paths import named_size, size_note
-from ..files.places import existing_path
+from ..files.paths import existing_path, named_size, size_note
 from ..files.words import near
 from ..geometry.skeletons import SKELETONS, Skeleton, convert, skeleton
 from ..models import Description, describe, list_models
 from ..weights import RUN_WEIGHTS, load_weights, read_metadata
 from ..weights.identify import open_questions
 from ..weights.onnx_reader import OnnxNetwork, load_onnx
+from . import stored_settings as stored
 from .estimator import Estimator
-from .stored_settings import (
-    file_settings,
-    home_of,
-    noted_skeleton,
-    run_settings,
-    tensors_of,
-    tested,
-    usual_settings,
-)
 
+ONNX_INPUT = ("skeleton", "colour", "mean", "std", "half_pixel")  # a file may not say them
 _GUESSES = ("coco", "mpii", "lsp", "penn_action")  # skeletons of files that do not say theirs
 _LIKE = {"pose_machine": "cpm", "top_down": "pose_resnet_50"}  # whose recipe tests an ONNX file
 _UNTRAINED = {"width": 0.125, "image_size": (64, 64), "weight_init": "he"}
@@ -87,12 +79,21 @@ class Found:
             refuse(title, open_questions(settings.network, self.weights, settings.options()))
 
     def build(self, settings: TestingSettings, joints: Skeleton) -> nn.Module:
-        """Make it for settings and joints, with its weights."""
-        if self.onnx:
-            return self.onnx
-        model = settings.build(joints)
+        """Make it for settings and joints, with its weights; random ones are always the same.
+
+        Raises:
+            PosekitError: its weights do not fit, or it has another number of joints.
+        """
+        torch.manual_seed(0)
+        model = self.onnx or settings.build(joints)
         if self.weights:
             load_weights(model, self.weights)
+        maps = model.description.num_keypoints
+        if maps not in (0, len(joints)):  # an ONNX file may not say it
+            raise PosekitError(
+                f"{self.name} returns {maps} maps, {joints.name} has {len(joints)} joints: set "
+                f"skeleton to the one that it was trained with, of {', '.join(SKELETONS)}"
+            )
         return model
 
 
@@ -100,7 +101,6 @@ def find_network(
     source: str,
     dataset: str | None = None,
     known: Mapping[str, Any] | None = None,
-    onnx: Mapping[str, Any] | None = None,
 ) -> Found:
     """Find a network by whatever the reader has.
 
@@ -109,25 +109,22 @@ def find_network(
             the weights of others, or the name of a network alone, untrained. Paths are looked for
             below the current folder, then below the project.
         dataset: whose recipe says how a network without settings of its own is tested.
-        known: what the reader knows where the file does not say it, such as width and trained_on.
-        onnx: what the reader knows better about an ONNX file, see `load_onnx`.
+        known: what the reader knows where the file does not say it, such as width and trained_on;
+            of an ONNX file, what the reader knows better about its input, see `ONNX_INPUT`.
 
     Raises:
         PosekitError: there is no such thing, or it does not fit.
     """
     source = source.strip()
     name, at, file = source.rpartition("@")
-    path = existing_path(file)
     if at and _is_network(name):
-        if not path.exists():
-            raise PosekitError(f"weights={path}: there is no such file or run folder")
-        path = path / RUN_WEIGHTS if path.is_dir() else path
-        return _of_file(name, path, dataset, known)
+        path = stored.weights_path(file)
+        return _of_file(name, path / RUN_WEIGHTS if path.is_dir() else path, dataset, known)
     if _is_network(source):
         return _untrained(source, dataset, (known or {}).get("width"))
     path = existing_path(source)
     if path.suffix.lower() == ".onnx":
-        return _of_onnx(path, dataset, onnx or {})
+        return _of_onnx(path, dataset, known or {})
     if path.is_dir():
         return _of_run(path)
     if not path.is_file():
@@ -146,7 +143,7 @@ def open_estimator(
     device: torch.device,
     joints: str | None = None,
     image_size: tuple[int, int] | None = None,
-    flip_test: bool = False,
+    flip_test: bool | None = False,
     trained_on: str | None = None,
     dataset: str | None = None,
 ) -> Estimator:
@@ -157,16 +154,14 @@ def open_estimator(
         device: where to compute.
         joints: name of its skeleton, for files that do not say theirs.
         image_size: (h, w) of the crop; None as it was trained.
-        flip_test: average with the mirror image.
+        flip_test: average with the mirror image; None as it is tested.
         trained_on: data set of weights of MobilePose-master, for files that do not say it.
         dataset: see `find_network`.
 
     Raises:
         PosekitError: there is no such thing, or it does not fit.
     """
-    found = find_network(
-        source, dataset, known={"trained_on": trained_on}, onnx={"skeleton": joints}
-    )
+    found = find_network(source, dataset, {"trained_on": trained_on, "skeleton": joints})
     own = found.joints or skeleton(joints or "coco")
     settings, title = found.settings, f"{source} cannot be opened with this:"
     found.check(settings, title)
@@ -174,22 +169,18 @@ def open_estimator(
         settings = settings.made(settings.model_dump() | {"image_size": image_size}, title)
         if not found.onnx:
             settings.check_shapes(own)
-    torch.manual_seed(0)
+    if flip_test is not None:
+        settings = settings.model_copy(update={"flip_test": flip_test})
     model = found.build(settings, own).eval().to(device)
-    if model.description.num_keypoints != len(own):
-        raise PosekitError(
-            f"{source} has {model.description.num_keypoints} maps, the skeleton {own.name} "
-            f"{len(own)} joints: set skeleton to one of {', '.join(SKELETONS)}"
-        )
     return Estimator(
         name=found.name,
-        about=found.told(settings),
+        story=found.told(settings),
         trained=found.trained,
         task=settings.task(model, own),
         skeleton=own,
         framing=settings.framing(),
         device=device,
-        flip_test=flip_test,
+        flip_test=settings.flip_test,
         settings=settings,
     )
 
@@ -220,7 +211,7 @@ def _untrained(name: str, dataset: str | None, width: float | None) -> Found:
         name=name,
         story=f"{name} untrained: RANDOM weights, small; its poses mean nothing and are no result",
         joints=joints and skeleton(joints),
-        settings=usual_settings(name, dataset, small),
+        settings=stored.usual_settings(name, dataset, small),
         origin="usual",
     )
 
@@ -231,8 +222,8 @@ def _of_run(folder: Path) -> Found:
         raise PosekitError(
             f"{folder}: this run left no {RUN_WEIGHTS}; choose a finished training run"
         )
-    trained = run_settings(folder)
-    noted = noted_skeleton(weights)
+    trained = stored.run_settings(folder)
+    noted = stored.noted_skeleton(weights)
     if noted is None:
         raise PosekitError(
             f"{weights}: its metadata lack skeleton, the joints that it was trained on: copy the "
@@ -240,23 +231,21 @@ def _of_run(folder: Path) -> Found:
         )
     about = describe(trained.network)
     sample = " (generated sample)" * (trained.source == "sample")
-    title, part = (
-        trained.occlusion_title,
-        f"{trained.train_set} of " * (trained.train_set != "train"),
-    )
+    title = trained.occlusion_title
+    part = f"{trained.train_set} of " * (trained.train_set != "train")
     story = f"{about.name} of run {folder.name}, trained on {part}{trained.dataset}{sample}"
     if title:
         story += f", crops occluded by {title}"
     name = f"{about.name} ({title})" if title else about.name
-    return Found(name, story, skeleton(noted), tested(trained), "the run", weights)
+    return Found(name, story, skeleton(noted), stored.tested(trained), "the run", weights)
 
 
 def _of_file(name: str, path: Path, dataset: str | None, known: Mapping[str, Any] | None) -> Found:
     """A network by name with weights of a file, which may lack its skeleton and sizes."""
-    settings = file_settings(name, path, dataset, known)
-    joints = noted_skeleton(path) or describe(name).skeleton or _guess(settings, path)
-    if (home := home_of(joints)) and home != settings.dataset:
-        settings = file_settings(name, path, home, known)
+    settings = stored.file_settings(name, path, dataset, known)
+    joints = stored.noted_skeleton(path) or describe(name).skeleton or _guess(settings, path)
+    if (home := stored.home_of(joints)) and home != settings.dataset:
+        settings = stored.file_settings(name, path, home, known)
     options = [f"{option} {value}" for option, value in settings.options().items()]
     story = ", ".join([f"{name} with the weights of {path.name}", *options])
     return Found(name, story, skeleton(joints), settings, "the recipe", path)
@@ -264,7 +253,7 @@ def _of_file(name: str, path: Path, dataset: str | None, known: Mapping[str, Any
 
 def _guess(settings: TestingSettings, path: Path) -> str:
     """The first skeleton whose number of joints fits the weights; coco if none does."""
-    tensors = tensors_of(path)
+    tensors = stored.tensors_of(path)
     for guess in _GUESSES:
         own = settings.shapes_only(skeleton(guess)).state_dict()
         if all(tensors[key].shape == own[key].shape for key in own.keys() & tensors.keys()):
@@ -273,14 +262,14 @@ def _guess(settings: TestingSettings, path: Path) -> str:
 
 
 def _of_onnx(path: Path, dataset: str | None, known: Mapping[str, Any]) -> Found:
-    network = load_onnx(path, **known)
+    network = load_onnx(path, **{name: known.get(name) for name in ONNX_INPUT})
     about = network.description
     changes: dict[str, Any] = {"width": 1.0}
     if about.family == "top_down":
         changes["shift_heatmap"] = not about.half_pixel
     if size := network.input_size or named_size(path):
         changes["image_size"] = size
-    settings = usual_settings(_LIKE[about.family], dataset or home_of(about.skeleton))
+    settings = stored.usual_settings(_LIKE[about.family], dataset or stored.home_of(about.skeleton))
     mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (about.mean, about.std))
     story = f"{path.name} computed by onnxruntime: {about.colour}, mean {mean}, std {std} of 0..255"
     return Found(

@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from ..geometry.skeletons import COCO, Skeleton, convert
 from .estimator import PoseEstimate
 from .tracker import Tracks
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class ScoreStatistics:
@@ -37,19 +34,16 @@ class ScoreStatistics:
         """Mean score (K,) of each joint, NaN without people."""
         return self._sum / (self.count or np.nan)
 
-    def table(self) -> "pd.DataFrame":
+    def table(self) -> pd.DataFrame:
         """One row a joint: mean score, smallest score, share of people it was drawn in."""
-        import pandas as pd
-
         share = 100 * self._above / max(1, self.count)
-        return pd.DataFrame(
-            {
-                "joint": [joint.replace("_", " ") for joint in self.skeleton.joints],
-                "mean score": self.mean.round(3),
-                "smallest": self._smallest.round(3),
-                f"at least {self.threshold:g}, %": share.round(1),
-            }
-        )
+        columns = {
+            "joint": [joint.replace("_", " ") for joint in self.skeleton.joints],
+            "mean score": self.mean.round(3),
+            "smallest": self._smallest.round(3),
+            f"at least {self.threshold:g}, %": share.round(1),
+        }
+        return pd.DataFrame(columns)
 
 
 class Jitter:
@@ -94,16 +88,13 @@ class Jitter:
         self._shares += np.nansum(length / size, (-2, -1))
         self.joints += int(np.isfinite(length[0]).sum())
 
-    def table(self, names: Sequence[str]) -> "pd.DataFrame":
+    def table(self, names: Sequence[str]) -> pd.DataFrame:
         """One row a network: pixels / frame^2, and percent of the person's size / frame^2."""
-        import pandas as pd
-
         count = self.joints or np.nan
-        return pd.DataFrame(
-            {
-                "network": names,
-                "jitter, px/frame²": (self._pixels / count).round(3),
-                "% of the person/frame²": (100 * self._shares / count).round(3),
-                "joints counted": self.joints,
-            }
-        )
+        columns = {
+            "network": names,
+            "jitter, px/frame²": (self._pixels / count).round(3),
+            "% of the person/frame²": (100 * self._shares / count).round(3),
+            "joints counted": self.joints,
+        }
+        return pd.DataFrame(columns)

@@ -13,7 +13,7 @@ from ..config.recipes import recipe_of_network
 from ..data import DATASETS
 from ..data import dataset as data_set
 from ..errors import PosekitError
-from ..files.paths import named_size
+from ..files.paths import existing_path, named_size
 from ..geometry.skeletons import SKELETONS
 from ..models import options_of
 from ..weights import read_metadata, read_weights
@@ -123,6 +123,18 @@ def noted_skeleton(path: Path) -> str | None:
             f"{', '.join(SKELETONS)}: write the file again with save_weights"
         )
     return name
+
+
+def weights_path(given: str) -> Path:
+    """The path of a weight file or run folder, below the current folder or else the project.
+
+    Raises:
+        PosekitError: there is no such thing.
+    """
+    path = existing_path(given.strip())
+    if not path.exists():
+        raise PosekitError(f"weights={given}: there is no such file or run folder")
+    return path
 
 
 def home_of(skeleton: str | None) -> str | None:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from ..errors import PosekitError
-from ..files.cache import cached
 from ..files.reading import column, load_json, reading
+from ..files.writing import cached
 from ..geometry.skeletons import COCO
 from .keypoint_ap import COCO_METRICS, Detections, Truth, match, summarise
 
@@ -108,7 +108,7 @@ def read_truth(gt: str | Path | dict[str, Any]) -> Truth:
         return _truth("the annotations", gt)
     path = Path(gt)
     with reading(path, "a readable file of annotations"):
-        return Truth(**cached("coco-truth", path, 1, [path], Truth._fields, lambda: _columns(path)))
+        return Truth(**cached("coco-truth", path, 1, [path], lambda: _columns(path)))
 
 
 def _columns(path: Path) -> dict[str, NDArray]:

@@ -96,17 +96,15 @@ class Bottleneck(nn.Module):
         self.conv3 = conv(channels, out_channels, 1)
         self.bn3 = nn.BatchNorm2d(out_channels)
         changes = stride != 1 or in_channels != out_channels
-        self.downsample = conv_bn(in_channels, out_channels, 1, stride) if changes else None
+        skip = conv_bn(in_channels, out_channels, 1, stride) if changes else nn.Identity()
+        self.downsample = skip
+        self.att = nn.Identity()  # lightweight networks put an attention here
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x)).relu_()
         y = self.bn2(self.conv2(y)).relu_()
-        y = self.attend(self.bn3(self.conv3(y)))
-        return (y + (x if self.downsample is None else self.downsample(x))).relu_()
-
-    def attend(self, y: Tensor) -> Tensor:
-        """What lightweight networks do before the identity is added; here nothing."""
-        return y
+        y = self.att(self.bn3(self.conv3(y)))
+        return (y + self.downsample(x)).relu_()
 
 
 def upsample(x: Tensor) -> Tensor:

@@ -14,8 +14,6 @@ in the first stage. Names map one to one to caffe's layers:
     Mconv1..5_stage{2..6}               stage{2..6}.head.conv1..5
 """
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,6 +21,7 @@ from torch.nn import functional as F
 from .blocks_pose_machine import STRIDE, WeightInit, check_inputs, conv, init_weights, scaled, stack
 from .registry import Width, pose_machine, register
 
+PAPER = "CPM, Wei et al., CVPR 2016, arXiv 1602.00134"
 LATER_STAGES = range(2, 7)
 
 
@@ -90,20 +89,12 @@ class Head(nn.Sequential):
     """Large-field convolutions from a stacked input (B, C, H, W) to beliefs (B, K+1, H, W)."""
 
     def __init__(self, in_channels: int, beliefs: int, width: float) -> None:
+        super().__init__()
         hidden = scaled(128, width)
-        super().__init__(
-            OrderedDict(
-                conv1=conv(in_channels, hidden, 11),
-                relu1=nn.ReLU(),
-                conv2=conv(hidden, hidden, 11),
-                relu2=nn.ReLU(),
-                conv3=conv(hidden, hidden, 11),
-                relu3=nn.ReLU(),
-                conv4=conv(hidden, hidden, 1),
-                relu4=nn.ReLU(),
-                conv5=conv(hidden, beliefs, 1),
-            )
-        )
+        for n, kernel in enumerate((11, 11, 11, 1), 1):
+            self.add_module(f"conv{n}", conv(in_channels if n == 1 else hidden, hidden, kernel))
+            self.add_module(f"relu{n}", nn.ReLU())
+        self.conv5 = conv(hidden, beliefs, 1)
 
 
 class Refinement(nn.Module):
@@ -124,15 +115,7 @@ class Refinement(nn.Module):
         return self.head(stack(self.features(evidence).relu(), beliefs, centre))
 
 
-@register(
-    pose_machine(
-        name="cpm",
-        paper="CPM, Wei et al., CVPR 2016, arXiv 1602.00134",
-        half_pixel=True,
-        mean=(128.0,) * 3,
-        std=(256.0,) * 3,
-    )
-)
+@register(pose_machine(name="cpm", paper=PAPER))
 class CPM(nn.Module):
     """The six-stage convolutional pose machine; 31.2 M parameters at width 1."""
 

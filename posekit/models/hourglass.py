@@ -36,13 +36,13 @@ class Residual(nn.Module):
         self.bn3 = nn.BatchNorm2d(planes)
         self.conv3 = nn.Conv2d(planes, out_channels, 1)
         skip = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1))
-        self.downsample = None if in_channels == out_channels else skip
+        self.downsample = nn.Identity() if in_channels == out_channels else skip
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(self.bn1(x).relu_())
         y = self.conv2(self.bn2(y).relu_())
         y = self.conv3(self.bn3(y).relu_())
-        return y + (x if self.downsample is None else self.downsample(x))
+        return y + self.downsample(x)
 
 
 def residual(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -121,5 +121,5 @@ def _linear(channels: int) -> nn.Sequential:
 
 
 for _stacks in STACKS:
-    _about = Description(f"hourglass_{_stacks}", PAPER, colour="BGR")
+    _about = Description(f"hourglass_{_stacks}", PAPER, colour="BGR", fast_bf16=True)
     register(_about)(partial(StackedHourglass, _stacks))

@@ -46,6 +46,12 @@ class HighResolutionFrame(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         return channels
 
+    def add_layer1(self, block: type[nn.Module], channels: int) -> int:
+        """Four residual blocks after the stem; returns their number of channels."""
+        wide = block.expansion * channels
+        self.layer1 = nn.Sequential(*(block(c, channels) for c in (channels, wide, wide, wide)))
+        return wide
+
     def add_stages(
         self,
         in_channels: int,
@@ -85,22 +91,20 @@ class HighResolutionFrame(nn.Module):
         for stage in (2, 3, 4):
             before = [*outputs[-1], outputs[-1][-1]]  # the new branch starts from the coarsest
             layers = self.get_submodule(f"transition{stage - 1}")
-            features = [
-                x if layer is None else layer(x) for layer, x in zip(layers, before, strict=True)
-            ]
+            features = [layer(x) for layer, x in zip(layers, before, strict=True)]
             outputs.append(self.get_submodule(f"stage{stage}")(features))
         return outputs[1:]
 
 
 def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:
-    """Adapt the branches; the new one starts from the coarsest. None lets a branch pass."""
+    """Adapt the branches; the new one starts from the coarsest."""
     layers = nn.ModuleList()
     for i, channels in enumerate(after):
         if i >= len(before):
             layers.append(nn.Sequential(conv_bn_relu(before[-1], channels, stride=2)))
         else:
             same = before[i] == channels
-            layers.append(None if same else conv_bn_relu(before[i], channels))
+            layers.append(nn.Identity() if same else conv_bn_relu(before[i], channels))
     return layers
 
 
@@ -142,20 +146,18 @@ class Exchange(nn.Module):
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Takes and returns a list of (B, C_i, H/2^i, W/2^i)."""
         features = [branch(x) for branch, x in zip(self.branches, features, strict=True)]
-        return [self.activation(_gather(row, features)) for row in self.fuse_layers]
+        fused = []
+        for row in self.fuse_layers:
+            here = [path(x) for path, x in zip(row, features, strict=True)]
+            fused.append(self.activation(reduce(torch.add, here)))
+        return fused
 
 
-def _gather(row: nn.ModuleList, features: list[Tensor]) -> Tensor:
-    """Sum of all features, each brought to one resolution."""
-    paths = zip(row, features, strict=True)
-    return reduce(torch.add, (x if path is None else path(x) for path, x in paths))
-
-
-def _path(channels: Sequence[int], source: int, target: int, down: Down) -> nn.Module | None:
-    """The way from one resolution to another; None from a resolution to itself."""
+def _path(channels: Sequence[int], source: int, target: int, down: Down) -> nn.Module:
+    """The way from one resolution to another."""
     c, out = channels[source], channels[target]
     if source == target:
-        return None
+        return nn.Identity()
     if source > target:
         return conv_bn(c, out, 1).append(nn.Upsample(scale_factor=2 ** (source - target)))
     steps = [down(c, c, False) for _ in range(target - source - 1)]
@@ -173,12 +175,7 @@ class HRNet(HighResolutionFrame):
 
     def __init__(self, base: int, num_keypoints: int, width: Width = 1.0) -> None:
         super().__init__()
-        planes = self.add_stem(width)
-        blocks, channels = [], planes
-        for _ in range(BLOCKS):
-            blocks.append(Bottleneck(channels, planes))
-            channels = Bottleneck.expansion * planes
-        self.layer1 = nn.Sequential(*blocks)
+        channels = self.add_layer1(Bottleneck, self.add_stem(width))
         base = scaled(base, width)
         self.add_stages(channels, base, MODULES, _exchange)
         self.final_layer = nn.Conv2d(base, num_keypoints, 1)
@@ -206,4 +203,4 @@ def _branch(channels: int) -> nn.Sequential:
 
 
 for _base in (32, 48):
-    register(Description(f"hrnet_w{_base}", PAPER))(partial(HRNet, _base))
+    register(Description(f"hrnet_w{_base}", PAPER, fast_bf16=True))(partial(HRNet, _base))

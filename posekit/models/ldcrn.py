@@ -6,6 +6,7 @@ coarse to fine, and the finest features of the stem and of every stage join them
 from scratch.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -58,16 +59,10 @@ class DenseBlock(nn.Module):
         return x
 
 
-class Transition(nn.Module):
+def transition(in_channels: int, out_channels: int) -> nn.Sequential:
     """BN, ReLU and a 3x3 convolution to another number of channels."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.bn = nn.BatchNorm2d(in_channels)
-        self.conv = conv(in_channels, out_channels, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(self.bn(x).relu_())
+    normalised = OrderedDict(bn=nn.BatchNorm2d(in_channels), relu=nn.ReLU(inplace=True))
+    return nn.Sequential(normalised | {"conv": conv(in_channels, out_channels, 3)})
 
 
 class LDCRN(HighResolutionFrame):
@@ -85,14 +80,14 @@ class LDCRN(HighResolutionFrame):
         self.layer1 = nn.Sequential()
         for block in range(STEM_BLOCKS):
             if block:
-                self.layer1.append(Transition(channels, channels))
+                self.layer1.append(transition(channels, channels))
             self.layer1.append(DenseBlock(channels, growth))
             channels += LAYERS * growth
         self.conv3 = conv(planes, base, 3)
         self.bn3 = nn.BatchNorm2d(base)
 
         def branch(c: int) -> nn.Module:
-            return nn.Sequential(DenseBlock(c, growth), Transition(c + LAYERS * growth, c))
+            return nn.Sequential(DenseBlock(c, growth), transition(c + LAYERS * growth, c))
 
         def exchange(stage: int, module: int, widths: Sequence[int]) -> nn.Module:
             return Exchange(widths, branch)
@@ -112,15 +107,11 @@ class LDCRN(HighResolutionFrame):
         stem = self.stem(images)
         stages = self.stages(self.layer1(stem))
         finest = [self.bn3(self.conv3(stem)), *(features[0] for features in stages)]
-        fused = self._pyramid(stages[-1])
-        return self.final_layer((fused + sum(finest)).relu())
-
-    def _pyramid(self, features: list[Tensor]) -> Tensor:
-        """Add the resolutions from coarse to fine."""
-        fused = self.fconv4(features[3])
-        for fconv, x in zip((self.fconv3, self.fconv2, self.fconv1), features[2::-1], strict=True):
+        *finer, coarsest = stages[-1]
+        fused = self.fconv4(coarsest)
+        for fconv, x in zip((self.fconv3, self.fconv2, self.fconv1), finer[::-1], strict=True):
             fused = F.interpolate(fused, scale_factor=2, mode="bilinear") + fconv(x)
-        return fused
+        return self.final_layer((fused + sum(finest)).relu())
 
 
 PAPER = "LDCRN, Yang et al., Journal of Real-Time Image Processing 2020"

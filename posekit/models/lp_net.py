@@ -16,7 +16,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from .blocks_top_down import conv, conv_bn
+from .blocks_top_down import conv, conv_bn, conv_bn_relu
 from .lpn import PAPER, STRIDES
 from .registry import Description, Width, register
 from .simplebaseline import BLOCKS, ResNetFrame
@@ -60,17 +60,15 @@ class LightBottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv3 = conv(channels, channels, 1)
         self.bn3 = nn.BatchNorm2d(channels)
-        self.gcb4 = ContextBlock(channels) if gcb else None
+        self.gcb4 = ContextBlock(channels) if gcb else nn.Identity()
         changes = stride != 1 or in_channels != channels
-        self.downsample = conv_bn(in_channels, channels, 1, stride) if changes else None
+        self.downsample = conv_bn(in_channels, channels, 1, stride) if changes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x)).relu_()
         y = self.bn2(self.conv2(y)).relu_()
-        y = self.bn3(self.conv3(y))
-        if self.gcb4 is not None:
-            y = self.gcb4(y)
-        return (y + (x if self.downsample is None else self.downsample(x))).relu_()
+        y = self.gcb4(self.bn3(self.conv3(y)))
+        return (y + self.downsample(x)).relu_()
 
 
 class LPNet(ResNetFrame):
@@ -95,9 +93,7 @@ def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:
     """Twice the resolution, channel by channel, then across the channels."""
     return nn.Sequential(
         nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, groups=out_channels, bias=False),
-        conv(out_channels, out_channels, 1),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
+        *conv_bn_relu(out_channels, out_channels, 1),
     )
 
 

@@ -27,6 +27,7 @@ from .blocks_pose_machine import STRIDE, WeightInit, check_inputs, conv, init_we
 from .cpm import Features, Head, Stage1, pool_centre
 from .registry import Width, pose_machine, register
 
+PAPER = "LPM, Luo et al., CVPR 2018, arXiv 1712.06316"
 GATE_BIAS = (1.4, 0.2, 0.0, 1.0)  # input, output, candidate, forget
 
 
@@ -44,16 +45,7 @@ class State(NamedTuple):
     cell: Tensor
 
 
-@register(
-    pose_machine(
-        name="lpm",
-        paper="LPM, Luo et al., CVPR 2018, arXiv 1712.06316",
-        kind="clip",
-        half_pixel=True,
-        mean=(128.0,) * 3,
-        std=(256.0,) * 3,
-    )
-)
+@register(pose_machine(name="lpm", kind="clip", paper=PAPER))
 class LPM(nn.Module):
     """The LSTM pose machine, for clips of any length and streams; 12.1 M parameters at width 1."""
 

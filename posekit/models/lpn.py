@@ -12,11 +12,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from .blocks_top_down import Bottleneck, conv, init_normal
+from .blocks_top_down import Bottleneck, conv_bn_relu, init_normal
 from .registry import Description, Width, register
 from .simplebaseline import BLOCKS, ResNetFrame
 
 STRIDES = (1, 2, 2, 1)
+Attention = Annotated[
+    Literal["gc", "se"] | None, Field(description="at the end of bottlenecks: gc, se, none")
+]
 PAPER = "LPN, Zhang et al., 2019, arXiv 1911.10346"
 
 
@@ -66,7 +69,7 @@ class SqueezeExcite(nn.Module):
         return x * self.fc(x.mean((2, 3)))[..., None, None]
 
 
-ATTENTIONS = {"gc": GlobalContext, "se": SqueezeExcite, None: None}
+ATTENTIONS = {"gc": GlobalContext, "se": SqueezeExcite, None: nn.Identity}
 
 
 class LightBottleneck(Bottleneck):
@@ -76,14 +79,10 @@ class LightBottleneck(Bottleneck):
     depthwise = True
 
     def __init__(
-        self, in_channels: int, channels: int, stride: int, attention: type[nn.Module] | None
+        self, in_channels: int, channels: int, stride: int, attention: type[nn.Module]
     ) -> None:
         super().__init__(in_channels, channels, stride)
-        self.att = attention(channels) if attention else None
-
-    def attend(self, y: Tensor) -> Tensor:
-        """The attention, where there is one."""
-        return y if self.att is None else self.att(y)
+        self.att = attention(channels)
 
 
 class LPN(ResNetFrame):
@@ -97,14 +96,7 @@ class LPN(ResNetFrame):
     """
 
     def __init__(
-        self,
-        depth: int,
-        num_keypoints: int,
-        width: Width = 1.0,
-        attention: Annotated[
-            Literal["gc", "se"] | None,
-            Field(description="at the end of bottlenecks: gc, se, none"),
-        ] = "gc",
+        self, depth: int, num_keypoints: int, width: Width = 1.0, attention: Attention = "gc"
     ) -> None:
         super().__init__()
         # The published weights for MPII, and they alone, were trained on RGB images.
@@ -124,9 +116,7 @@ def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:
         nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, groups=out_channels, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
-        conv(out_channels, out_channels, 1),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
+        *conv_bn_relu(out_channels, out_channels, 1),
     )
 
 

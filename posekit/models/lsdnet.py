@@ -34,6 +34,11 @@ BLOCKS = 4  # blocks of a branch between two exchanges
 DEPTH = BLOCKS * (MODULES[1] + MODULES[2])  # stochastic blocks in a row
 SPLITS = 4
 START = 0.1  # first scale of what a residual block adds
+Survival = Annotated[
+    Literal["linear", "constant", "off"],
+    Field(description="chance to keep a block along the depth: linear, constant or off"),
+]
+LastChance = Annotated[float, Field(gt=0, le=1, description="chance to keep the last block")]
 PAPER = "LSDNet, Zhang et al., The Visual Computer 2024, doi 10.1007/s00371-024-03323-4"
 
 
@@ -55,9 +60,9 @@ class SplitBlock(nn.Module):
         self.bns = nn.ModuleList(nn.BatchNorm2d(part) for _ in range(SPLITS - 1))
         self.conv3 = conv(SPLITS * part, out_channels, 1)
         self.bn3 = nn.BatchNorm2d(out_channels)
-        changes = in_channels != out_channels
-        skip = conv_bn(in_channels, out_channels, 1, groups=in_channels) if changes else None
-        self.downsample = skip
+        self.downsample = nn.Identity()
+        if in_channels != out_channels:
+            self.downsample = conv_bn(in_channels, out_channels, 1, groups=in_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         *parts, last = F.relu6(self.bn1(self.conv1(x))).chunk(SPLITS, dim=1)
@@ -65,7 +70,7 @@ class SplitBlock(nn.Module):
         for part, filtered, bn in zip(parts, self.convs, self.bns, strict=True):
             done.append(bn(filtered(part + done[-1] if done else part)))
         y = self.bn3(self.conv3(torch.cat([*done, last], dim=1)))
-        return F.relu6(y + (x if self.downsample is None else self.downsample(x)))
+        return F.relu6(y + self.downsample(x))
 
 
 class LightBlock(nn.Module):
@@ -179,22 +184,12 @@ class LSDNet(HighResolutionFrame):
         base: int,
         num_keypoints: int,
         width: Width = 1.0,
-        survival: Annotated[
-            Literal["linear", "constant", "off"],
-            Field(description="chance to keep a block along the depth: linear, constant or off"),
-        ] = "linear",
-        p_last: Annotated[
-            float, Field(gt=0, le=1, description="chance to keep the last block")
-        ] = 0.5,
+        survival: Survival = "linear",
+        p_last: LastChance = 0.5,
     ) -> None:
         super().__init__()
         probabilities = survival_probabilities(survival, p_last)
-        planes = self.add_stem(width)
-        blocks, channels = [], planes
-        for _ in range(4):
-            blocks.append(SplitBlock(channels, planes))
-            channels = SplitBlock.expansion * planes
-        self.layer1 = nn.Sequential(*blocks)
+        channels = self.add_layer1(SplitBlock, self.add_stem(width))
 
         def exchange(stage: int, module: int, widths: Sequence[int]) -> nn.Module:
             first = BLOCKS * (module + (MODULES[1] if stage == 4 else 0))

@@ -28,6 +28,8 @@ from torch.nn import functional as F
 from ..errors import PosekitError
 from ..geometry.skeletons import POSE_MACHINE
 from .blocks_pose_machine import STRIDE, check_inputs, conv, scaled, stack
+from .cpm import PAPER as CPM_PAPER
+from .lpm import PAPER as LPM_PAPER
 from .registry import Width, pose_machine, register
 
 # Mean and standard deviation (RGB) that the repository applies after dividing pixels by 255. The
@@ -74,6 +76,15 @@ class CaffeNames(nn.Module):
 
     exchanged = False
 
+    def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
+        super().__init__()
+        self.n_trunk, self.n_features = scaled(128, width), scaled(32, width)
+        self.n_beliefs = num_keypoints + 1
+        self.n_stacked = self.n_features + self.n_beliefs + 1  # with the centre map
+        wide = scaled(512, width)
+        first = (self.n_features, wide, 9), (wide, wide, 1), (wide, self.n_beliefs, 1)
+        self._add_trunk(1, *first)
+
     def forward(self, frames: Tensor, centre: Tensor) -> Tensor:
         """Predict every frame of a clip, with the person's own left and right.
 
@@ -94,33 +105,33 @@ class CaffeNames(nn.Module):
                 f"input size {frames.shape[-2]}x{frames.shape[-1]} leaves no heat-map cell; "
                 f"height and width must be at least {2 * STRIDE}."
             )
-        beliefs = self._beliefs(frames, centre)
+        beliefs = self.predict(frames, centre)
         return beliefs[..., EXCHANGED, :, :] if self.exchanged else beliefs
 
-    def _add(self, stage: int, **layers: nn.Module) -> None:
-        for layer, module in layers.items():
-            self.add_module(f"{layer}_stage{stage}", module)
+    def _add_convs(self, stage: int, name: str, *sizes: tuple[int, int, int]) -> None:
+        """Convolutions `<name>1`, `<name>2` ... with channels in, channels out and window."""
+        for n, size in enumerate(sizes, 1):
+            self.add_module(f"{name}{n}_stage{stage}", conv(*size))
 
     def _at(self, layer: str, stage: int) -> nn.Module:
         return getattr(self, f"{layer}_stage{stage}")
 
-    def _add_trunk(self, stage: int, width: float) -> None:
-        hidden = scaled(128, width)
-        sizes = [(3, hidden, 9), (hidden, hidden, 9), (hidden, hidden, 9)]
-        self._add(stage, **{f"conv{n}": conv(*size) for n, size in enumerate(sizes, 1)})
-        self._add(stage, conv4=conv(hidden, scaled(32, width), 5))
+    def _add_trunk(self, stage: int, *more: tuple[int, int, int]) -> None:
+        h = self.n_trunk
+        trunk = (3, h, 9), (h, h, 9), (h, h, 9), (h, self.n_features, 5)
+        self._add_convs(stage, "conv", *trunk, *more)
 
-    def _add_stage1(self, beliefs: int, width: float) -> None:
-        hidden = scaled(512, width)
-        self._add_trunk(1, width)
-        self._add(1, conv5=conv(scaled(32, width), hidden, 9), conv6=conv(hidden, hidden, 1))
-        self._add(1, conv7=conv(hidden, beliefs, 1))
+    def _add_head(self, stage: int, name: str) -> None:
+        h, out = self.n_trunk, self.n_beliefs
+        wide = (self.n_stacked, h, 11), (h, h, 11), (h, h, 11)
+        self._add_convs(stage, name, *wide, (h, h, 1), (h, out, 1))
 
-    def _add_head(self, stage: int, name: str, beliefs: int, width: float) -> None:
-        stacked, hidden = scaled(32, width) + beliefs + 1, scaled(128, width)
-        sizes = [(stacked, hidden, 11), (hidden, hidden, 11), (hidden, hidden, 11)]
-        sizes += [(hidden, hidden, 1), (hidden, beliefs, 1)]
-        self._add(stage, **{f"{name}{n}": conv(*size) for n, size in enumerate(sizes, 1)})
+    def _add_gates(self, stage: int, channels: int) -> None:
+        """The LSTM's four gates, two convolutions and a normalisation each."""
+        for gate in GATES:
+            for part in "xh":
+                self.add_module(f"{gate}_{part}_stage{stage}", conv(channels, channels, 3))
+            self.add_module(f"{gate}_stage{stage}", nn.BatchNorm2d(channels))
 
     def _evidence(self, images: Tensor, stage: int, padding: int) -> Tensor:
         for n in (1, 2, 3):
@@ -139,12 +150,6 @@ class CaffeNames(nn.Module):
             x = self._at(f"{name}{n}", stage)(x).relu()
         return self._at(f"{name}5", stage)(x)
 
-    def _add_gates(self, stage: int, channels: int) -> None:
-        """The LSTM's four gates, two convolutions and a normalisation each."""
-        for gate in GATES:
-            x, h = conv(channels, channels, 3), conv(channels, channels, 3)
-            self._add(stage, **{f"{gate}_x": x, f"{gate}_h": h, gate: nn.BatchNorm2d(channels)})
-
     def _lstm_step(
         self, stage: int, x: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -162,17 +167,15 @@ class CPMMobilePose(CaffeNames):
     """The repository's CPM: six stages, frame by frame, the last stage only; 31.2 M parameters."""
 
     def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
-        super().__init__()
-        beliefs = num_keypoints + 1
-        self._add_stage1(beliefs, width)
-        self._add_trunk(2, width)
-        self._add_head(2, "Mconv", beliefs, width)
+        super().__init__(num_keypoints, width)
+        self._add_trunk(2)
+        self._add_head(2, "Mconv")
         for stage in range(3, 7):
-            self._add(stage, conv1=conv(scaled(128, width), scaled(32, width), 5))
-            self._add_head(stage, "Mconv", beliefs, width)
-        self.final_layer = nn.Conv2d(beliefs, beliefs, 2)
+            self._add_convs(stage, "conv", (self.n_trunk, self.n_features, 5))
+            self._add_head(stage, "Mconv")
+        self.final_layer = nn.Conv2d(self.n_beliefs, self.n_beliefs, 2)
 
-    def _beliefs(self, frames: Tensor, centre: Tensor) -> Tensor:
+    def predict(self, frames: Tensor, centre: Tensor) -> Tensor:
         batch, time = frames.shape[:2]
         images = frames.flatten(0, 1)
         centre = F.avg_pool2d(centre, 9, STRIDE, padding=1).repeat_interleave(time, dim=0)
@@ -188,14 +191,12 @@ class LPMMobilePose(CaffeNames):
     """The repository's LPM: one set of weights for all frames, named stage 6; 12.1 M parameters."""
 
     def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
-        super().__init__()
-        beliefs = num_keypoints + 1
-        self._add_stage1(beliefs, width)
-        self._add_trunk(6, width)
-        self._add_head(6, "Mres", beliefs, width)
-        self._add_gates(6, scaled(32, width) + beliefs + 1)
+        super().__init__(num_keypoints, width)
+        self._add_trunk(6)
+        self._add_head(6, "Mres")
+        self._add_gates(6, self.n_stacked)
 
-    def _beliefs(self, frames: Tensor, centre: Tensor) -> Tensor:
+    def predict(self, frames: Tensor, centre: Tensor) -> Tensor:
         centre = F.avg_pool2d(centre, 9, STRIDE)
         features = self._at("conv4", 6)(self._evidence(frames.flatten(0, 1), 6, 0)).relu()
         beliefs = [self._stage1(frames[:, 0], padding=0, drop=0.5).relu()]
@@ -217,19 +218,17 @@ class LPMMobilePoseUnshared(CaffeNames):
     """
 
     def __init__(self, num_keypoints: int, width: float = 1.0) -> None:
-        super().__init__()
-        beliefs = num_keypoints + 1
-        channels = scaled(32, width) + beliefs + 1
-        self._add_stage1(beliefs, width)
-        self._add_trunk(2, width)
-        self._add(2, **{f"{gate}_x": conv(channels, channels, 3) for gate in "gio"})
-        self._add_head(2, "Mconv", beliefs, width)
+        super().__init__(num_keypoints, width)
+        self._add_trunk(2)
+        for gate in "gio":
+            self.add_module(f"{gate}_x_stage2", conv(self.n_stacked, self.n_stacked, 3))
+        self._add_head(2, "Mconv")
         for stage in range(3, 7):
-            self._add_trunk(stage, width)
-            self._add_gates(stage, channels)
-            self._add_head(stage, "Mres", beliefs, width)
+            self._add_trunk(stage)
+            self._add_gates(stage, self.n_stacked)
+            self._add_head(stage, "Mres")
 
-    def _beliefs(self, frames: Tensor, centre: Tensor) -> Tensor:
+    def predict(self, frames: Tensor, centre: Tensor) -> Tensor:
         if frames.shape[1] != UNSHARED_FRAMES:
             raise PosekitError(
                 f"lpm_mobilepose_unshared has weights for clips of {UNSHARED_FRAMES} frames, got "
@@ -252,17 +251,17 @@ class LPMMobilePoseUnshared(CaffeNames):
         return torch.stack(beliefs, dim=1)
 
 
-_PAPERS = {
-    "cpm": "CPM, Wei et al., CVPR 2016, arXiv 1602.00134, as in MobilePose-master",
-    "lpm": "LPM, Luo et al., CVPR 2018, arXiv 1712.06316, as in MobilePose-master",
-}
-
-
-def _register(network: type[CaffeNames], name: str) -> None:
+def _register(network: type[CaffeNames], name: str, paper: str) -> None:
     """Enter a network, described with the image statistics of what its weights are of."""
     stem = name.partition("_")[0]
-    recipe = f"{stem}/mobilepose"
-    about = pose_machine(name=name, paper=_PAPERS[stem], stem=stem, recipe=recipe, kind="clip")
+    about = pose_machine(
+        name=name,
+        paper=f"{paper}, as in MobilePose-master",
+        stem=stem,
+        recipe=f"{stem}/mobilepose",
+        kind="clip",
+        half_pixel=False,
+    )
 
     @register(about)
     def build(num_keypoints: int, width: Width = 1.0, trained_on: TrainedOn = None) -> nn.Module:
@@ -270,12 +269,11 @@ def _register(network: type[CaffeNames], name: str) -> None:
         model.exchanged = trained_on == "PennAction"
         if model.exchanged and num_keypoints != len(POSE_MACHINE):
             raise PosekitError(f"{name}: weights of Penn Action have {len(POSE_MACHINE)} joints")
-        mean, std = ([255 * v for v in values] for values in RAW_MEANS[trained_on or "LSP"])
-        described = replace(about, mean=tuple(mean), std=tuple(std), trained_on=trained_on)
-        model.description = described
+        mean, std = (tuple(255 * v for v in values) for values in RAW_MEANS[trained_on or "LSP"])
+        model.description = replace(about, mean=mean, std=std, trained_on=trained_on)
         return model
 
 
-_register(CPMMobilePose, "cpm_mobilepose")
-_register(LPMMobilePose, "lpm_mobilepose")
-_register(LPMMobilePoseUnshared, "lpm_mobilepose_unshared")
+_register(CPMMobilePose, "cpm_mobilepose", CPM_PAPER)
+_register(LPMMobilePose, "lpm_mobilepose", LPM_PAPER)
+_register(LPMMobilePoseUnshared, "lpm_mobilepose_unshared", LPM_PAPER)

@@ -106,4 +106,5 @@ def _deconv(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 for _depth in BLOCKS:
-    register(Description(f"pose_resnet_{_depth}", PAPER, colour="BGR"))(partial(PoseResNet, _depth))
+    _about = Description(f"pose_resnet_{_depth}", PAPER, colour="BGR", fast_bf16=True)
+    register(_about)(partial(PoseResNet, _depth))

@@ -11,6 +11,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
@@ -37,11 +38,12 @@ def _draw_skeleton(
 ) -> None:
     """Draw joints and limbs on an axes that shows an image."""
     style, alpha = (":", 0.8) if dotted else ("-", 1.0)
-    for limb, colour in _limbs(skeleton, shown):
-        axes.plot(*keypoints[limb].T, style, color=colour, linewidth=1.6, alpha=alpha)
-    for joint in np.flatnonzero(shown):
-        colour = _side_colour(skeleton.joints[joint])
-        axes.plot(*keypoints[joint], ".", color=colour, markersize=4, alpha=alpha)
+    limbs = [*_limbs(skeleton, shown)]
+    lines, colours = [keypoints[limb] for limb, _ in limbs], [colour for _, colour in limbs]
+    drawn = LineCollection(lines, linewidths=1.6, colors=colours, linestyles=style, alpha=alpha)
+    axes.add_collection(drawn, autolim=False)
+    colours = [_side_colour(skeleton.joints[joint]) for joint in np.flatnonzero(shown)]
+    axes.scatter(*keypoints[shown].T, s=4, c=colours, alpha=alpha, zorder=2, linewidths=0.5)
 
 
 def picture_grid(
@@ -122,23 +124,39 @@ def heatmap_grid(
     """Heat maps laid over their images, one row per stage or frame, one column per joint.
 
     Args:
-        images: R images.
+        images: R images of one size.
         maps: (R, C, H, W).
         rows: R labels.
         columns: C labels.
         title: of the figure.
     """
-    pairs = zip(images, maps, strict=True)
     cells = [
-        overlay(image, heatmap) for image, joints in pairs for heatmap in joints[: len(columns)]
+        [overlay(image, heatmap) for heatmap in joints[: len(columns)]]
+        for image, joints in zip(images, maps, strict=True)
     ]
-    figure = picture_grid(cells, (), title, len(columns), width=1.25)
-    for ax, column in zip(figure.axes, columns, strict=False):
-        ax.set_title(column.replace("_", " "), fontsize=8)
-    style = {"ha": "right", "va": "center", "rotation": 90, "fontsize": 8}
-    for ax, row in zip(figure.axes[:: len(columns)], rows, strict=True):
-        ax.text(-0.06, 0.5, row, transform=ax.transAxes, **style)
+    h, w = np.add(images[0].shape[:2], gap := max(1, images[0].shape[1] // 20))
+    sheet = np.full((len(rows), len(columns), h, w, 3), 255, np.uint8)
+    sheet[:, :, gap:, gap:] = cells
+    figure = Figure(
+        figsize=(1.25 * len(columns), 1.25 * len(rows) * h / w + 0.6), layout="constrained"
+    )
+    ax = figure.subplots(subplot_kw={"frame_on": False})  # one picture is drawn faster than many
+    ax.imshow(sheet.swapaxes(1, 2).reshape(len(rows) * h, -1, 3))
+    names = [column.replace("_", " ") for column in columns]
+    ax.set_xticks((np.arange(len(columns)) + 0.5) * w, names)
+    ax.set_yticks((np.arange(len(rows)) + 0.5) * h, rows, rotation=90, va="center")
+    ax.tick_params(length=0, labelsize=8, labeltop=True, labelbottom=False)
+    figure.suptitle(title, parse_math=False)
     return figure
+
+
+def panels(
+    title: str, size: tuple[float, float], columns: int, sharey: bool = False
+) -> tuple[Figure, np.ndarray]:
+    """A figure of a size in inches, and its axes in a row."""
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title)
+    return figure, figure.subplots(1, columns, sharey=sharey, squeeze=False)[0]
 
 
 def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
@@ -146,8 +164,7 @@ def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
 
     Dotted lines mark where a further round of iterative training begins.
     """
-    figure = Figure(figsize=(10, 2.8), layout="constrained")
-    axes = figure.subplots(1, 3)
+    figure, axes = panels(title, (10, 2.8), 3)
     series = {"loss": "training loss", "val": metric, "lr": "learning rate"}
     starts = [b for a, b in pairwise(records) if a.get("round") != b.get("round")]
     for ax, (key, label) in zip(axes, series.items(), strict=True):
@@ -160,7 +177,6 @@ def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
     if all(r["loss"] > 0 for r in records):
         axes[0].set_yscale("log")
     axes[1].set_ylim(0, 100)
-    figure.suptitle(title)
     return figure
 
 
@@ -195,8 +211,7 @@ def tradeoff(
         baseline: a score to draw as a line.
         title: of the figure.
     """
-    figure = Figure(figsize=(11, 3.6 + 0.18 * len(points)), layout="constrained")
-    axes = figure.subplots(1, 3, sharey=True)
+    figure, axes = panels(title, (11, 3.6 + 0.18 * len(points)), 3, sharey=True)
     colours = [_RIGHT] + [_LEFT] * (len(points) - 1)
     names, scores, *sizes = zip(*points, strict=True)
     labels = "million parameters", "GMACs", "milliseconds"
@@ -213,7 +228,6 @@ def tradeoff(
     axes[0].set_ylabel(metric)
     names = [f"{number}  {name}" for number, name in enumerate(names, start=1)]
     figure.supxlabel("\n".join(names), fontsize=8, ha="left", x=0.05)
-    figure.suptitle(title)
     return figure
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..files.places import reports_root
+from ..files.paths import reports_root
 from ..files.words import readable
 from ..files.writing import write_text
 from .record import RunRecord, all_runs, run_folders
@@ -58,12 +58,11 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     return path
 
 
-def write_report(run: Run, tables: dict[str, Any], network: str, cells: list[str]) -> Path:
+def write_report(run: Run, network: str, cells: list[str]) -> Path:
     """Write report.html from the run's records.
 
     Args:
-        run: the run, with its scores and figures.
-        tables: heading -> DataFrame.
+        run: the run, with its scores, tables and figures.
         network: the network's table as text.
         cells: source of the notebook's code cells, folded away at the end.
 
@@ -77,7 +76,6 @@ def write_report(run: Run, tables: dict[str, Any], network: str, cells: list[str
         "report.html",
         title=f"{run.record.model} on {run.label}",
         run=run,
-        tables=tables,
         sources={"Network": network, **texts, "Code of the notebook": "\n\n".join(cells)},
     )
 

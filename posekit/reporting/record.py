@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ..files.places import reports_root
+from ..files.paths import reports_root
 from ..weights import RUN_WEIGHTS
 from .lock import is_held
 
@@ -29,6 +29,7 @@ class RunRecord(BaseModel):
 
     Attributes:
         model: name of the network.
+        trained_on: the data sets that are trained on, where they are several.
         source: real or sample.
         metric: name of the score, such as "PCK@0.2 box".
         protocol: how the score is made, one sentence.
@@ -36,6 +37,7 @@ class RunRecord(BaseModel):
         baseline: `mean_pose`, the headline of predicting the mean pose for everybody.
         published: method -> headline under the same metric.
         n_samples: people that are scored.
+        precision: of training steps: fp32, bf16 or fp16; empty where nothing is trained.
         gmacs: multiply-adds of one clip, 1e9; None where they cannot be counted.
         latency_ms: of one image on one CPU thread; None where it was not measured.
         latency_flip_ms: the same with the flip test.
@@ -54,6 +56,7 @@ class RunRecord(BaseModel):
     paper_title: Text = ""
     model: Text = ""
     dataset: Text = ""
+    trained_on: Text = ""
     source: Text = ""
     split: Text = ""
     metric: Text = ""
@@ -67,6 +70,7 @@ class RunRecord(BaseModel):
     latency_ms: Measured = None
     latency_flip_ms: Measured = None
     seed: Count = 0
+    precision: Text = ""
     epochs_done: Count = 0
     train_seconds: Number = 0.0
     git_commit: Text | None = None

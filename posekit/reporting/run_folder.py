@@ -17,40 +17,85 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any, ClassVar
 
+import pandas as pd
 import yaml
+from IPython.display import Image
+from matplotlib.figure import Figure
+from pydantic import BaseModel
 
 from ..config.resolve import Config
 from ..data.registry import address, datasets
-from ..files.cache import fingerprint_of
-from ..files.places import project_root, reports_root
-from ..files.writing import write_bytes, write_text
+from ..files.paths import project_root, reports_root
+from ..files.writing import fingerprint_of, write_bytes, write_text
 from .lock import hold
 from .record import FILE, RunRecord, all_runs
 from .tables import to_latex, to_markdown
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from IPython.display import Image
-    from matplotlib.figure import Figure
 
 _PACKAGES = ("torch", "numpy", "opencv-python", "matplotlib", "pandas", "papermill")
 
 
 @dataclass
-class Run:
+class Results:
+    """A folder of results: pictures, and a record that has their captions.
+
+    Attributes:
+        folder: of the results.
+        record: the content of the file `record_file`, with `is_sample` and `figures`.
+    """
+
+    folder: Path
+    record: BaseModel
+    record_file: ClassVar[str]
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of the record and write it.
+
+        Raises:
+            ValueError: a field that the record has not, or a value of another type.
+        """
+        for name, value in fields.items():
+            setattr(self.record, name, value)
+        text = json.dumps(self.record.model_dump(mode="json"), indent=1)
+        write_text(self.folder / self.record_file, text)
+
+    def figure(self, name: str, figure: Figure, caption: str) -> Image:
+        """Save a figure and return it for display.
+
+        Args:
+            name: of the file in figures/; "-sample" is appended for sample data.
+            figure: from posekit.reporting.figures.
+            caption: what the reader should see in it.
+        """
+        if self.record.is_sample:
+            figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)
+        return self.picture(f"{name}.png", png(figure), caption)
+
+    def picture(self, name: str, data: bytes, caption: str) -> Image:
+        """Save an encoded picture (PNG or GIF) and return it for display."""
+        stem, _, kind = name.rpartition(".")
+        file = f"{stem}-sample.{kind}" if self.record.is_sample else name
+        path = self.folder / "figures" / file
+        path.parent.mkdir(exist_ok=True)
+        write_bytes(path, data)
+        self.update(figures=self.record.figures | {file: caption})
+        return Image(data=data, format=kind, alt=caption)
+
+
+@dataclass
+class Run(Results):
     """The folder of one run, `reports/<paper>-<dataset>[-sample]-<time>/`.
 
     Attributes:
-        folder: the run folder.
-        record: the content of metrics.json.
+        tables: heading -> table, for the report.
         resumed: whether an interrupted run is being continued.
         lock: the open file that keeps other processes out of the folder.
     """
 
-    folder: Path
+    record_file = FILE
     record: RunRecord = field(default_factory=RunRecord)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     resumed: bool = False
     lock: IO[str] | None = None
 
@@ -85,6 +130,7 @@ class Run:
             paper=config.paper,
             model=config.network,
             dataset=settings.scored,
+            trained_on=settings.dataset if "+" in settings.dataset else "",
             source=config.source,
             split=settings.eval_split,
             seed=settings.seed,
@@ -101,45 +147,20 @@ class Run:
         """The data as titles name it."""
         return self.record.label
 
-    def update(self, **fields: Any) -> None:
-        """Change fields of the record and write metrics.json.
-
-        Raises:
-            ValueError: a field that `RunRecord` has not, or a value of another type.
-        """
-        for name, value in fields.items():
-            setattr(self.record, name, value)
-        write_text(self.folder / FILE, self.record.model_dump_json(indent=1))
-
-    def figure(self, name: str, figure: "Figure", caption: str) -> "Image":
-        """Save a figure and return it for display.
+    def keep(self, heading: str, table: pd.DataFrame, file: str = "") -> pd.DataFrame:
+        """Put a table into the report, under a heading that names the data, and return it.
 
         Args:
-            name: of the file in figures/; "-sample" is appended for sample data.
-            figure: from posekit.reporting.figures.
-            caption: what the reader should see in it.
+            heading: in the report.
+            table: of results.
+            file: name without ending, to write it as .csv, .md and .tex as well.
         """
-        if self.record.is_sample:
-            figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)
-        return self.picture(f"{name}.png", png(figure), caption)
-
-    def picture(self, name: str, data: bytes, caption: str) -> "Image":
-        """Save an encoded picture (PNG or GIF) and return it for display."""
-        from IPython.display import Image
-
-        stem, _, kind = name.rpartition(".")
-        file = f"{stem}-sample.{kind}" if self.record.is_sample else name
-        path = self.folder / "figures" / file
-        path.parent.mkdir(exist_ok=True)
-        write_bytes(path, data)
-        self.update(figures=self.record.figures | {file: caption})
-        return Image(data=data, format=kind, alt=caption)
-
-    def table(self, frame: "pd.DataFrame", name: str = "table") -> None:
-        """Write results as <name>.csv, <name>.md and <name>.tex."""
-        write_text(self.folder / f"{name}.csv", frame.to_csv(index=False))
-        write_text(self.folder / f"{name}.md", to_markdown(frame))
-        write_text(self.folder / f"{name}.tex", to_latex(frame))
+        self.tables[f"{heading}, {self.label}"] = table
+        if file:
+            write_text(self.folder / f"{file}.csv", table.to_csv(index=False))
+            write_text(self.folder / f"{file}.md", to_markdown(table))
+            write_text(self.folder / f"{file}.tex", to_latex(table))
+        return table
 
     def note_error(self, error: BaseException) -> None:
         """Record that an error ended a run that had not finished: failed, or interrupted."""
@@ -163,10 +184,11 @@ class Run:
             self.lock.close()
 
 
-def png(figure: "Figure") -> bytes:
+def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    size = {"compress_level": 3}  # of 9, for speed
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None}, pil_kwargs=size)
     return buffer.getvalue()
 
 

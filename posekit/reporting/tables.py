@@ -1,12 +1,11 @@
 """Tables of results: a run beside the mean pose and published scores, as text, markdown, LaTeX."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from ..metrics.score import Score
 from .record import RunRecord
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def comparison(
@@ -16,7 +15,7 @@ def comparison(
     record: RunRecord,
     testing: str = "",
     sides: bool = False,
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """The run, the mean pose, and what was published under the same metric.
 
     Published rows of another metric are left out: they cannot be compared.
@@ -29,14 +28,14 @@ def comparison(
         testing: how the run was tested, one phrase.
         sides: a column for every joint of the data set, left and right apart.
     """
-    import pandas as pd
 
     def numbers(one: Score) -> dict[str, float]:
         return one.by_joint if sides else one.values
 
+    ours = f"this run, trained on {record.trained_on}" if record.trained_on else "this run"
     rows = [
         {"result": f"{what}, {record.label}", **numbers(one), "metric": one.metric, "source": how}
-        for what, one, how in (("this run", score, testing), ("mean pose", baseline, ""))
+        for what, one, how in ((ours, score, testing), ("mean pose", baseline, ""))
     ]
     rows += [
         {
@@ -51,13 +50,13 @@ def comparison(
     return pd.DataFrame(rows).fillna({"source": ""}).round(3 if score.headline == "AP" else 2)
 
 
-def as_text(frame: "pd.DataFrame") -> "pd.DataFrame":
+def as_text(frame: pd.DataFrame) -> pd.DataFrame:
     """A table's cells as they are read: AP with three decimals, percent with one, NaN empty.
 
     A column has one number of decimals: three where no value is above 1.
     """
 
-    def column(values: "pd.Series") -> "pd.Series":
+    def column(values: pd.Series) -> pd.Series:
         numbers = [abs(v) for v in values if isinstance(v, float) and v == v]
         decimals = 3 if max(numbers, default=0) <= 1 else 1
         return values.astype(object).map(lambda value: cell(value, decimals))
@@ -70,7 +69,7 @@ def as_text(frame: "pd.DataFrame") -> "pd.DataFrame":
     return frame.apply(column).rename(columns=str)
 
 
-def to_markdown(frame: "pd.DataFrame") -> str:
+def to_markdown(frame: pd.DataFrame) -> str:
     """A table as GitHub markdown."""
     text = as_text(frame)
     rows = [list(text.columns), ["---"] * frame.shape[1]]
@@ -78,7 +77,7 @@ def to_markdown(frame: "pd.DataFrame") -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def to_latex(frame: "pd.DataFrame") -> str:
+def to_latex(frame: pd.DataFrame) -> str:
     """A table as a LaTeX tabular with the rules of the package booktabs."""
     columns = "l" + "r" * (frame.shape[1] - 1)
     return as_text(frame).to_latex(index=False, escape=True, column_format=columns)

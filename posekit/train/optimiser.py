@@ -1,7 +1,9 @@
 """Optimisers and learning-rate schedules of the papers."""
 
+import inspect
 import math
 
+import torch
 from torch import nn, optim
 
 from ..config.families import TrainingSettings
@@ -25,9 +27,18 @@ def make_optimiser(model: nn.Module, settings: TrainingSettings) -> optim.Optimi
         {"params": parameters, "lr": lr, "base_lr": lr, "weight_decay": decay}
         for (lr, decay), parameters in groups.items()
     ]
-    if settings.optimiser == "sgd":
-        return optim.SGD(parameter_groups, momentum=settings.momentum)
-    return {"adam": optim.Adam, "adamw": optim.AdamW}[settings.optimiser](parameter_groups)
+    kinds = {"sgd": optim.SGD, "adam": optim.Adam, "adamw": optim.AdamW}
+    more = {"momentum": settings.momentum} if settings.optimiser == "sgd" else {}
+    fused = next(model.parameters()).is_cuda or None  # one launch for all weights
+    return _uncompiled(kinds[settings.optimiser])(parameter_groups, fused=fused, **more)
+
+
+def _uncompiled(kind: type[optim.Optimizer]) -> type[optim.Optimizer]:
+    """An optimiser without the wrappers that load PyTorch's compiler, which takes seconds."""
+    names = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    plain["step"] = torch.no_grad()(plain["step"])
+    return type(kind.__name__, (kind,), plain)
 
 
 def lr_factor(settings: TrainingSettings, iteration: int, iterations: int) -> float:

@@ -162,7 +162,7 @@ class Trainer:
         Returns:
             The loss of the batch before the update, a scalar on the device.
         """
-        with self.machine.autocast():
+        with self.machine.autocast(training=True):
             loss = self.loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
@@ -203,7 +203,7 @@ class Trainer:
         Returns:
             How many epochs of the schedule are done.
         """
-        fp16 = self.machine.dtype is torch.float16
+        fp16 = self.machine.precision == "fp16"
         self.optimiser = make_optimiser(self.task.model, self.settings)
         self.scaler = torch.amp.GradScaler(self.machine.device.type, enabled=fp16)
         self.best = -1.0

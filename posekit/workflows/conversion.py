@@ -4,20 +4,20 @@ import json
 import os
 import tempfile
 from collections.abc import MutableMapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pydantic
 import torch
+from IPython.display import Markdown
 from torch import nn
 
 from ..config.families import option_fields
 from ..config.knobs import Count, Joints, NetworkName
 from ..config.settings import check, early, knob, refuse
 from ..errors import PosekitError
-from ..files.paths import named_size, size_note
-from ..files.places import existing_path
+from ..files.paths import existing_path, named_size, size_note
 from ..files.writing import write_text
 from ..geometry.skeletons import SKELETONS, USUAL_SKELETON
 from ..inference import stored_settings as stored
@@ -56,7 +56,6 @@ class Conversion:
         report: what was loaded.
         folder: of the results, after `save`.
         exported: what was written as ONNX, if anything.
-        written: names of the files in the folder.
     """
 
     settings: ConversionKnobs
@@ -67,7 +66,6 @@ class Conversion:
     report: LoadReport | None = None
     folder: Path | None = None
     exported: ExportReport | None = None
-    written: list[str] = field(default_factory=list)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -130,10 +128,7 @@ def _files(weights: str | list[str]) -> list[Path]:
     """Paths, looked for below the current folder and then below the project."""
     if isinstance(weights, str):
         weights = [weights] if existing_path(weights).exists() else weights.split(",")
-    files = [existing_path(text.strip()) for text in weights]
-    if missing := [str(path) for path in files if not path.exists()]:
-        raise PosekitError(f"weights: {', '.join(missing)}: there is no such file or run folder")
-    return files
+    return [stored.weights_path(text) for text in weights]
 
 
 def _example(folder: Path) -> Path:
@@ -210,7 +205,6 @@ def save(job: Conversion) -> str:
         # As bytes, which are equal also where a number is NaN.
         if not torch.equal(*(t.flatten().view(torch.uint8) for t in (value, state[name]))):
             raise PosekitError(f"{path}: {name} differs from what was written; is the disk whole?")
-    job.written = [path.name]
     lines = [f"{path.name}, {path.stat().st_size / 1e6:.1f} MB, read back: every number equal"]
     return "\n".join([*lines, *(f"  {n}: {v}" for n, v in sorted(read_metadata(path).items()))])
 
@@ -238,14 +232,11 @@ def export(job: Conversion) -> str:
         return "onnx is False: no ONNX file, no model card"
     path, size = job.folder / f"{job.model.description.name}.onnx", job.image_size
     job.exported = export_onnx(job.model, path, size, job.skeleton)
-    job.written += [file.name for file in job.exported.files]
     return f"{job.exported}\npictures of {size[0]} x {size[1]} pixels (h, w)"
 
 
 def card(job: Conversion) -> Any:
     """The model card, for display."""
-    from IPython.display import Markdown
-
     if job.exported is None:
         return Markdown("no model card: it belongs to the ONNX file")
     return Markdown(job.exported.files[-1].read_text(encoding="utf-8"))
@@ -253,14 +244,16 @@ def card(job: Conversion) -> Any:
 
 def finish(job: Conversion) -> str:
     """Write conversion.json, the record of what was done; where everything is, as text."""
+    exported = job.exported.files if job.exported else ()
+    files = [RUN_WEIGHTS, *(file.name for file in exported)]
     record = asdict(job.report) | {
         "story": job.story,
         "source": [path.name for path in job.files],
         "network": job.settings.network,
         "options": job.settings.options(),
         "onnx_difference": job.exported and job.exported.difference,
-        "files": job.written,
+        "files": files,
     }
     write_text(job.folder / "conversion.json", json.dumps(record, indent=1))
     watch = f"papermill notebooks/demo.ipynb out.ipynb -p network {job.folder / RUN_WEIGHTS}"
-    return f"results {job.folder}\nfiles   {', '.join(job.written)}\nwatch   {watch}"
+    return f"results {job.folder}\nfiles   {', '.join(files)}\nwatch   {watch}"

@@ -9,19 +9,11 @@ from pathlib import Path
 
 import torch
 
+from ..config import recipes
 from ..config.families import settings_of
-from ..config.recipes import (
-    papers,
-    published,
-    read_recipe,
-    recipe_datasets,
-    recipe_file,
-    recipe_sources,
-    usual_dataset,
-)
 from ..data import DATASETS, check, dataset_name
 from ..errors import PosekitError
-from ..files.places import data_root, reports_root, weight_folders
+from ..files.paths import data_root, reports_root, weight_folders
 from ..weights import RUN_WEIGHTS
 from ..weights.identify import identify
 from ..weights.storage import TORCH_ENDINGS
@@ -99,10 +91,10 @@ def _uses() -> dict[str, dict[tuple[str, str], list[str]]]:
     usual = ("train", "ground_truth"), ("test", "ground_truth")
     uses = {name: {part: [] for part in usual} for name in DATASETS}
     for name, parts in uses.items():
-        ours = [paper for paper in papers() if name in recipe_datasets(paper)]
+        ours = [paper for paper in recipes.papers() if name in recipes.recipe_datasets(paper)]
         parts[usual[0]] += [f"training of {', '.join(ours)}"] if ours else []
     quoted: dict[tuple[str, ...], dict[str, None]] = {}
-    for row in published():
+    for row in recipes.published():
         given = dict(re.findall(r"-p (\w+) (\S+)", row["line"]))
         split, boxes = given.get("eval_split", "test"), given.get("boxes", "ground_truth")
         if row["line"]:
@@ -123,8 +115,8 @@ def knobs(paper: str, dataset: str | None = None) -> str:
     Raises:
         PosekitError: there is no such paper, data set or recipe.
     """
-    file = recipe_file(paper, dataset_name(dataset or usual_dataset(paper)))
-    recipe, sources = read_recipe(paper, file), recipe_sources(paper, file)
+    file = recipes.recipe_file(paper, dataset_name(dataset or recipes.usual_dataset(paper)))
+    recipe, sources = recipes.read_recipe(paper, file), recipes.recipe_sources(paper, file)
     lines = [f"knobs of {paper}; the recipe is params/{paper}/{file}; set one with -p NAME VALUE"]
     for name, field in settings_of(recipe["network"]).model_fields.items():
         default = "" if field.is_required() else f"default {json.dumps(field.default)}"

@@ -4,12 +4,14 @@ A section of the lightweight papers' notebooks. Networks that are timed together
 process, so that what else the machine does meets all of them alike.
 """
 
+import itertools
 import time
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -25,11 +27,9 @@ from ..reporting import figures
 from ..reporting.record import all_runs
 from .training.experiment import Experiment
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 RIVALS = ("pose_resnet_50", "hrnet_w32")  # what the lightweight papers compare themselves with
-_DECIMALS = {"parameters": 0, "GMACs": 3, "legacy GFLOPs": 3, "weights MB": 1, "activations MB": 1}
+_COUNTED = {"parameters": 0, "GMACs": 3, "legacy GFLOPs": 3}  # decimals of each
+_DECIMALS = _COUNTED | {"weights MB": 1, "activations MB": 1}
 _MOST_RUNS = 12  # different networks that `compare_runs` times
 
 
@@ -38,30 +38,23 @@ def footprint(exp: Experiment) -> str:
 
     Counted on shapes, so that the answer does not depend on the machine.
     """
-    import pandas as pd
-
-    joints = exp.train.skeleton
-    costs = {name: cost_of(one, joints) for name, one in contenders(exp.settings).items()}
-    table = pd.DataFrame([row(work) for work in costs.values()], index=list(costs))
+    table = costs(contenders(exp.settings), exp.train.skeleton)
     formats = {column: f"{{:,.{digits}f}}".format for column, digits in _DECIMALS.items()}
-    papers = dict(list(costs.items())[: 1 + len(RIVALS)])
-    return f"{table.to_string(formatters=formats, line_width=10**6)}\n{shares(papers)}"
+    text = table.to_string(formatters=formats, line_width=10**6)
+    return f"{text}\n{shares(table[: 1 + len(RIVALS)])}"
 
 
-def efficiency(exp: Experiment, repeats: int = 5) -> "pd.DataFrame":
+def efficiency(exp: Experiment, repeats: int = 5) -> pd.DataFrame:
     """The footprint with time: one thread, one image, from crop to keypoints.
 
     In a test everything is of the run's own small width and crop.
     """
-    import pandas as pd
-
     joints, run = exp.train.skeleton, exp.run
     chosen = contenders(exp.settings, full=not exp.config.smoke)
     times = latencies({name: _timed(one, joints) for name, one in chosen.items()}, repeats)
-    table = pd.DataFrame([row(cost_of(one, joints)) for one in chosen.values()])
-    table.insert(0, "network", list(chosen))
+    table = costs(chosen, joints).round(_DECIMALS).rename_axis("network").reset_index()
     table[["ms", "ms with flip test"]] = np.round(list(times.values()), 1)
-    exp.tables["Efficiency: one image, one CPU thread, random weights"] = table.astype(str)
+    run.tables["Efficiency: one image, one CPU thread, random weights"] = table.astype(str)
     own = times[_title_of(exp.settings)]
     run.update(latency_ms=round(own[0], 2), latency_flip_ms=round(own[1], 2))
     return table
@@ -146,23 +139,23 @@ def _timed(settings: TestingSettings, joints: Skeleton) -> tuple[Task, tuple[int
     return settings.task(model, joints), shape
 
 
-def row(work: Cost) -> dict[str, float]:
-    """Size, work and memory of a network for one image, in the units of the table."""
-    megabytes = 4 * work.params / 2**20, work.activations / 2**20
-    values = work.params, work.gmacs, work.legacy_gflops, *megabytes
-    found = zip(_DECIMALS.items(), values, strict=True)
-    return {name: round(value, digits or None) for (name, digits), value in found}
+def costs(networks: dict[str, TestingSettings], joints: Skeleton) -> pd.DataFrame:
+    """Size, work and memory of networks for one image or clip, one row each."""
+    rows = []
+    for settings in networks.values():
+        work = cost_of(settings, joints)
+        megabytes = 4 * work.params / 2**20, work.activations / 2**20
+        rows.append((work.params, work.gmacs, work.legacy_gflops, *megabytes))
+    return pd.DataFrame(rows, index=list(networks), columns=list(_DECIMALS))
 
 
-def shares(costs: dict[str, Cost]) -> str:
-    """The first network in shares of each of the others, as text."""
-    (name, own), *others = costs.items()
-    counted = {"parameters": "params", "GMACs": "gmacs", "legacy GFLOPs": "legacy_gflops"}
-    lines = []
-    for other, work in others:
+def shares(table: pd.DataFrame) -> str:
+    """The first network of `costs` in shares of each of the others, as text."""
+    name, lines = table.index[0], []
+    for other in table.index[1:]:
         lines.append(f"{name} against {other}:")
-        for what, field in counted.items():
-            ratio = getattr(own, field) / getattr(work, field)
+        for what in _COUNTED:
+            ratio = table.at[name, what] / table.at[other, what]
             lines.append(f"  {ratio:6.1%} of the {what} ({ratio - 1:+.1%})")
     return "\n".join(lines)
 
@@ -188,17 +181,17 @@ def latencies(
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight)
     images = {n: torch.randint(0, 256, s, dtype=torch.uint8) for n, (_, s) in tasks.items()}
-    seconds: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in tasks}
+    seconds = {key: [] for key in itertools.product(tasks, (False, True))}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for turn in range(repeats + 1):
-            for name, (task, shape) in tasks.items():
-                for flip in (False, True):
-                    started = time.perf_counter()
-                    task.decode(average_heatmaps(task, images[name], flip), shape[-2:])
-                    if turn:  # the first is for warming up
-                        seconds[name][flip].append(time.perf_counter() - started)
+        for _ in range(repeats + 1):
+            for (name, flip), times in seconds.items():
+                (task, shape), started = tasks[name], time.perf_counter()
+                task.decode(average_heatmaps(task, images[name], flip), shape[-2:])
+                times.append(time.perf_counter() - started)
     finally:
         torch.set_num_threads(threads)
-    return {name: tuple(1000 * median(s) for s in both) for name, both in seconds.items()}
+    # The first turn is for warming up.
+    medians = {key: 1000 * median(times[1:]) for key, times in seconds.items()}
+    return {name: (medians[name, False], medians[name, True]) for name in tasks}

@@ -6,9 +6,9 @@ weights file. What it was trained with decides how it is tested, unless a parame
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import create_model
 
 from ..config.knobs import DataKnobs, Joints
@@ -16,9 +16,8 @@ from ..config.resolve import Config, resolve_source
 from ..config.settings import Settings, check, early, knob
 from ..data import dataset, dataset_name
 from ..errors import PosekitError
-from ..files.paths import named_size
-from ..files.places import smoke
-from ..inference.open_network import Found, check_joints, find_network
+from ..files.paths import named_size, smoke
+from ..inference.open_network import ONNX_INPUT, Found, check_joints, find_network
 from ..models import list_models
 from ..models.registry import Width
 from .training import building, error_gallery, evaluate, evaluate_leniently, finish, heatmaps, load
@@ -32,10 +31,6 @@ __all__ = [
 
 Three = tuple[float, float, float]
 _TITLE = "the evaluate notebook cannot run with this:"
-# Of a run folder, what says which people were read and not how they were tested.
-_OF_THE_RUN = {"source", "data_root", "eval_split", "holdout", "box_file"}
-# What an ONNX file may not say of its input.
-_INPUT = ("skeleton", "colour", "mean", "std", "half_pixel")
 
 
 class EvaluationKnobs(Settings):
@@ -78,7 +73,7 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     given = check(kind, namespace, _TITLE)
     about = found.about
     values = found.settings.model_dump(exclude=DataKnobs.model_fields.keys() - {"boxes"})
-    values |= {n: getattr(about, n) for n in _INPUT}
+    values |= {n: getattr(about, n) for n in ONNX_INPUT}
     values |= {"dataset": name, "colour": about.colour.lower()}
     filled = {n: v for n, v in values.items() if n not in given}
     settings = kind.made(filled | given, f"{_TITLE} {found.story}")
@@ -103,15 +98,15 @@ def _find(asked: EvaluationKnobs, dataset: str) -> Found:
     """
     is_file = asked.model.lower().endswith(".onnx")
     is_name = asked.model in list_models() or ":" in asked.model  # perhaps one from outside
-    names = [*(("width",) if is_file else _INPUT), *(() if is_name else ("weights",))]
+    names = [*(("width",) if is_file else ONNX_INPUT), *(() if is_name else ("weights",))]
     if foreign := [name for name in names if getattr(asked, name) is not None]:
         raise PosekitError(
             f"{', '.join(foreign)}: not for model={asked.model!r}, which knows it by itself"
         )
     name = f"{asked.model}@{asked.weights}" if asked.weights else asked.model
-    onnx = {name: getattr(asked, name) for name in _INPUT}
-    onnx["colour"] = asked.colour and asked.colour.upper()
-    return find_network(name, dataset, {"width": asked.width}, onnx)
+    known = {n: getattr(asked, n) for n in ("width", *ONNX_INPUT)}
+    known["colour"] = asked.colour and asked.colour.upper()
+    return find_network(name, dataset, known)
 
 
 def build(evaluation: Evaluation) -> str:
@@ -125,17 +120,13 @@ def build(evaluation: Evaluation) -> str:
     """
     found, joints = evaluation.found, evaluation.train.skeleton
     check_joints(evaluation.about.name, joints, evaluation.settings.dataset)
-    torch.manual_seed(0)
     model = found.build(evaluation.settings, joints)
-    maps = model.description.num_keypoints
-    if maps not in (0, len(joints)):
-        raise PosekitError(
-            f"{found.about.name} returns {maps} maps, {joints.name} has {len(joints)} joints: set "
-            "skeleton to the one that it was trained with"
-        )
-    story = found.told(evaluation.settings)
-    evaluation.run.update(notes=[story, *evaluation.run.record.notes])
-    return building.use(evaluation, model, [f"joints of {joints.name}", story])
+    notes = [found.told(evaluation.settings)]
+    if (file := found.settings.box_file) and not evaluation.settings.box_file:
+        used = f"the run was scored on the boxes of {Path(file).name}"
+        notes.append(f"{used}, which are not taken over: set box_file to score them")
+    evaluation.run.update(notes=[*notes, *evaluation.run.record.notes])
+    return building.use(evaluation, model, [f"joints of {joints.name}", *notes])
 
 
 def lenient(evaluation: Evaluation) -> Any:

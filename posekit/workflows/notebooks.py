@@ -12,7 +12,7 @@ from ..config.families import settings_of
 from ..config.recipes import read_recipe, recipe_file, usual_dataset
 from ..config.resolve import resolve
 from ..errors import PosekitError
-from ..files.places import project_root
+from ..files.paths import project_root
 from ..files.writing import write_bytes, write_text
 from ..models import describe, options_of
 from ..models.registry import FIRST_PAPER
@@ -82,8 +82,8 @@ def clean(paths: list[Path]) -> None:
         _write(path, book, before, "cleaned")
 
 
-def strip(notebook: dict) -> None:
-    """Remove what differs from run to run; keep what nbval is meant to compare.
+def strip(notebook: dict, kept: tuple[str, ...] = ("keep_output",)) -> None:
+    """Remove what differs from run to run; keep what nbval is meant to compare, by a cell's tags.
 
     nbval compares a cell only when its count is there and fails one whose count or outputs stand
     alone, so tagged cells keep both and all others lose both.
@@ -94,7 +94,7 @@ def strip(notebook: dict) -> None:
     for cell in notebook["cells"]:
         for key in set(cell["metadata"]) - {"tags"}:
             del cell["metadata"][key]
-        if cell["cell_type"] == "code" and "keep_output" not in cell["metadata"].get("tags", []):
+        if cell["cell_type"] == "code" and not set(kept) & set(cell["metadata"].get("tags", [])):
             cell["outputs"], cell["execution_count"] = [], None
 
 
@@ -114,16 +114,13 @@ def renew(paper: str) -> None:
         return
     about = describe(_first_recipe(paper)["network"])
     book, _ = _read(notebook_path(FIRST_PAPER[about.family]))
-    strip(book)
+    strip(book, kept=())  # what is kept and said there is of another paper
     _parameters(book)["source"] = source
-    texts = [cell for cell in book["cells"] if cell["cell_type"] == "markdown"]
-    for cell in texts:  # what is said there is said of another paper
-        heading = cell["source"].splitlines()[0]
-        cell["source"] = heading if heading.startswith("##") else f"# {about.paper}"
     for cell in book["cells"]:
         cell["source"] = re.sub(r'lab\.start\("\w+"', f'lab.start("{paper}"', cell["source"])
-        if cell["cell_type"] == "code":
-            cell["outputs"], cell["execution_count"] = [], None
+        if cell["cell_type"] == "markdown":
+            heading = cell["source"].splitlines()[0]
+            cell["source"] = heading if heading.startswith("##") else f"# {about.paper}"
     _write(path, book, "", "say what the paper claims and why each step is there in")
 
 

@@ -4,9 +4,11 @@ import time
 import timeit
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from IPython.display import Image
 
 from .. import data
 from ..config.knobs import Source
@@ -16,14 +18,11 @@ from ..data import Annotations, EmptySplit, Folder, penn_action
 from ..data.frame_store import STORES, FrameStore, build
 from ..data.sample import ensure_sample
 from ..errors import PosekitError
-from ..files.places import smoke
+from ..files.paths import smoke
 from ..files.progress import progress_lines
 from ..inference.sampling import spread_rows
 from ..reporting import figures
 from ..reporting.run_folder import png
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DATASET = "PennAction"
 
@@ -126,10 +125,8 @@ def load(job: Preparation) -> str:
     return "\n".join(lines)
 
 
-def actions(job: Preparation) -> "pd.DataFrame":
+def actions(job: Preparation) -> pd.DataFrame:
     """A table of the actions: sequences in each split, frames, shortest and longest sequence."""
-    import pandas as pd
-
     parts = []
     for split, table in job.tables.items():
         sequences, frames = np.unique(table.sequence, return_counts=True)
@@ -142,14 +139,12 @@ def actions(job: Preparation) -> "pd.DataFrame":
     return counts.add_suffix(" sequences").join(lengths).rename_axis(columns=None)
 
 
-def write(job: Preparation) -> "pd.DataFrame":
+def write(job: Preparation) -> pd.DataFrame:
     """Build the stores that are not there yet; a table of what was done.
 
     Raises:
         PosekitError: a frame is damaged, or the folder cannot be written.
     """
-    import pandas as pd
-
     rows, overwrite = [], job.settings.overwrite
     for split, table in job.tables.items():
         path, started = job.store(split).path, time.perf_counter()
@@ -173,10 +168,10 @@ def contents(job: Preparation) -> str:
             f"{STORES[split]}: {built['frames']:,} frames of {built['sequences']:,} "
             f"sequences, keys {', '.join(built['first'])} ..."
         )
-        names, store = _names(job.tables[split], 200 if files else 0), job.store(split)
-        if odd := [name for name in names if store.encoded(name) != files.encoded(name)]:
-            raise PosekitError(f"{store.path}: {odd[0]} differs from its file: set overwrite")
         if files:
+            names, store = _names(job.tables[split], 200), job.store(split)
+            if odd := [name for name in names if store.encoded(name) != files.encoded(name)]:
+                raise PosekitError(f"{store.path}: {odd[0]} differs from its file: set overwrite")
             lines.append(f"  {len(names)} of them read back: byte for byte the files")
     return "\n".join(lines)
 
@@ -188,8 +183,6 @@ def _names(table: Annotations, count: int) -> list[str]:
 
 def contact_sheet(job: Preparation, columns: int = 6) -> Any:
     """Frames read from the stores with their annotated joints, one row a split."""
-    from IPython.display import Image
-
     chosen = [(t, row) for t in job.tables.values() for row in spread_rows(len(t), columns)]
     figure = figures.skeleton_grid(
         [job.store(table.split).read(str(table.image[row])) for table, row in chosen],

@@ -1,10 +1,10 @@
 """What leaving blocks out does to LSDNet: a section of its notebook."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+import copy
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -14,9 +14,6 @@ from ..inference.evaluate import predict
 from ..models.lsdnet import StochasticBlock
 from ..reporting import figures
 from .training.experiment import Experiment
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def survival(exp: Experiment, draws: int = 1000) -> Any:
@@ -39,7 +36,7 @@ def survival(exp: Experiment, draws: int = 1000) -> Any:
     return exp.run.figure("2-survival", figure, "Chance of each block to be kept, and draws.")
 
 
-def dropping(exp: Experiment, draws: int = 2) -> "pd.DataFrame":
+def dropping(exp: Experiment, draws: int = 2) -> pd.DataFrame:
     """The trained network on the validation part, with three ways to test stochastic depth.
 
     Args:
@@ -49,17 +46,15 @@ def dropping(exp: Experiment, draws: int = 2) -> "pd.DataFrame":
     Returns:
         For each way the score, and how far the joints lie from those of the expected network.
     """
-    import pandas as pd
-
     model, seed = exp.task.model, exp.settings.seed
-    expected = _found(exp)
+    expected = _found(exp, model)
     ways = {"every block by its chance (as scored above)": expected}
-    with everything_kept(model):
-        ways["every block whole"] = _found(exp)
+    ways["every block whole"] = _found(exp, everything_kept(model))
     for number in range(1, draws + 1):
-        with drawn_at_test(model), torch.random.fork_rng():
+        with torch.random.fork_rng():
             torch.manual_seed(seed + number)
-            ways[f"blocks drawn, as released, draw {number}"] = _found(exp)
+            found = _found(exp, drawn_at_test(model))
+        ways[f"blocks drawn, as released, draw {number}"] = found
     clips = exp.val
     base = clips.to_crop(expected.keypoints)
     rows = []
@@ -68,37 +63,33 @@ def dropping(exp: Experiment, draws: int = 2) -> "pd.DataFrame":
         score = validation_score(clips, found.keypoints)
         rows.append({"when testing": way, "val score": score, "moved, crop px": moved.mean()})
     table = pd.DataFrame(rows).round(2)
-    exp.tables[f"Blocks left out, validation part of {exp.run.label}"] = table
-    return table
+    return exp.run.keep("Blocks left out, validation part", table)
 
 
-def _found(exp: Experiment) -> Predictions:
-    return predict(exp.task, exp.batches(exp.val), exp.machine, exp.settings.flip_test)
+def _found(exp: Experiment, model: nn.Module) -> Predictions:
+    task = exp.settings.task(model, exp.train.skeleton)
+    return predict(task, exp.batches(exp.val), exp.machine, exp.settings.flip_test)
 
 
-def _blocks(model: nn.Module) -> list[StochasticBlock]:
-    return [module for module in model.modules() if isinstance(module, StochasticBlock)]
+def everything_kept(model: nn.Module) -> nn.Module:
+    """A copy whose stochastic blocks add all that they compute."""
+    whole = copy.deepcopy(model)
+    for block in _blocks(whole):
+        block.survival = 1.0
+    return whole
 
 
-@contextmanager
-def everything_kept(model: nn.Module) -> Iterator[None]:
-    """Let every stochastic block add all that it computes."""
-    with ExitStack() as afterwards:
-        for block in _blocks(model):
-            afterwards.callback(setattr, block, "survival", block.survival)
-            block.survival = 1.0
-        yield
-
-
-@contextmanager
-def drawn_at_test(model: nn.Module) -> Iterator[None]:
-    """Let stochastic blocks draw in evaluation too; their normalisation stays in evaluation."""
+def drawn_at_test(model: nn.Module) -> nn.Module:
+    """A copy whose stochastic blocks draw in evaluation too; their normalisation does not."""
 
     def draw(block: StochasticBlock, _: Any) -> None:
         block.training = True  # the block's own flag, not its children's
 
-    with ExitStack() as afterwards:
-        for block in _blocks(model):
-            afterwards.callback(setattr, block, "training", block.training)
-            afterwards.callback(block.register_forward_pre_hook(draw).remove)
-        yield
+    drawn = copy.deepcopy(model)
+    for block in _blocks(drawn):
+        block.register_forward_pre_hook(draw)
+    return drawn
+
+
+def _blocks(model: nn.Module) -> list[StochasticBlock]:
+    return [module for module in model.modules() if isinstance(module, StochasticBlock)]

@@ -1,7 +1,10 @@
 """Widgets for a live JupyterLab; headless runs get an image instead."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import ipywidgets as w
+from matplotlib.figure import Figure
 
 from ..data.occlusion.regions import EFFECTS
 from ..geometry.body_parts import PARTS
@@ -11,9 +14,6 @@ from .occlusion_study.figures import preview
 from .occlusion_study.setup import DISC, UNOCCLUDED, Occlusion, Study
 from .training.experiment import Experiment
 from .training.pictures import prediction_picture
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def browse(exp: Experiment) -> Any:
@@ -29,12 +29,8 @@ def browse(exp: Experiment) -> Any:
         rows = spread_rows(count, 4).tolist()
         caption = "Test frames: prediction (lines) over annotation (dotted)."
         return exp.run.figure("7-browse", prediction_picture(exp, rows), caption)
-    import ipywidgets
-
-    def draw(row: int) -> "Figure":
-        return prediction_picture(exp, [row])
-
-    return _live({"row": ipywidgets.IntSlider(0, 0, count - 1, description="frame")}, draw)
+    slider = w.IntSlider(0, 0, count - 1, description="frame")
+    return _live({"row": slider}, lambda row: prediction_picture(exp, [row]))
 
 
 def occlude_by_hand(study: Study) -> Any:
@@ -51,9 +47,8 @@ def occlude_by_hand(study: Study) -> Any:
         occlusions = [UNOCCLUDED, *(Occlusion(target, "black", size) for target, size in targets)]
         caption = "One person, occluded by hand; lines are predictions."
         return study.run.figure("5-by-hand", preview(study, occlusions), caption)
-    import ipywidgets as w
 
-    def draw(target: str, effect: str, size: float, x: float, y: float, **chosen: int) -> "Figure":
+    def draw(target: str, effect: str, size: float, x: float, y: float, **chosen: int) -> Figure:
         return preview(study, [Occlusion(target, effect, size, position=(x, y))], **chosen)
 
     joints = [f"joint {joint}" for joint in study.people.skeleton.joints]
@@ -71,10 +66,8 @@ def occlude_by_hand(study: Study) -> Any:
     return _live(controls, draw)
 
 
-def _live(controls: dict[str, Any], draw: Callable[..., "Figure"]) -> Any:
+def _live(controls: dict[str, Any], draw: Callable[..., Figure]) -> Any:
     """Controls beside a figure that is drawn anew with their values when one is moved."""
-    import ipywidgets as w
-
     image = w.Image(format="png", layout={"max_width": "100%"})
 
     def show(_: Any = None) -> None:

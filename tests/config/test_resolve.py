@@ -8,7 +8,7 @@ from posekit.config import settings as checked
 from posekit.config.families import settings_of
 from posekit.config.resolve import resolve
 from posekit.errors import PosekitError
-from posekit.files import places
+from posekit.files import paths
 from posekit.geometry.skeletons import POSE_MACHINE
 from posekit.models import describe
 
@@ -64,7 +64,7 @@ def test_real_data_take_the_published_recipe(monkeypatch, tmp_path):
 def test_missing_real_data_say_what_to_get_and_where_to_put_it(wish):
     message = refusal({"dataset": "LSP", **wish})
     assert "joints_2000.mat" in message and "https://" in message
-    assert str(places.data_root(wish.get("data_root")) / "LSP") in message
+    assert str(paths.data_root(wish.get("data_root")) / "LSP") in message
 
 
 def test_relative_data_root_is_found_below_the_current_folder(monkeypatch, tmp_path):

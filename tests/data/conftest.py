@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posekit.files import cache as _cache
+from posekit.files import writing as _writing
 
 
 @pytest.fixture
@@ -33,5 +33,5 @@ def own_cache(tmp_path_factory, monkeypatch):
     """Label caches of the tests do not land in the project."""
     root = tmp_path_factory.mktemp("project")
     (root / "data").mkdir()
-    monkeypatch.setattr(_cache, "project_root", lambda: root)
+    monkeypatch.setattr(_writing, "project_root", lambda: root)
     return root / "data" / ".cache"

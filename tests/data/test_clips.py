@@ -154,6 +154,57 @@ def test_order_changes_with_the_epoch_and_repeats():
     assert sorted(i for _, i in second) == list(range(50)) and {e for e, _ in second} == {1}
 
 
+def crowd(people, each=3):
+    """Every third image of some people, with three people each, in an order of its own."""
+    rows = np.random.default_rng(0).permutation(np.repeat(np.arange(0, len(people), each), each))
+    return replace(people.rows(rows), sequence=np.arange(len(rows)))
+
+
+def shared_epoch(people, workers=0, share=(0, 1), epoch=2):
+    source = replace(clips(people, [RandomFlip(0.5)], frames=1), share_decode=True)
+    batches = loader(source, 4, True, workers, False, share)
+    batches.sampler.epoch = epoch
+    return list(batches)
+
+
+def test_people_of_an_image_follow_one_another_and_it_is_decoded_once(people):
+    table, read = crowd(people), []
+
+    class Counting:
+        def read(self, name):
+            read.append(name)
+            return people.images.read(name)
+
+    batches = shared_epoch(replace(table, images=Counting()))
+    rows = np.concatenate([batch["rows"][:, 0] for batch in batches])
+    assert sorted(rows.tolist()) == list(range(len(table)))
+    assert len(read) == len(set(read)) == len(table) / 3
+    changes = table.image[rows][1:] != table.image[rows][:-1]
+    assert changes.sum() == len(table) / 3 - 1
+    again = np.concatenate([batch["rows"][:, 0] for batch in shared_epoch(table)])
+    other = np.concatenate([batch["rows"][:, 0] for batch in shared_epoch(table, epoch=3)])
+    assert (rows == again).all() and (rows != other).any()
+
+
+def test_shared_decoding_changes_no_sample_and_needs_no_number_of_workers(people):
+    table = crowd(people)
+    alone = clips(table, [RandomFlip(0.5)], frames=1)
+    for here, elsewhere in zip(shared_epoch(table), shared_epoch(table, workers=2), strict=True):
+        for key in here:
+            assert (here[key] == elsewhere[key]).all()
+            for number, row in enumerate(here["rows"][:, 0].tolist()):
+                assert np.array_equal(alone[2, row][key], here[key][number])
+
+
+def test_processes_share_the_images_out(people):
+    table = crowd(people)
+    parts = [shared_epoch(table, share=(number, 2)) for number in (0, 1)]
+    rows = [np.concatenate([batch["rows"][:, 0] for batch in part]) for part in parts]
+    assert len(rows[0]) == len(rows[1])
+    assert set(np.concatenate(rows).tolist()) == set(range(len(table)))
+    assert len(set(table.image[rows[0]]) & set(table.image[rows[1]])) <= 2
+
+
 def test_training_clips_start_anywhere_in_their_sequence(people):
     source = replace(clips(people), random_start=True)
     assert len(source) == len(clips(people))

@@ -6,7 +6,7 @@ import pytest
 
 from posekit.data import DATASETS, Folder, check, dataset, load
 from posekit.errors import PosekitError
-from posekit.files.images import decode
+from posekit.files.reading import decode
 
 
 def test_reads_a_picture_as_rgb(tmp_path):

@@ -119,4 +119,4 @@ def test_the_crop_is_that_of_the_files_name(tmp_path, name, size):
     save_weights(model, own, {"width": "0.1", "image_size": "[64, 64]", "skeleton": "coco"})
     opened = open_estimator(str(own), CPU)
     assert opened.framing.image_size == (64, 64)
-    assert "crops of 64x64 although the file's NAME SAYS 320x256" in opened.about
+    assert "crops of 64x64 although the file's NAME SAYS 320x256" in opened.story

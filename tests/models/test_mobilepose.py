@@ -39,7 +39,7 @@ def test_reference_network(golden, blank, fill_reference, clip, same_maps, name)
 @torch.no_grad()
 def test_one_step_of_the_memory(golden, hashed):
     record = golden("lstm_step")
-    net = CaffeNames()
+    net = CaffeNames(num_keypoints=14)
     net._add_gates(6, record["hidden"])
     for k, name in enumerate(record["names_in_k_order"]):
         if name.startswith("scale"):

@@ -20,7 +20,8 @@ def test_the_report_is_self_contained_and_says_sample():
     image = run.figure("4-predictions", figure, "what it shows <here>")
     assert image.data.startswith(b"\x89PNG")
     frame = pd.DataFrame({"result": ["this run"], "Mean": [81.5]})
-    path = pages.write_report(run, {"PCK": frame}, "the network", ["print(1 < 2)"])
+    run.tables["PCK"] = frame
+    path = pages.write_report(run, "the network", ["print(1 < 2)"])
     html = path.read_text()
     assert "<script" not in html and not re.search(r'(src|href)="(?!data:)', html)
     assert "PCK &lt;by hand&gt;" in html and "what it shows &lt;here&gt;" in html
@@ -32,7 +33,7 @@ def test_pages_make_no_network_request(reports):
     run = scored(Run.open(config()))
     run.figure("4-predictions", Figure(figsize=(2, 1)), "see https://example.org")
     run.update(published={"CPM": 90.0}, paper_title="LPM https://arxiv.org/abs/1712.06316")
-    report = pages.write_report(run, {}, "the network", []).read_text()
+    report = pages.write_report(run, "the network", []).read_text()
     run.end("finished")
     index = pages.build_index().read_text()
     for html in (report, index):

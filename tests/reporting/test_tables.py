@@ -52,7 +52,7 @@ def test_sides_are_told_apart_in_a_table_of_their_own():
 def test_tables_in_three_formats():
     run = Run.open(config())
     frame = pd.DataFrame({"result": ["a|b_c"], "Mean": [81.254], "none": [float("nan")]})
-    run.table(frame)
+    run.keep("PCK", frame, "table")
     assert (run.folder / "table.md").read_text().splitlines()[2] == "| a\\|b_c | 81.3 |  |"
     assert r"a|b\_c & 81.3 &  \\" in (run.folder / "table.tex").read_text()
     assert pd.read_csv(run.folder / "table.csv").shape == (1, 3)

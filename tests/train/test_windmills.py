@@ -10,7 +10,7 @@ import torch
 from posekit.config.recipes import read_recipe
 from posekit.data.clips import loader
 from posekit.data.occlusion.occluder import KINDS, Occluder
-from posekit.files.places import project_root
+from posekit.files.paths import project_root
 from posekit.workflows import training as lab
 
 FILES = sorted(

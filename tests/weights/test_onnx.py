@@ -12,7 +12,7 @@ import torch
 import posekit
 from posekit.errors import PosekitError
 from posekit.models import create_model, list_models
-from posekit.models.onnx_complexity import onnx_cost
+from posekit.models.complexity import onnx_cost
 from posekit.weights.identify import identify
 from posekit.weights.onnx_reader import METADATA, load_onnx
 

@@ -9,7 +9,7 @@ from posekit import __main__ as command
 from posekit.config.families import settings_of
 from posekit.config.recipes import measuring_line, published
 from posekit.data.sample import ensure_sample
-from posekit.files.places import project_root
+from posekit.files.paths import project_root
 from posekit.models import describe
 from posekit.workflows import notebooks
 from posekit.workflows.evaluation import EvaluationKnobs

@@ -69,28 +69,28 @@ def test_parameters_cell_declares_the_settings():
 
 def test_a_video_is_followed_and_written(video, spots):
     demo = run(input=str(video), network="spot", beside="other", gif_frames=6, threshold=0.05)
-    table = pd.read_csv(demo.folder / "keypoints-spot.csv")
+    table = pd.read_csv(demo.results.folder / "keypoints-spot.csv")
     assert len(table) == 24 * 17 and table.frame.max() == 24
     nose = table[table.joint == "nose"]
     assert np.allclose(nose.x, 20 + 4 * np.arange(24), atol=3) and np.allclose(nose.y, 40, atol=3)
     ear = table[table.joint == "right_eye"]  # the third joint: the blue spot
     assert np.allclose(ear.x, nose.x + 10, atol=4) and np.allclose(ear.y, 84, atol=3)
-    found = json.loads((demo.folder / "keypoints-other.json").read_text(encoding="utf-8"))
+    found = json.loads((demo.results.folder / "keypoints-other.json").read_text(encoding="utf-8"))
     assert [r["image_id"] for r in found] == list(range(1, 25))
     assert found[3]["keypoints"][:2] == pytest.approx([32, 40], abs=3)
 
-    written = open_media(demo.folder / "poses.mp4")
+    written = open_media(demo.results.folder / "poses.mp4")
     frames = list(written.frames())
     assert written.fps == 20 and len(frames) == 24
     assert frames[0].size[1] > 2 * frames[0].size[0], "two panels"
     assert 3 <= len(demo.gif.items) <= 6
     assert show.jitter(demo)["joints counted"].tolist() == [22 * 17] * 2
     assert show.scores(demo)["mean score"].min() > 0.5
-    record = json.loads((demo.folder / "demo.json").read_text(encoding="utf-8"))
+    record = json.loads((demo.results.folder / "demo.json").read_text(encoding="utf-8"))
     assert (record["status"], record["frames"], record["people"]) == ("finished", 24, [24, 24])
-    page = (demo.folder / "report.html").read_text(encoding="utf-8")
+    page = (demo.results.folder / "report.html").read_text(encoding="utf-8")
     assert "data:image/gif" in page and "://" not in page and 'href="./poses.mp4"' in page
-    assert not [p for p in demo.folder.rglob(".*")], "nothing half-written"
+    assert not [p for p in demo.results.folder.rglob(".*")], "nothing half-written"
 
 
 def test_images_keep_their_numbers_and_given_boxes(tmp_path, spots):
@@ -99,13 +99,13 @@ def test_images_keep_their_numbers_and_given_boxes(tmp_path, spots):
     for number, x in ((7, 50), (12, 70)):
         cv2.imwrite(str(folder / f"{number:012d}.png"), scene(x, 40)[..., ::-1])
     demo = run(input=str(folder), network="spot", boxes="[20, 20, 120, 110]")
-    table = pd.read_csv(demo.folder / "keypoints-spot.csv").query("joint == 'nose'")
+    table = pd.read_csv(demo.results.folder / "keypoints-spot.csv").query("joint == 'nose'")
     assert table.frame.tolist() == [7, 12] and np.allclose(table.x, [50, 70], atol=3)
-    drawn = sorted(p.name for p in (demo.folder / "pictures").iterdir())
+    drawn = sorted(p.name for p in (demo.results.folder / "pictures").iterdir())
     assert drawn == ["000000000007.png.jpg", "000000000012.png.jpg"]
     assert "there is no motion" in show.jitter(demo)
     one = run(input=str(folder / "000000000007.png"), network="spot", boxes="whole")
-    assert pd.read_csv(one.folder / "keypoints-spot.csv").x[0] == pytest.approx(50, abs=3)
+    assert pd.read_csv(one.results.folder / "keypoints-spot.csv").x[0] == pytest.approx(50, abs=3)
     assert run(input=str(folder), sequence=True, network="spot").media.is_video
 
 
@@ -116,7 +116,7 @@ def box(image: int, x: int) -> dict:
 
 def noses(demo: Demo) -> dict[tuple[str, int], float]:
     """Picture and its number -> x."""
-    table = pd.read_csv(next(demo.folder.glob("keypoints-*.csv"))).query("joint == 'nose'")
+    table = pd.read_csv(next(demo.results.folder.glob("keypoints-*.csv"))).query("joint == 'nose'")
     return {(row.image, row.frame): row.x for row in table.itertuples()}
 
 
@@ -130,10 +130,11 @@ def test_boxes_go_to_the_images_that_their_file_names(tmp_path, spots):
         found = noses(demo)
         assert list(found) == [("b.png", 70), ("c.png", 3)], "a.png is not listed"
         assert list(found.values()) == pytest.approx([60, 120], abs=3)
-        numbers = pd.read_csv(demo.folder / "keypoints-spot.csv").person
+        numbers = pd.read_csv(demo.results.folder / "keypoints-spot.csv").person
         assert set(numbers) == ({1, 2} if sequence else {1}), "separate images know no other"
         assert "1 of 3 images have no people: boxes.json does not list them" in demo.text()
-        results = json.loads((demo.folder / "keypoints-spot.json").read_text(encoding="utf-8"))
+        text = (demo.results.folder / "keypoints-spot.json").read_text(encoding="utf-8")
+        results = json.loads(text)
         assert [r["image_id"] for r in results] == [70, 3]
     known = {"input": str(folder), "network": "spot", "boxes": boxes}
     for image in ({"id": 4, "file_name": "test/b.png"}, {"id": 70, "file_name": "c.png"}):
@@ -176,10 +177,11 @@ def test_a_frame_rate_is_kept_as_far_as_formats_can(
     monkeypatch.setattr(setup, "open_media", lambda *_: media)
     demo = run(input="a.mp4", network="spot")
     assert f"frames of a video at {shown:g} a second" in demo.text()
-    assert open_media(demo.folder / "poses.mp4").fps == pytest.approx(kept, abs=1e-3)
+    assert open_media(demo.results.folder / "poses.mp4").fps == pytest.approx(kept, abs=1e-3)
     note = f"poses.mp4 shows {kept:g} frames a second, not {rate:g}"
     assert media.notes == [note] * (kept in (600, 0.01))
-    assert demo.figures["2-video.gif"] == f"The video with its skeletons, all frames{speed}."
+    captions = demo.results.record.figures
+    assert captions["2-video.gif"] == f"The video with its skeletons, all frames{speed}."
 
 
 def test_a_diverged_network_leaves_whole_files(video, monkeypatch):
@@ -191,13 +193,13 @@ def test_a_diverged_network_leaves_whole_files(video, monkeypatch):
     monkeypatch.setattr(setup, "open_estimator", broken)
     for settings in ({}, {"boxes": "10 10 90 110"}):
         demo = run(input=str(video), network="spot", max_frames=4, **settings)
-        text = (demo.folder / "keypoints-spot.json").read_text(encoding="utf-8")
+        text = (demo.results.folder / "keypoints-spot.json").read_text(encoding="utf-8")
         found = json.loads(text, parse_constant=pytest.fail)
         assert len(found) == 4 and not any(found[0]["keypoints"]) and found[0]["score"] == 0
         assert demo.media.notes == [
             "spot: 68 joints are not finite, 0 in the json: has the network diverged?"
         ]
-        assert pd.read_csv(demo.folder / "keypoints-spot.csv").score.isna().all()
+        assert pd.read_csv(demo.results.folder / "keypoints-spot.csv").score.isna().all()
     figures.paint_skeleton(scene(9, 9), np.full((17, 2), np.nan), np.zeros(17, bool), COCO)
 
 
@@ -210,7 +212,7 @@ def test_odd_names_of_pictures(tmp_path, spots):
         (folder / name).write_bytes(cv2.imencode(Path(name).suffix, scene(30 + 9 * n, 40))[1])
     demo = run(input=str(folder), network="spot")
     assert "some \\udcff: 7 images" in demo.text()
-    pictures = sorted(path.name for path in (demo.folder / "pictures").iterdir())
+    pictures = sorted(path.name for path in (demo.results.folder / "pictures").iterdir())
     assert len(pictures) == len(noses(demo)) == 7
     assert pictures[:3] == ["$x_$.png.jpg", "a.png.jpg", "a.png.jpg.jpg"]
 
@@ -219,11 +221,13 @@ def test_nothing_given_shows_the_sample_and_says_that_networks_are_untrained():
     demo = setup.start({})
     assert "generated sample" in demo.text()
     assert "NOT TRAINED" in setup.open_networks(demo)
-    assert [e.name for e in demo.estimators] == ["lpm", "cpm"] and "-sample-" in demo.folder.name
+    assert [e.name for e in demo.estimators] == ["lpm", "cpm"]
+    assert "-sample-" in demo.results.folder.name
     frames.process(demo)
     show.poses(demo)
     show.finish(demo)
-    page = (demo.folder / "report.html").read_text(encoding="utf-8")
+    assert [*demo.results.record.figures] == ["1-poses-sample.png"]
+    page = (demo.results.folder / "report.html").read_text(encoding="utf-8")
     assert "generated sample" in page and "not trained" in page
 
 
@@ -264,7 +268,7 @@ def test_memory_does_not_grow_with_the_video(spots, monkeypatch):
     kept = [demo.poses, demo.gif, *demo.heatmaps]
     assert max(len(sample.items) for sample in kept) <= 16 and len(demo.gif.items) >= 5
     assert len(demo.jitter._window) == 3 and len(demo.jitter._window[0][1]) == 1
-    assert pd.read_csv(demo.folder / "keypoints-spot.csv").frame.nunique() == 120
+    assert pd.read_csv(demo.results.folder / "keypoints-spot.csv").frame.nunique() == 120
 
 
 @pytest.mark.parametrize("shape", [(1, 3000), (3000, 1), (1, 1)])
@@ -332,7 +336,7 @@ def test_real_boxes_score_as_in_the_evaluation(file, expected):
     )
     setup.open_networks(demo)
     frames.process(demo)
-    found = next(demo.folder.glob("keypoints-*.json"))
+    found = next(demo.results.folder.glob("keypoints-*.json"))
     assert posekit.score("COCO", found, root=real).mean == pytest.approx(expected, abs=5e-5)
 
 
@@ -342,7 +346,7 @@ def test_real_network_on_a_real_clip():
         pytest.skip("POSEKIT_REAL_DATA names no folder of real samples")
     network = str(Path(real, "checkpoints", "ultralight_nano_simplepose_256x192.onnx"))
     clip = run(input=str(Path(real, "clips", "penn_action_0502.mp4")), network=network)
-    table = pd.read_csv(next(clip.folder.glob("keypoints-*.csv")))
+    table = pd.read_csv(next(clip.results.folder.glob("keypoints-*.csv")))
     penn = load("PennAction", "test", Path(real), allow_partial=True)
     rows = np.flatnonzero(penn.sequence == 502)
     for joint in ("left_shoulder", "right_shoulder", "left_elbow", "right_hip"):

@@ -18,9 +18,8 @@ from posekit.workflows import efficiency
 from posekit.workflows.efficiency import (
     compare_runs,
     contenders,
-    cost_of,
+    costs,
     latencies,
-    row,
     settings_if_usable,
     shares,
 )
@@ -43,7 +42,7 @@ def settings(paper, **knobs):
 )
 def test_the_count_of_the_papers_and_the_true_one(network, legacy, gmacs):
     one = settings("simplebaseline", network=network, width=1.0, image_size=[256, 192])
-    found = row(cost_of(one, COCO))
+    found = costs({"it": one}, COCO).loc["it"]
     assert found["legacy GFLOPs"] == pytest.approx(legacy, abs=6e-4)
     assert found["GMACs"] == pytest.approx(gmacs, abs=6e-4)
 
@@ -52,7 +51,7 @@ def test_claims_of_the_abstracts():
     def against(paper, rival):
         chosen = contenders(settings(paper))
         names = [name for name in chosen if name.startswith((paper, rival))][:2]
-        return shares({name: cost_of(chosen[name], COCO) for name in names})
+        return shares(costs({name: chosen[name] for name in names}, COCO))
 
     lpn = against("lpn", "pose_resnet_50")  # "about 9 %" and "11 %"
     assert "8.6% of the parameters" in lpn and "11.2% of the legacy GFLOPs" in lpn

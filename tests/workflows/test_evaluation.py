@@ -98,6 +98,17 @@ def test_a_run_is_opened_by_its_folder(trained):
     assert open_estimator(str(trained), CPU).trained
 
 
+def test_the_box_file_of_a_run_is_not_taken_over_and_this_is_said(trained):
+    path = trained / "params.yaml"
+    values = yaml.safe_load(path.read_text()) | {"box_file": "/elsewhere/found.json"}
+    path.write_text(yaml.safe_dump(values))
+    evaluation = lab.start({"workers": 0, "source": "sample", "model": str(trained)})
+    lab.load(evaluation)
+    said = "on the boxes of found.json, which are not taken over: set box_file to score them"
+    assert said in lab.build(evaluation) and said in evaluation.run.record.notes[1]
+    assert evaluation.settings.box_file is None
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from posekit.data.annotations import Annotations, with_joints
 from posekit.data.scores import official_score
 from posekit.errors import PosekitError
-from posekit.files.places import project_root
+from posekit.files.paths import project_root
 from posekit.geometry.skeletons import LSP, Skeleton
 from posekit.models import create_model
 from posekit.workflows import evaluation

@@ -3,7 +3,6 @@
 import gc
 from types import SimpleNamespace
 
-import IPython
 import pytest
 import torch
 
@@ -12,6 +11,7 @@ from posekit.errors import PosekitError
 from posekit.models import create_model
 from posekit.reporting.record import read_record
 from posekit.workflows import training
+from posekit.workflows.training import opening
 from posekit.workflows.training.building import find_backbone
 from posekit.workflows.training.opening import open_run
 
@@ -22,7 +22,7 @@ def cells(monkeypatch, tmp_path):
     monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
     callbacks = []
     events = SimpleNamespace(register=lambda event, callback: callbacks.append(callback))
-    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(events=events))
+    monkeypatch.setattr(opening, "get_ipython", lambda: SimpleNamespace(events=events))
     return callbacks
 
 
@@ -105,3 +105,19 @@ def test_weights_to_start_from_are_read_as_they_were_trained(full, tmp_path):
         training.start("lpm", full)
     exp = training.start("lpm", full | {"trained_on": "mpii"})
     assert exp.settings.build(None).description.mean[0] == pytest.approx(255 * 120.22911)
+
+
+def test_a_continued_run_keeps_its_precision_on_another_cpu(cells, monkeypatch):
+    def begun_on(**instructions):
+        found = {"avx512_bf16": False} | instructions
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+        return training.start("lpm", {"source": "sample", "precision": "auto", "device": "cpu"})
+
+    first = begun_on(avx512_bf16=True)
+    folder = first.run.folder
+    assert read_record(folder).precision == first.machine.precision == "bf16"
+    first.run.end("interrupted")
+    again = begun_on()
+    assert (again.run.folder, again.machine.precision) == (folder, "bf16")
+    again.run.end("finished")
+    assert begun_on().machine.precision == "fp32"

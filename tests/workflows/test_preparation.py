@@ -15,7 +15,7 @@ from posekit.data.frame_store import FrameStore
 from posekit.data.framing import Framing
 from posekit.data.sample import ensure_sample
 from posekit.errors import PosekitError
-from posekit.files import cache
+from posekit.files import writing
 from posekit.geometry.skeletons import POSE_MACHINE
 from posekit.workflows import preparation
 from posekit.workflows.preparation import PreparationSettings
@@ -27,7 +27,7 @@ NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "prepare_pennacti
 def root(tmp_path, monkeypatch) -> Path:
     """A data root with a small Penn Action; label caches stay out of the project."""
     (tmp_path / "data").mkdir()
-    monkeypatch.setattr(cache, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(writing, "project_root", lambda: tmp_path)
     return ensure_sample("PennAction", tmp_path / "root", smoke=True)
 
 
@@ -147,7 +147,7 @@ def test_real_folder(tmp_path, monkeypatch):
     real = os.environ.get("POSEKIT_REAL_DATA")
     if not real:
         pytest.skip("POSEKIT_REAL_DATA names no folder of real samples")
-    monkeypatch.setattr(cache, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(writing, "project_root", lambda: tmp_path)
     (tmp_path / "PennAction").mkdir()
     for name in ("frames", "labels"):
         (tmp_path / "PennAction" / name).symlink_to(Path(real) / "PennAction" / name)

@@ -27,12 +27,14 @@ def images():
 def test_draws_at_test_time_are_luck_and_leave_no_trace(model, images):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     expected = model(images)
-    with drawn_at_test(model):
-        first, second = model(images), model(images)
-        torch.manual_seed(1)
-        third = model.eval()(images)  # evaluation mode does not stop it
-        torch.manual_seed(1)
-        fourth = model(images)
+    drawn = drawn_at_test(model)
+    first, second = drawn(images), drawn(images)
+    torch.manual_seed(1)
+    third = drawn.eval()(images)  # evaluation mode does not stop it
+    torch.manual_seed(1)
+    fourth = drawn(images)
+    inside = [m.training for m in drawn.modules() if not isinstance(m, StochasticBlock)]
+    assert not any(inside)
     assert not torch.equal(first, second) and torch.equal(third, fourth)
     assert torch.equal(model(images), expected)
     assert not any(module.training for module in model.modules())
@@ -45,7 +47,6 @@ def test_everything_kept_is_the_network_without_stochastic_depth(model, images):
     plain.load_state_dict(model.state_dict())
     expected = model(images)
     chances = [m.survival for m in model.modules() if isinstance(m, StochasticBlock)]
-    with everything_kept(model):
-        kept = model(images)
+    kept = everything_kept(model)(images)
     assert torch.equal(kept, plain(images)) and not torch.equal(kept, expected)
     assert [m.survival for m in model.modules() if isinstance(m, StochasticBlock)] == chances

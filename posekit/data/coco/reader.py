@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import PosekitError
-from ...files.cache import cached
 from ...files.reading import MAX_PIXELS, column, id_column, load_json, load_records
+from ...files.writing import cached
 from ...geometry.crops import clean_boxes
 from ...geometry.skeletons import COCO
 from ...metrics.coco_ap import PERSON, check_annotations, sections
@@ -25,8 +25,6 @@ DETECTIONS = {
     "test": "person_detection_results/COCO_val2017_detections_AP_H_56_person.json",
     "test-dev": "person_detection_results/COCO_test-dev2017_detections_AP_H_609_person.json",
 }
-_TRUTH = ("images", "image", "annotation", "keypoints", "flag", "boxes", "area")
-_FOUND = ("image", "boxes", "score")
 
 
 def read(folder: Path, split: str) -> dict[str, Any]:
@@ -79,7 +77,7 @@ def read_detections(folder: Path, split: str, path: Path | None = None) -> dict[
         remedy = "put the person detections there that HRNet and Simple Baselines publish"
         raise PosekitError(f"{path} is missing: {remedy}, or name others as box_file")
     images = labels(folder, split)["images"]
-    found = cached("coco-detections", path, 1, [path], _FOUND, lambda: _read_found(path))
+    found = cached("coco-detections", path, 1, [path], lambda: _read_found(path))
     known = np.isin(found["image"], images)
     if not known.any():
         problem = f"no detection in the {len(images)} images of {split} ({SETS[split]})"
@@ -139,7 +137,7 @@ def labels(folder: Path, split: str) -> dict[str, np.ndarray]:
         path = folder / UNSCORED[split]
         return {"images": _image_sizes(path, *sections(path, load_json(path), ["images"]))[0]}
     path = label_file(folder, split)
-    return cached("coco", path, 2, [path], _TRUTH, lambda: _read_labels(path))
+    return cached("coco", path, 2, [path], lambda: _read_labels(path))
 
 
 def _read_labels(path: Path) -> dict[str, np.ndarray]:

@@ -103,17 +103,13 @@ class Occluder:
         keypoints = np.where(sample.visible[..., None], sample.keypoints, -2)
         return replace(sample, keypoints=keypoints, visible=np.ones_like(sample.visible))
 
-    def _targets(self) -> list[int | str]:
-        joints = list(range(len(self.skeleton)))
-        if self.kind == "multi" or self.mode == "keypoint":
-            return joints
-        if self.mode == "all":
-            return [*joints, *PARTS, *HALVES]
-        return list(_REFERENCE_PARTS if self.reference_mode else PARTS)
-
     def _choose_target(self, clip: Sample, rng: Generator, joints: set[int]) -> list[Region | None]:
         """The regions of one random joint or part, a frame each; multi takes it from `joints`."""
-        targets = self._targets()
+        targets = [*range(len(self.skeleton))]
+        if self.kind != "multi" and self.mode == "all":
+            targets += [*PARTS, *HALVES]
+        elif self.kind != "multi" and self.mode == "parts":
+            targets = _REFERENCE_PARTS if self.reference_mode else PARTS
         for number in rng.permutation(len(targets)).tolist():
             target = targets[number]
             if self.kind == "multi" and target not in joints:

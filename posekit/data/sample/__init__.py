@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ...errors import PosekitError
-from ...files import places
+from ...files import paths
 from ..registry import dataset as spec_of
-from .output import VERSION
+from .writers import VERSION
 
 
 def sample_root(smoke: bool | None = None) -> Path:
@@ -21,8 +21,8 @@ def sample_root(smoke: bool | None = None) -> Path:
     Args:
         smoke: the miniature for tests; None means what POSEKIT_SMOKE says.
     """
-    small = places.smoke() if smoke is None else smoke
-    return places.project_root() / "data" / f".sample-{VERSION}{'-smoke' if small else ''}"
+    small = paths.smoke() if smoke is None else smoke
+    return paths.project_root() / "data" / f".sample-{VERSION}{'-smoke' if small else ''}"
 
 
 def ensure_sample(dataset: str, root: Path | None = None, smoke: bool = False) -> Path:

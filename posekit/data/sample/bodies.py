@@ -4,7 +4,7 @@ No part is coloured by its side: face, hair and collar show front and back, and 
 follow from them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,15 +18,16 @@ _CLOTHES = ((30, 240), (20, 210), (10, 90), (15, 230))  # shirt, trousers, hair,
 _HEAD = 0.064  # half the width of a head, as a fraction of the height
 _EYE = 0.14  # of an eye from the middle of the face, as a fraction of the head's height
 _TORSO = ("right_shoulder", "left_shoulder", "right_hip", "left_hip")
-# Limb radius at both ends, as a fraction of the height.
-_RADII = {
-    "neck": (0.030, 0.027),
-    "upper_arm": (0.042, 0.033),
-    "forearm": (0.033, 0.025),
-    "hand": (0.027, 0.023),
-    "thigh": (0.055, 0.040),
-    "shin": (0.039, 0.024),
-    "foot": (0.025, 0.020),
+# Limbs in drawing order: their ends, and the radius at both as a fraction of the height.
+_ARM = {
+    "upper_arm": ("shoulder", "elbow", 0.042, 0.033),
+    "forearm": ("elbow", "wrist", 0.033, 0.025),
+    "hand": ("wrist", "hand", 0.027, 0.023),
+}
+_LEG = {
+    "foot": ("ankle", "foot", 0.025, 0.020),
+    "shin": ("knee", "ankle", 0.039, 0.024),
+    "thigh": ("hip", "knee", 0.055, 0.040),
 }
 
 
@@ -90,47 +91,36 @@ def dress(rng: Generator, joints: Joints, height: float, front: bool) -> Figure:
     shirt, trousers, hair, shoe = (rng.uniform(low, high, 3) for low, high in _CLOTHES)
     shin = skin if rng.random() < 0.35 else trousers
 
-    def limb(part: str, a: str, b: str, colour: np.ndarray, side: str = "") -> Part:
-        ra, rb = (build * radius for radius in _RADII[part])
-        return Part(side + part, capsule(joints[side + a], joints[side + b], ra, rb), rb, colour)
+    colours = {"upper_arm": shirt, "thigh": trousers, "shin": shin, "foot": shoe}
 
-    def arm(side: str) -> list[Part]:
-        return [
-            limb("upper_arm", "shoulder", "elbow", shirt, side),
-            limb("forearm", "elbow", "wrist", skin, side),
-            limb("hand", "wrist", "hand", skin, side),
-        ]
-
-    def leg(side: str) -> list[Part]:
-        return [
-            limb("foot", "ankle", "foot", shoe, side),
-            limb("shin", "knee", "ankle", shin, side),
-            limb("thigh", "hip", "knee", trousers, side),
-        ]
+    def limb(side: str, pieces: dict[str, tuple]) -> Iterator[Part]:
+        for name, (a, b, ra, rb) in pieces.items():
+            ends = joints[side + a], joints[side + b]
+            yield _piece(side + name, ends, (build * ra, build * rb), colours.get(name, skin))
 
     def trunk(part: str, corners: Sequence[str], radius: float, colour: np.ndarray) -> Part:
         points = np.stack([joints[corner] for corner in corners], 1)
         return Part(part, _hull(points, radius * build), 2 * radius * build, colour)
 
-    top = [limb("neck", "thorax", "upper_neck", skin)]
+    thorax, neck = joints["thorax"], joints["upper_neck"]
+    top = [_piece("neck", (thorax, neck), (0.030 * build, 0.027 * build), skin)]
     if front:  # the open collar of a shirt
-        collar, down = joints["thorax"], 0.34 * (joints["pelvis"] - joints["thorax"])
-        radius = 0.02 * build
-        outline = capsule(collar, collar + down, 2 * radius, 0.5 * radius)
+        down, radius = 0.34 * (joints["pelvis"] - thorax), 0.02 * build
+        outline = capsule(thorax, thorax + down, 2 * radius, 0.5 * radius)
         top.append(Part("torso", outline, radius, skin))
     head, face = _head(joints, gaze, _HEAD * build, skin, hair, front)
     first, second = (f"{side}_" for side in rng.permutation(SIDES))
     near = [rng.random() < (0.85 if front else 0.5) for _ in SIDES]
-    arms = [(arm(side), over) for side, over in zip((first, second), near, strict=True)]
+    arms = list(zip((first, second), near, strict=True))
     parts = [
-        *(part for parts, over in arms if not over for part in parts),
-        *leg(first),
-        *leg(second),
+        *(part for side, over in arms if not over for part in limb(side, _ARM)),
+        *limb(first, _LEG),
+        *limb(second, _LEG),
         trunk("pelvis", _TORSO[2:], 0.05, trousers),
         trunk("torso", _TORSO, 0.04, shirt),
         *top,
         *head,
-        *(part for parts, over in arms if over for part in parts),
+        *(part for side, over in arms if over for part in limb(side, _ARM)),
     ]
     return Figure(joints, parts, front, height, face)
 
@@ -164,11 +154,11 @@ def _head(
     def feature(a: float, b: float, radius: float, colour: np.ndarray, x: float = 0) -> Part:
         middle = x * across + shift
         ends = chin + a * axis + middle, chin + b * axis + middle
-        return Part("head", capsule(*ends, radius, radius), radius, colour)
+        return _piece("head", ends, (radius, radius), colour)
 
     nape = chin + (0.4 if front else -0.1) * axis  # hair hangs down behind
     crown = chin + 0.5 * axis + 0.08 * axis
-    parts = [Part("head", capsule(nape, crown, size * 0.92, size), size, hair)]
+    parts = [_piece("head", (nape, crown), (size * 0.92, size), hair)]
     if front:
         parts += [
             feature(0.33, 0.5, size * 0.78, skin),
@@ -183,6 +173,12 @@ def _head(
         face[f"{side}_eye"] = chin + 0.52 * axis + x * _EYE * across + shift
         face[f"{side}_ear"] = chin + 0.45 * axis + x * beside
     return parts, face
+
+
+def _piece(
+    name: str, ends: Sequence[np.ndarray], radii: Sequence[float], colour: np.ndarray
+) -> Part:
+    return Part(name, capsule(*ends, *radii), radii[1], colour)
 
 
 def capsule(a: np.ndarray, b: np.ndarray, ra: float, rb: float) -> np.ndarray:

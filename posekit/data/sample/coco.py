@@ -1,5 +1,6 @@
 """The generated sample of COCO: images with one to three people, crowds, and detected boxes."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -10,8 +11,8 @@ from ...geometry.skeletons import COCO
 from ...metrics.coco_ap import PERSON
 from ..coco.reader import DETECTIONS, SETS
 from .bodies import Figure
-from .output import generator, save_image, save_json
 from .scenes import Scene, draw_scene
+from .writers import generator, save_image
 
 _STREAM = 3
 _CROWDED = 10  # every so many images there is a crowd
@@ -37,7 +38,12 @@ def write_coco(folder: Path, train: int, test: int) -> None:
     (file := folder / DETECTIONS["test"]).parent.mkdir()
     _write_split(folder, SETS["train"], range(1, train + 1))
     detections = _write_split(folder, SETS["test"], range(train + 1, train + test + 1))
-    save_json(file, detections)
+    _save_json(file, detections)
+
+
+def _save_json(path: Path, content: object) -> None:
+    """Write JSON without spaces."""
+    path.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
 def _write_split(folder: Path, name: str, numbers: range) -> list[dict]:
@@ -57,7 +63,7 @@ def _write_split(folder: Path, name: str, numbers: range) -> list[dict]:
         found += [person | detection for detection in _detect(rng, here, (h, w))]
         people += here
     content = {"images": images, "annotations": people, "categories": [_CATEGORY]}
-    save_json(folder / "annotations" / f"person_keypoints_{name}.json", content)
+    _save_json(folder / "annotations" / f"person_keypoints_{name}.json", content)
     return found
 
 

@@ -13,6 +13,17 @@ from .motion import ACTIONS, pose
 _SHIFT = 4  # cv2 draws at 1/16 pixel
 _OCCLUDER = 255
 _PER_PERSON = 40  # labels kept free for the parts of one person
+_TRUNK = ("head", "neck", "torso", "pelvis")
+# kind of a joint: the parts that it sits on; any other sits on the trunk
+_CARRIERS = {
+    "shoulder": ("{}_upper_arm", "torso"),
+    "elbow": ("{}_upper_arm", "{}_forearm"),
+    "wrist": ("{}_forearm", "{}_hand"),
+    "hip": ("{}_thigh", "torso", "pelvis"),
+    "knee": ("{}_thigh", "{}_shin"),
+    "ankle": ("{}_shin", "{}_foot"),
+}
+_GRAIN = np.random.default_rng(0).normal(0, 6, (480, 480, 3)).astype(np.float32)
 
 
 class Scene(NamedTuple):
@@ -55,12 +66,10 @@ def draw_scene(
     """
     h, w = size
     action = list(ACTIONS)[rng.integers(len(ACTIONS))]
-    strip, cast = w / people, []
-    for i in range(people):
-        room = np.array([i * strip, 0, (i + 1) * strip - 1, h - 1])
-        room += np.array([1, 1, -1, -1]) * margin
-        cast.append(_person(rng, frames, action, heights, room))
-    labels = range(1, 1 + people * _PER_PERSON, _PER_PERSON)
+    strip, inset = w / people, np.array([1, 1, -1, -1]) * margin
+    rooms = [np.array([i * strip, 0, (i + 1) * strip - 1, h - 1]) + inset for i in range(people)]
+    cast = [_person(rng, frames, action, heights, room) for room in rooms]
+    labelled = list(zip(range(1, _OCCLUDER, _PER_PERSON), cast, strict=False))
     world, drift = _world(rng, size, frames)
     occluders = _occluders(rng, cast)
     gain, soft = rng.uniform(0.8, 1.15), rng.random() < 0.4
@@ -68,12 +77,11 @@ def draw_scene(
     for t in range(frames):
         x, y = np.rint(drift[t]).astype(int)
         canvas = np.dstack([world[y : y + h, x : x + w], np.zeros((h, w), np.uint8)])
-        for label, figure in zip(labels, cast, strict=True):
+        for label, figure in labelled:
             paint(canvas, figure, t, label)
         for outline, colour in occluders:
             fill(canvas, outline - drift[t] + drift[0], colour, _OCCLUDER, edge=0.6)
-        pairs = zip(labels, cast, strict=True)
-        sight.append([in_sight(canvas[..., 3], figure, t, n, names) for n, figure in pairs])
+        sight.append([in_sight(canvas[..., 3], figure, t, n, names) for n, figure in labelled])
         images.append(_photograph(rng, canvas[..., :3], gain, soft))
     inside, seen = np.array(sight).transpose(2, 1, 0, 3)
     return Scene(images, cast, inside, seen, action)
@@ -114,8 +122,7 @@ def _world(rng: Generator, size: tuple[int, int], frames: int) -> tuple[np.ndarr
         reach, angle = rng.uniform(8, 45), rng.uniform(0, 2 * np.pi)
         b = a + reach * np.array([np.cos(angle), np.sin(angle)])
         ra, rb = rng.uniform(2, 6, 2) if rng.random() < 0.7 else rng.uniform(6, 14, 2)
-        colour = rng.uniform(30, 230, 3)
-        fill(world, capsule(a, b, ra, rb), colour, 0, edge=0.6)
+        fill(world, capsule(a, b, ra, rb), rng.uniform(30, 230, 3), 0, edge=0.6)
     middle, speed = spare / 2, rng.uniform(-0.6, 0.6, 2)
     drift = middle + (np.arange(frames) - (frames - 1) / 2)[:, None] * speed
     return world[..., :3], drift
@@ -144,9 +151,6 @@ def _photograph(rng: Generator, image: np.ndarray, gain: float, soft: bool) -> n
     y, x = rng.integers(0, _GRAIN.shape[0] // 2, 2)
     grain = _GRAIN[y : y + image.shape[0], x : x + image.shape[1]]
     return np.clip(image * np.float32(gain) + grain, 0, 255).astype(np.uint8)
-
-
-_GRAIN = np.random.default_rng(0).normal(0, 6, (480, 480, 3)).astype(np.float32)
 
 
 def paint(canvas: np.ndarray, figure: Figure, frame: int, first_label: int) -> None:
@@ -198,25 +202,8 @@ def in_sight(
     inside = ((points >= 0) & (points < (w, h))).all(1)
     shown = []
     for name, (x, y) in zip(names, np.clip(points, 1, (w - 2, h - 2)), strict=True):
-        carriers = _carriers(name)
+        side, _, kind = name.partition("_")
+        carriers = [part.format(side) for part in _CARRIERS.get(kind, _TRUNK)]
         own = [n for n, part in enumerate(figure.parts, first_label) if part.name in carriers]
         shown.append(np.isin(labels[y - 1 : y + 2, x - 1 : x + 2], own).mean() >= 0.5)
     return inside, inside & shown
-
-
-def _carriers(joint: str) -> list[str]:
-    """Parts on which a joint sits."""
-    side, _, kind = joint.partition("_")
-    if kind not in _CARRIERS:
-        return ["head", "neck", "torso", "pelvis"]
-    return [part.format(side) for part in _CARRIERS[kind]]
-
-
-_CARRIERS = {
-    "shoulder": ("{}_upper_arm", "torso"),
-    "elbow": ("{}_upper_arm", "{}_forearm"),
-    "wrist": ("{}_forearm", "{}_hand"),
-    "hip": ("{}_thigh", "torso", "pelvis"),
-    "knee": ("{}_thigh", "{}_shin"),
-    "ankle": ("{}_shin", "{}_foot"),
-}

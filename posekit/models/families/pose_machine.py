@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...geometry.decoding import decode, decode_enlarged
+from ...geometry.decoding import decode, decode_enlarged, mirrored
 from ...geometry.heatmaps import Size, centre_map, gaussian_maps, with_background
 from ...geometry.skeletons import skeleton
 from .losses import Loss, heatmap_loss
@@ -96,13 +96,15 @@ class PoseMachineTask:
         image = self.model.description.kind == "image"
         if image:
             maps, weights = maps.flatten(0, 1)[:, None], weights.flatten(0, 1)[:, None]
-        n_stages, n_frames = outputs.shape[1], maps.shape[1]
-        frame = [0] * (n_stages - n_frames) + list(range(n_frames))
-        target = maps[:, frame]
-        if "everybody" in batch and n_stages > n_frames:
+        before = outputs.shape[1] - maps.shape[1]  # stages about the first frame
+        target, weights = (
+            torch.cat([each[:, :1].repeat_interleave(before, 1), each], 1)
+            for each in (maps, weights)
+        )
+        if "everybody" in batch and before:
             people = batch["everybody"].flatten(0, 1) if image else batch["everybody"][:, 0]
             target[:, 0] = self._all_people(people, size, cells)
-        return self.criterion(outputs.float(), target, weights[:, frame])
+        return self.criterion(outputs.float(), target, weights)
 
     def _all_people(self, keypoints: Tensor, image_size: Size, map_size: Size) -> Tensor:
         """Perfect maps (B, C, H, W) of all people (B, P, K, 2) at once, NaN for no joint."""
@@ -131,7 +133,7 @@ class PoseMachineTask:
 
     def flip_back(self, beliefs: Tensor) -> Tensor:
         """Beliefs about mirrored crops, turned back and with sides swapped."""
-        return beliefs.flip(-1)[:, :, skeleton(self.model.description.skeleton).flip]
+        return mirrored(beliefs, skeleton(self.model.description.skeleton))
 
     def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Keypoints (B, T, K, 2) in crop pixels and their scores (B, T, K)."""

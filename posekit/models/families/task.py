@@ -2,8 +2,9 @@
 
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
+
+from ...geometry.heatmaps import constants
 
 
 class Task(Protocol):
@@ -58,6 +59,6 @@ def normalised(images: Tensor, model: nn.Module) -> Tensor:
     about = model.description
     if about.colour == "BGR":
         images = images.flip(-3)
-    mean = torch.tensor(about.mean, device=images.device)[:, None, None]
-    std = torch.tensor(about.std, device=images.device)[:, None, None]
-    return (images.float() - mean) / std
+    images = images.float()
+    mean, std = (constants(numbers, images)[:, None, None] for numbers in (about.mean, about.std))
+    return (images - mean) / std

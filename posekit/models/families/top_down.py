@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...geometry.decoding import decode, shift_right
-from ...geometry.heatmaps import rounded_gaussian_maps
+from ...geometry.decoding import decode, mirrored, shift_right
+from ...geometry.heatmaps import constants, rounded_gaussian_maps
 from ...geometry.skeletons import Skeleton
 from .losses import Loss, joints_mse
 from .task import normalised
@@ -66,7 +66,7 @@ class TopDownTask:
             keypoints, visible, image_size, map_size, self.sigma, self.reference_mode
         )
         if self.joint_weights:
-            weights = weights * weights.new_tensor(limb_weights(self.skeleton))
+            weights = weights * constants(limb_weights(self.skeleton), weights)
         return maps, weights
 
     def loss(self, outputs: Tensor | list[Tensor], batch: dict[str, Tensor]) -> Tensor:
@@ -82,7 +82,7 @@ class TopDownTask:
 
     def flip_back(self, beliefs: Tensor) -> Tensor:
         """Maps of mirrored crops, turned back, with sides swapped and perhaps shifted."""
-        maps = beliefs.flip(-1)[:, :, self.skeleton.flip]
+        maps = mirrored(beliefs, self.skeleton)
         return shift_right(maps) if self.shift else maps
 
     def decode(self, beliefs: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:

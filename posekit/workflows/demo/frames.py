@@ -3,10 +3,10 @@
 import math
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from ...files.progress import counted
 from ...files.writing import write_bytes
@@ -18,16 +18,13 @@ from ...inference.video_estimator import VideoEstimator
 from ...reporting import figures
 from .setup import HEATMAPS, Demo
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 _VIDEO_SIDE, _GIF_SIDE, _IMAGE_SIDE = 720, 320, 1600  # longer side of a drawn panel, pixels
 _MAX_SCALE = 4.0  # of a drawn frame
 _TITLE_HEIGHT = 22  # pixels of text below a panel
 _MAX_NAME = 200  # bytes of an image's name in the folder pictures/
 
 
-def process(demo: Demo) -> "pd.DataFrame":
+def process(demo: Demo) -> pd.DataFrame:
     """Estimate the poses in every frame, and write what is found, frame by frame.
 
     Returns:
@@ -36,30 +33,23 @@ def process(demo: Demo) -> "pd.DataFrame":
     Raises:
         PosekitError: a frame cannot be read, or a box does not lie in it.
     """
-    import pandas as pd
-
     media, settings, estimators = demo.media, demo.settings, demo.estimators
     total = min((n for n in (media.count, settings.max_frames) if n), default=None)
     seconds, frames, poses = np.zeros(len(estimators)), 0, None
+    begin = partial(VideoEstimator, estimators, demo.boxes, settings.follow, settings.threshold)
     with ExitStack() as stack:
-        files = [write_keypoints(demo.folder, f"keypoints-{e.name}", e) for e in estimators]
+        files = [write_keypoints(demo.results.folder, f"keypoints-{e.name}", e) for e in estimators]
         writers = [stack.enter_context(file) for file in files]
         if media.is_video:
             rate = mp4_rate(media.fps)
-            add_to_video = stack.enter_context(write_video(demo.folder / "poses.mp4", rate))
+            add_to_video = stack.enter_context(write_video(demo.results.folder / "poses.mp4", rate))
             if not math.isclose(rate, media.fps, rel_tol=0.001):
                 shown = f"poses.mp4 shows {rate:g} frames a second, not {media.fps:g}"
                 media.notes.append(shown)
         for frame in counted(media.frames(settings.max_frames), total, "frames"):
             frames += 1
             if poses is None or not media.is_video:
-                poses = VideoEstimator(
-                    estimators,
-                    demo.boxes,
-                    follow=settings.follow,
-                    threshold=settings.threshold,
-                    is_video=media.is_video,
-                )
+                poses = begin(media.is_video)
             tracks, estimates = poses.process(frame)
             seconds += [estimate.seconds for estimate in estimates]
             for writer, estimate in zip(writers, estimates, strict=True):
@@ -74,17 +64,16 @@ def process(demo: Demo) -> "pd.DataFrame":
             lost = f"{count:,} joints are not finite, 0 in the json"
             media.notes.append(f"{estimator.name}: {lost}: has the network diverged?")
     people = [scores.count for scores in demo.scores]
-    demo.speed = pd.DataFrame(
-        {
-            "network": [e.name for e in estimators],
-            "frames": frames,
-            "people": people,
-            "seconds": seconds.round(2),
-            "ms a frame": (1000 * seconds / frames).round(1),
-            "mean score": [round(float(np.mean(scores.mean)), 3) for scores in demo.scores],
-        }
-    )
-    demo.update(frames=frames, people=people, seconds=seconds.round(3).tolist())
+    columns = {
+        "network": [e.name for e in estimators],
+        "frames": frames,
+        "people": people,
+        "seconds": seconds.round(2),
+        "ms a frame": (1000 * seconds / frames).round(1),
+        "mean score": [round(float(np.mean(scores.mean)), 3) for scores in demo.scores],
+    }
+    demo.speed = pd.DataFrame(columns)
+    demo.results.update(frames=frames, people=people, seconds=seconds.round(3).tolist())
     return demo.speed
 
 
@@ -149,7 +138,7 @@ def _write_image(demo: Demo, frame: Frame, image: np.ndarray) -> None:
 
     Every name gets the ending, also a.jpg, so that a.png and a.png.jpg stay apart.
     """
-    folder, name = demo.folder / "pictures", frame.name
+    folder, name = demo.results.folder / "pictures", frame.name
     if len(name.encode()) > _MAX_NAME:
         name = f"{name.encode()[:_MAX_NAME].decode(errors='ignore')}-{frame.number}"
     folder.mkdir(exist_ok=True)

@@ -1,23 +1,22 @@
 """Parameters, media and networks of the demo notebook."""
 
 import datetime as dt
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
+import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import BaseModel
 
 from ... import data
-from ...config.knobs import Pixels
+from ...config.knobs import Count, Pixels
 from ...config.machine import choose_machine
-from ...config.settings import Settings, check
+from ...config.settings import Settings, check, knob
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
-from ...files.places import smoke
+from ...files.paths import smoke
 from ...files.words import readable
-from ...files.writing import write_bytes, write_text
 from ...geometry.crops import union_box
 from ...inference.box_sources import BoxSource, GivenBoxes, open_box_source
 from ...inference.coco_boxes import CocoBoxes
@@ -28,11 +27,7 @@ from ...inference.pose_statistics import Jitter, ScoreStatistics
 from ...inference.sampling import EvenSample
 from ...models.mobilepose import TrainedOn
 from ...reporting.record import trained_runs
-from ...reporting.run_folder import new_folder, png
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from IPython.display import Image
+from ...reporting.run_folder import Results, new_folder
 
 SHEET, HEATMAPS = 8, 4  # frames in the figure of poses, people in that of heat maps
 
@@ -40,20 +35,33 @@ SHEET, HEATMAPS = 8, 4  # frames in the figure of poses, people in that of heat 
 class DemoSettings(Settings):
     """The parameters of the notebook."""
 
-    input: str | None = Field(None, description="image, folder or video; None for the sample")
-    sequence: bool = Field(False, description="the folder's images are frames of one video")
-    boxes: str = Field("auto", description="auto, detector, whole, x1 y1 x2 y2 ..., or COCO json")
-    network: str | None = Field(None, description="run folder, .onnx, weights, name or name@file")
-    beside: str | None = Field(None, description="a second network, shown beside the first")
-    skeleton: str | None = Field(None, description="joints of a file that does not say its own")
-    image_size: tuple[Pixels, Pixels] | None = Field(None, description="crop [h, w] of such a file")
+    input: str | None = knob("image, folder or video; None for the sample", None)
+    sequence: bool = knob("the folder's images are frames of one video", False)
+    boxes: str = knob("auto, detector, whole, x1 y1 x2 y2 ..., or COCO json", "auto")
+    network: str | None = knob("run folder, .onnx, weights, name or name@file", None)
+    beside: str | None = knob("a second network, shown beside the first", None)
+    skeleton: str | None = knob("joints of a file that does not say its own", None)
+    image_size: tuple[Pixels, Pixels] | None = knob("crop [h, w] of such a file", None)
     trained_on: TrainedOn = None
-    flip_test: bool = Field(False, description="average with the mirror image; not for streams")
-    follow: bool = Field(True, description="the crop moves with the pose")
-    threshold: float = Field(0.2, description="joints with a smaller score are not drawn")
-    max_frames: Annotated[int, Field(ge=1)] | None = Field(None, description="stop after these")
-    gif_frames: Annotated[int, Field(ge=2, le=300)] = Field(48, description="at most, in the GIF")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    flip_test: bool = knob("average with the mirror image; not for streams", False)
+    follow: bool = knob("the crop moves with the pose", True)
+    threshold: float = knob("joints with a smaller score are not drawn", 0.2)
+    max_frames: Count | None = knob("stop after these", None)
+    gif_frames: int = knob("at most, in the GIF", 48, ge=2, le=300)
+    device: str = knob("auto, cpu, cuda, cuda:1, mps", "auto")
+
+
+class DemoRecord(BaseModel, extra="allow"):
+    """What demo.json holds, beside what the steps add."""
+
+    is_sample: bool
+    figures: dict[str, str] = {}
+
+
+class DemoResults(Results):
+    """The folder of a demo."""
+
+    record_file = "demo.json"
 
 
 @dataclass
@@ -67,10 +75,8 @@ class Demo:
         sample: the media is generated.
         device: where the networks compute.
         estimators: one network or two.
-        folder: of the results.
+        results: their folder, after `open_networks`.
         speed: of the networks, a table.
-        record: the content of demo.json.
-        figures: file -> caption, for the report.
         poses: a few drawn frames, with their names.
         gif: the frames of the GIF.
         heatmaps: of each network, name, crop and heat maps of a few people.
@@ -84,10 +90,8 @@ class Demo:
     sample: bool
     device: torch.device
     estimators: list[Estimator] = field(default_factory=list)
-    folder: Path | None = None
-    speed: "pd.DataFrame | None" = None
-    record: dict[str, Any] = field(default_factory=dict)
-    figures: dict[str, str] = field(default_factory=dict)
+    results: DemoResults | None = None
+    speed: pd.DataFrame | None = None
     poses: EvenSample = field(default_factory=lambda: EvenSample(2 * SHEET))
     gif: EvenSample = field(default_factory=lambda: EvenSample(2))
     heatmaps: list[EvenSample] = field(default_factory=list)
@@ -109,32 +113,10 @@ class Demo:
         lines = [
             f"{self.label}: {count} {kind if media.count != 1 else kind.removesuffix('s')}",
             f"people: {self.boxes.about}{', followed' * (settings.follow and media.is_video)}",
-            f"network: {network or 'the latest finished runs of lpm and cpm, else untrained ones'}",
+            f"network: {network or 'the newest finished runs of lpm and cpm, else untrained ones'}",
             f"joints below {settings.threshold:g} are not drawn",
         ]
         return "\n".join([*lines, *(f"note: {note}" for note in media.notes)])
-
-    def update(self, **fields: Any) -> None:
-        """Change fields of demo.json."""
-        self.record |= fields
-        write_text(self.folder / "demo.json", json.dumps(self.record, indent=1, default=float))
-
-    def picture(self, name: str, content: bytes, caption: str) -> "Image":
-        """Save an encoded image (PNG or GIF) and return it for display."""
-        from IPython.display import Image
-
-        path = self.folder / "figures" / name
-        path.parent.mkdir(exist_ok=True)
-        write_bytes(path, content)
-        caption += " Generated sample data." * self.sample
-        self.figures[name] = caption
-        return Image(data=content, format=path.suffix[1:], alt=caption)
-
-    def figure(self, name: str, figure: Any, caption: str) -> "Image":
-        """Save a figure of `reporting.figures` and return it for display."""
-        if self.sample:
-            figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)
-        return self.picture(f"{name}.png", png(figure), caption)
 
 
 def start(namespace: dict[str, Any]) -> Demo:
@@ -152,7 +134,7 @@ def start(namespace: dict[str, Any]) -> Demo:
         raise PosekitError("beside needs a network beside which it is shown: set network as well")
     device, boxes = choose_machine(settings.device, "fp32", workers=0).device, None
     if sample := settings.input is None:
-        media, boxes = _sample_clip(small=smoke() or not (settings.network or _latest_runs()))
+        media, boxes = _sample_clip(small=smoke() or not (settings.network or _newest_runs()))
     else:
         media = open_media(settings.input, settings.sequence)
     if boxes is None or settings.boxes != "auto":
@@ -180,7 +162,7 @@ def open_networks(demo: Demo) -> str:
         PosekitError: a network cannot be opened.
     """
     settings, media = demo.settings, demo.media
-    sources = [s for s in (settings.network, settings.beside) if s] or _latest_runs()
+    sources = [s for s in (settings.network, settings.beside) if s] or _newest_runs()
     asked = settings.skeleton, settings.image_size, settings.flip_test, settings.trained_on
     estimators = [open_estimator(one, demo.device, *asked) for one in sources or ["lpm", "cpm"]]
     number_equal_names(estimators)
@@ -191,23 +173,24 @@ def open_networks(demo: Demo) -> str:
     demo.heatmaps = [EvenSample(2 * HEATMAPS) for _ in estimators]
     demo.gif = EvenSample(settings.gif_frames)
     stem = "".join(c if c.isalnum() else "-" for c in media.path.stem)[:40].strip("-")
-    demo.folder = new_folder(f"demo-{stem or 'images'}" + "-sample" * demo.sample)
-    demo.update(
+    folder = new_folder(f"demo-{stem or 'images'}" + "-sample" * demo.sample)
+    demo.results = DemoResults(folder, DemoRecord(is_sample=demo.sample))
+    demo.results.update(
         input=demo.label,
         people=demo.boxes.about,
-        networks=[e.about for e in estimators],
+        networks=[e.story for e in estimators],
         status="running",
         started=dt.datetime.now().isoformat(timespec="seconds"),
         parameters=settings.model_dump(mode="json"),
     )
     kinds = {True: "a stream, frame after frame", False: "each frame by itself"}
-    lines = [f"{e.about}; {kinds[e.recurrent and media.is_video]}" for e in estimators]
+    lines = [f"{e.story}; {kinds[e.recurrent and media.is_video]}" for e in estimators]
     if not all(estimator.trained for estimator in estimators):
         lines.append("NOT TRAINED: the poses below are random and mean nothing")
     return "\n".join(lines)
 
 
-def _latest_runs() -> list[str]:
-    """The newest finished runs of lpm and cpm, as far as there are any."""
+def _newest_runs() -> list[str]:
+    """Folders of the newest finished runs of lpm and cpm, as far as there are any."""
     newest = {record.model: str(folder) for folder, record in reversed(trained_runs())}
     return [newest[name] for name in ("lpm", "cpm") if name in newest]

@@ -1,9 +1,8 @@
 """Figures of the occlusion study: examples, drops by joint and size, and one occluded person."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
+from IPython.display import Image
 from matplotlib.figure import Figure
 
 from ...data.occlusion.regions import disc, occlude_region
@@ -13,13 +12,10 @@ from ..training.pictures import crop_of
 from .measure import occlude
 from .setup import DISC, UNOCCLUDED, Occlusion, Study, nan_mean
 
-if TYPE_CHECKING:
-    from IPython.display import Image
-
 _EFFECT_NAMES = {"mean": "mean colour", "black": "black", "blur": "blurred"}
 
 
-def before_and_after(study: Study) -> "Image | str":
+def before_and_after(study: Study) -> Image | str:
     """People with nothing, and with one part each occluded, with predictions over the truth."""
     clips = study.clips[0]
     worst = {
@@ -64,7 +60,7 @@ def _crop(study: Study, network: int, row: int, occlusion: Occlusion) -> np.ndar
     return crop
 
 
-def drop_by_joint(study: Study, joints: bool = False) -> "Image | str":
+def drop_by_joint(study: Study, joints: bool = False) -> Image | str:
     """A figure of which joints lose how much when which part, or which joint, is occluded."""
     if joints and not study.settings.joints:
         return "no single joint was occluded: set joints to True to see this"
@@ -74,9 +70,10 @@ def drop_by_joint(study: Study, joints: bool = False) -> "Image | str":
     columns = [j.replace("_", " ") for j in study.people.skeleton.joints]
     drops = [mean_drop_by_joint(study, n, occlusions) for n in range(len(study.names))]
     size = (1.5 + 0.36 * len(columns)) * len(drops) + 1, 1.9 + 0.3 * len(rows)
-    figure = Figure(figsize=size, layout="constrained")
+    effect = _EFFECT_NAMES[study.settings.effects[0]]
+    title = f"Drop by joint when a {what} is occluded ({effect}): {study.run.label}"
+    figure, axes = figures.panels(title, size, len(drops))
     top = max(5.0, np.nan_to_num(drops, nan=0.0).max())
-    axes = figure.subplots(1, len(drops), squeeze=False)[0]
     for ax, values, name in zip(axes, drops, study.names, strict=True):
         shown = ax.imshow(values, vmin=-top, vmax=top, cmap="RdBu_r", aspect="auto")
         ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize=7)
@@ -88,8 +85,6 @@ def drop_by_joint(study: Study, joints: bool = False) -> "Image | str":
                 style = {"ha": "center", "va": "center", "fontsize": 6, "color": colour}
                 ax.text(c, r, f"{round(values[r, c]) + 0}", **style)
     figure.colorbar(shown, ax=figure.axes, label=f"lost {study.metric}", fraction=0.03)
-    effect = _EFFECT_NAMES[study.settings.effects[0]]
-    figure.suptitle(f"Drop by joint when a {what} is occluded ({effect}): {study.run.label}")
     caption = f"Row: occluded {what}; column: the joint that is scored; red: points lost."
     return study.run.figure("3-joints" if joints else "2-parts", figure, caption)
 
@@ -99,11 +94,11 @@ def mean_drop_by_joint(study: Study, network: int, occlusions: list[Occlusion]) 
     return np.array([nan_mean(study.lost(network, occlusion)) for occlusion in occlusions])
 
 
-def drop_by_size(study: Study) -> "Image":
+def drop_by_size(study: Study) -> Image:
     """How the drop grows with the occluded area, one line a network and effect."""
     settings, sizes = study.settings, sorted(set(study.settings.sizes))
-    figure = Figure(figsize=(3.6 * len(settings.effects) + 1, 3.2), layout="constrained")
-    axes = figure.subplots(1, len(settings.effects), sharey=True, squeeze=False)[0]
+    title, count = f"Drop by size, mean over the parts: {study.run.label}", len(settings.effects)
+    figure, axes = figures.panels(title, (3.6 * count + 1, 3.2), count, sharey=True)
     for ax, effect in zip(axes, settings.effects, strict=True):
         for number, name in enumerate(study.names):
             drops = [
@@ -115,7 +110,6 @@ def drop_by_size(study: Study) -> "Image":
         ax.grid(alpha=0.3)
     axes[0].set_ylabel(f"lost {study.metric}")
     axes[-1].legend(fontsize=8)
-    figure.suptitle(f"Drop by size, mean over the parts: {study.run.label}")
     caption = "The occluded area's sides relative to the part's box; mean drop over all parts."
     return study.run.figure("4-sizes", figure, caption)
 

@@ -3,9 +3,9 @@
 import itertools
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -19,18 +19,13 @@ from ...inference.estimator import Estimator
 from ...inference.evaluate import predict_tested
 from .setup import UNOCCLUDED, Occlusion, Study, nan_mean
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def measure(study: Study) -> "pd.DataFrame":
+def measure(study: Study) -> pd.DataFrame:
     """Score everybody, as they are and under every occlusion; one line a network is printed.
 
     Returns:
         The scores without any occlusion.
     """
-    import pandas as pd
-
     occlusions = _all_occlusions(study)
     for estimator, clips in zip(study.estimators, study.clips, strict=True):
         predictions = _predict(study, estimator, clips, [UNOCCLUDED, *occlusions])
@@ -38,15 +33,13 @@ def measure(study: Study) -> "pd.DataFrame":
         study.points.append({one: _points(clips, p.keypoints) for one, p in predictions.items()})
         print(f"{estimator.name}: {len(occlusions)} occlusions of {len(study.people)} people")
     compare_same_joints(study)
-    table = pd.DataFrame(
-        {
-            "network": study.names,
-            study.metric: [float(nan_mean(points[UNOCCLUDED].ravel())) for points in study.points],
-            "what it is": [estimator.about for estimator in study.estimators],
-        }
-    ).round(2)
-    study.tables[f"Nothing occluded, {study.run.label}"] = table
-    return table
+    columns = {
+        "network": study.names,
+        study.metric: [float(nan_mean(points[UNOCCLUDED].ravel())) for points in study.points],
+        "what it is": [estimator.story for estimator in study.estimators],
+    }
+    table = pd.DataFrame(columns).round(2)
+    return study.run.keep("Nothing occluded", table)
 
 
 def compare_same_joints(study: Study) -> None:

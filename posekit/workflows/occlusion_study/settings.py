@@ -41,6 +41,11 @@ class StudySettings(RunKnobs):
     batch_size: Count = knob("clips or images at a time", 32)
 
     @property
+    def whole(self) -> bool:
+        """Whether everybody of the split is there, so that there is an official score."""
+        return self.people == 0
+
+    @property
     def scored(self) -> str:
         """The data set of the score."""
         return self.dataset

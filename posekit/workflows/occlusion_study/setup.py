@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from ...data.clips import Clips
 from ...data.predictions import Predictions
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
-from ...files.places import smoke
+from ...files.paths import smoke
 from ...geometry.body_parts import PARTS
 from ...inference.estimator import Estimator, number_equal_names
 from ...inference.open_network import check_joints, find_network, open_estimator
@@ -37,9 +37,6 @@ from ...reporting.record import read_record, trained_runs
 from ...reporting.run_folder import Run
 from ..training.opening import open_run
 from .settings import StudySettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _PAPER = (
     "Pytel, Kayhan, van Gemert: Tilting at windmills: Data augmentation for deep pose estimation "
@@ -86,7 +83,6 @@ class Study:
         occluded: occlusion -> (N,) bool, who has what is occluded, in every network's crop.
         predictions: per network, occlusion -> predictions of N rows, in the network's joints.
         scores: network -> its official score without any occlusion, of everybody.
-        tables: heading -> table, for the report.
     """
 
     config: Config
@@ -100,7 +96,6 @@ class Study:
     occluded: dict[Occlusion, np.ndarray] = field(default_factory=dict)
     predictions: list[dict[Occlusion, Predictions]] = field(default_factory=list)
     scores: dict[str, Score] = field(default_factory=dict)
-    tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
 
     @property
     def settings(self) -> StudySettings:
@@ -111,11 +106,6 @@ class Study:
     def names(self) -> list[str]:
         """The networks, as tables name them."""
         return [estimator.name for estimator in self.estimators]
-
-    @property
-    def whole(self) -> bool:
-        """Whether everybody of the split is there, so that there is an official score."""
-        return self.settings.people == 0
 
     def predicted(self, network: int, occlusion: Occlusion) -> tuple[Clips, Predictions, Path]:
         """What the official scores of a network under an occlusion are made from."""
@@ -170,16 +160,15 @@ def start(namespace: dict[str, Any]) -> Study:
     settings = StudySettings(**given)
     sources = list(settings.networks) or _newest_runs(settings.dataset)
     first = read_record(Path(os.path.expanduser(sources[0]))) if sources else None
-    dataset = settings.dataset or (first and first.dataset) or "COCO"
-    source = settings.source
+    dataset, source = settings.dataset or (first and first.dataset) or "COCO", settings.source
     if first and source == "auto" and settings.data_root is None:
         source = first.source
     source, root = resolve_source(dataset, source, settings.data_root)
     machine = choose_machine(settings.device, settings.precision, settings.workers)
     estimators = _open_networks(settings, sources, dataset, machine)
     resolved = {"dataset": dataset, "networks": tuple(e.name for e in estimators)}
-    origins = dict.fromkeys(StudySettings.model_fields, "default") | dict.fromkeys(given, "you")
-    origins |= {name: "the networks" for name in resolved if name not in given}
+    origins = dict.fromkeys(StudySettings.model_fields, "default")
+    origins |= dict.fromkeys(resolved, "the networks") | dict.fromkeys(given, "you")
     if smoke():
         resolved["people"] = min(settings.people, _SMOKE_PEOPLE)
     settings = settings.model_copy(update=resolved)
@@ -187,17 +176,14 @@ def start(namespace: dict[str, Any]) -> Study:
     run = open_run(config)
     root = root or ensure_sample(dataset, smoke=smoke())
     people = _load_people(settings, source, root)
-    notes = [estimator.about for estimator in estimators]
+    notes = [estimator.story for estimator in estimators]
     if not all(estimator.trained for estimator in estimators):
         notes.append("NOT TRAINED: these numbers mean nothing")
     if settings.eval_split == "train":
         notes.append("people of the training split: a network may know them by heart")
-    run.update(
-        notes=[*notes, *people.notes],
-        n_samples=len(people),
-        model=f"Occlusion of {', '.join(resolved['networks'])}",
-        paper_title=_PAPER,
-    )
+    model = f"Occlusion of {', '.join(settings.networks)}"
+    notes += people.notes
+    run.update(notes=notes, n_samples=len(people), model=model, paper_title=_PAPER)
     clips = [_clips(people, estimator) for estimator in estimators]
     return Study(config, run, root, machine, estimators, people, clips)
 
@@ -224,18 +210,14 @@ def _open_networks(
     spec, joints = data.dataset(dataset), settings.skeleton
     if not sources:
         sources, joints = ["lpm" if spec.video else "hrnet_w32"], spec.skeleton.name
-    asked = joints, settings.image_size, False, settings.trained_on, dataset
+    flip_test = settings.flip_test if settings.whole else bool(settings.flip_test)
+    asked = joints, settings.image_size, flip_test, settings.trained_on, dataset
     estimators = [open_estimator(name, machine.device, *asked) for name in sources]
-    changes = {"flip_test": False, "test_scales": (1.0,), "test_bias": 0.0}
-    if settings.people == 0:
-        changes = {}
-        for one in estimators:
-            check_joints(one.name, one.skeleton, dataset)
-    if settings.flip_test is not None:
-        changes["flip_test"] = settings.flip_test
     for one in estimators:
-        one.settings = one.settings.model_copy(update=changes)
-        one.flip_test = one.settings.flip_test
+        if settings.whole:
+            check_joints(one.name, one.skeleton, dataset)
+        else:
+            one.settings = one.settings.model_copy(update={"test_scales": (1.0,), "test_bias": 0.0})
         if settings.channels_last and machine.device.type != "mps":
             one.task.model.to(memory_format=torch.channels_last)
     number_equal_names(estimators)
@@ -252,7 +234,7 @@ def _load_people(settings: StudySettings, source: str, root: Path) -> Annotation
     rows = np.flatnonzero(table.visible.any(1) & (table.reference > 0))
     if not len(rows):
         raise PosekitError(f"{settings.dataset}: nobody in the {split} split can be scored")
-    if settings.people == 0:
+    if settings.whole:
         return table
     frames = _FRAMES if data.dataset(table.dataset).video else 1
     sequences = np.unique(table.sequence[rows])

@@ -1,51 +1,43 @@
 """Tables of the occlusion study: drops, intervals, what was published, and the report."""
 
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
+import pandas as pd
 
 from ...data.scores import joint_scores, official_score
-from ...files.places import project_root
+from ...files.paths import project_root
 from ...geometry.body_parts import PARTS
-from ...reporting.pages import build_index, shown, write_report
-from ..training.opening import notebook_cells
+from ...reporting.pages import shown
+from ..training.opening import close_run
 from .setup import UNOCCLUDED, Study, nan_mean
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def drops(study: Study) -> "pd.DataFrame":
+def drops(study: Study) -> pd.DataFrame:
     """The points that each network loses when a part is occluded, by every effect in one size.
 
     Of everybody of a split also joint by joint, with the official score and its drop as in the
     paper; the first row, without any occlusion, is the score of the evaluate notebook.
     """
-    import pandas as pd
-
     occlusions = [one for effect in study.settings.effects for one in study.occlusions(effect)]
-    if study.whole:
+    if study.settings.whole:
         occlusions = [UNOCCLUDED, *occlusions, *study.occlusions(joints=True)]
     rows = []
     for one in occlusions:
         row = {"occluded": one.target, "how": one.effect, "people": int(study.occluded[one].sum())}
         row |= {n: float(nan_mean(study.drop(i, one))) for i, n in enumerate(study.names)}
-        for i, name in enumerate(study.names if study.whole else ()):
+        for i, name in enumerate(study.names if study.settings.whole else ()):
             score = official_score(*study.predicted(i, one))
             clean = study.scores.setdefault(name, score)
             row |= {f"{name} {score.headline}": score.mean, f"{name} drop": clean.mean - score.mean}
         rows.append(row)
     table = pd.DataFrame(rows).round(dict.fromkeys(study.names, 1)).round(4)
-    study.run.table(table)
-    study.tables[f"Drop in {study.metric}, {study.run.label}"] = table
-    return table
+    return study.run.keep(f"Drop in {study.metric}", table, "table")
 
 
-def single_joints(study: Study) -> "pd.DataFrame | str":
+def single_joints(study: Study) -> pd.DataFrame | str:
     """The official score of each joint alone, with nothing and with this joint occluded."""
-    import pandas as pd
-
-    if not study.whole:
+    if not study.settings.whole:
         return "official scores are of everybody: set people to all"
     joints, columns = study.people.skeleton.joints, {}
     for i, name in enumerate(study.names):
@@ -54,8 +46,7 @@ def single_joints(study: Study) -> "pd.DataFrame | str":
             alone = joint_scores(*study.predicted(i, one), [k])
             columns.setdefault(f"{name}, joint occluded", []).extend(alone)
     table = pd.DataFrame({"joint": joints, **columns}).round(4)
-    study.tables[f"Official score of single joints, {study.run.label}"] = table
-    return table
+    return study.run.keep("Official score of single joints", table)
 
 
 def bootstrap(
@@ -84,15 +75,11 @@ def bootstrap(
     return float(values[used].mean()), float(low), float(high)
 
 
-def intervals(study: Study) -> "pd.DataFrame":
+def intervals(study: Study) -> pd.DataFrame:
     """Every network's drop with its interval, and the paired difference from the first network."""
-    import pandas as pd
-
-    settings, people = study.settings, study.people
-
-    def interval(values: np.ndarray) -> tuple[float, float, float]:
-        return bootstrap(values, people.group, settings.resamples, settings.seed)
-
+    settings = study.settings
+    draws = {"resamples": settings.resamples, "seed": settings.seed}
+    interval = partial(bootstrap, images=study.people.group, **draws)
     rows, parts = [], study.occlusions()
     chosen = {"any part": parts} | {occlusion.target: [occlusion] for occlusion in parts}
     for name, occlusions in chosen.items():
@@ -106,15 +93,11 @@ def intervals(study: Study) -> "pd.DataFrame":
                 row["differs"] = "yes" if paired[1] > 0 or paired[2] < 0 else "not shown"
             rows.append(row)
     table = pd.DataFrame(rows).round(2).fillna({"differs": ""})
-    heading = f"95 % intervals of the drop ({settings.effects[0]}), {study.run.label}"
-    study.tables[heading] = table
-    return table
+    return study.run.keep(f"95 % intervals of the drop ({settings.effects[0]})", table)
 
 
-def published() -> "pd.DataFrame":
+def published() -> pd.DataFrame:
     """What the paper's authors print for training with occlusion; the test has none."""
-    import pandas as pd
-
     path = project_root() / "params" / "published_occlusion.csv"
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
@@ -141,11 +124,8 @@ def finish(study: Study) -> str:
         baseline={"mean_pose": 0.0},  # it does not see the image, so it loses nothing
         protocol="; ".join(protocols),
         params_count=sum(p.numel() for p in study.estimators[0].task.model.parameters()),
-        status="finished",
     )
-    heading = "Published: training with occlusion, test without"
-    path = write_report(run, study.tables | {heading: published()}, study.text(), notebook_cells())
-    run.end("finished")
-    index = build_index()
+    run.tables["Published: training with occlusion, test without"] = published()
+    places = close_run(run, study.text())
     numbers = ", ".join(f"{name} {shown(value) or 'nobody'}" for name, value in named.items())
-    return f"{run.record.metric}: {numbers}\nreport {path}\nindex  {index}"
+    return f"{run.record.metric}: {numbers}\n{places}"

@@ -11,10 +11,9 @@ from ...config.families import TrainingSettings
 from ...config.machine import Machine
 from ...data.clips import Clips
 from ...errors import PosekitError
-from ...files.paths import regular_file
-from ...files.places import existing_path, weight_folders
+from ...files.paths import existing_path, regular_file, weight_folders
 from ...models import cost
-from ...models.onnx_complexity import onnx_cost
+from ...models.complexity import onnx_cost
 from ...weights import load_weights
 from ...weights.imagenet import BACKBONES, PAGE, init_backbone
 from ...weights.onnx_reader import OnnxNetwork
@@ -37,6 +36,8 @@ def build(exp: Experiment) -> str:
         notes.append("the backbone starts at random: no ImageNet weights are published for it")
     if settings.init:
         notes.append(str(load_weights(model, settings.init)))
+    if exp.machine.training_dtype is not exp.machine.dtype:
+        notes.append(f"trained in {exp.machine.precision}: precision=fp32 compares with other CPUs")
     return use(exp, model, notes)
 
 

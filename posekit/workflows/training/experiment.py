@@ -1,8 +1,7 @@
 """What the steps of a notebook share: one run of one network."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch.utils.data import DataLoader
 
@@ -15,9 +14,6 @@ from ...models import Description
 from ...models.families.task import Task
 from ...reporting.run_folder import Run
 from ...train.hooks import Log
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass
@@ -37,7 +33,6 @@ class Experiment:
         log: the training log.
         network: the network's table as text.
         predictions: of the scored clips.
-        tables: heading -> table, for the report.
     """
 
     config: Config
@@ -52,7 +47,6 @@ class Experiment:
     log: Log | None = None
     network: str = ""
     predictions: Predictions | None = None
-    tables: dict[str, "pd.DataFrame"] = field(default_factory=dict)
 
     @property
     def settings(self) -> TrainingSettings | TestingSettings:

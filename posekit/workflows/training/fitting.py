@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from torch.utils.data import DataLoader
 
 from ...data import dataset
@@ -21,13 +22,10 @@ from ...weights import RUN_WEIGHTS, save_weights
 from .experiment import Experiment
 from .pictures import DebugPictures
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 def train(
     exp: Experiment, hooks: Sequence[Hook] = (), trainer: type[Trainer] = Trainer
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Train, or continue an interrupted training; the best epoch's weights are kept.
 
     Prints one line an epoch.
@@ -40,8 +38,6 @@ def train(
     Returns:
         The log, one row an epoch.
     """
-    import pandas as pd
-
     run, share = exp.run, distributed.share()
     exp.log = Log(run.folder / "log.jsonl")
     if run.resumed:

@@ -11,6 +11,7 @@ from ...config.recipes import recipe_of_network
 from ...data import Annotations, EmptySplit
 from ...data.annotations import mixed
 from ...data.clips import Clips
+from ...data.crop_cache import CropCache
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
 from ...geometry.crops import resized
@@ -45,6 +46,9 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
     exp.test = cut(scored, frames=settings.clip_length(exp.about, testing=True))
     people = tables["train"] = with_others(exp, tables["train"], joints)
     everybody = getattr(settings, "others_in_first_stage", False)
+    if getattr(settings, "crop_cache", False):
+        training["crops"] = CropCache(people, framing)
+    training["share_decode"] = getattr(settings, "share_decode", False)
     exp.train = cut(people, **training, random_start=True, with_everybody=everybody)
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
     if len(names) > 1:

@@ -1,4 +1,4 @@
-"""Start: check the parameters and open the run folder."""
+"""Start: check the parameters and open the run folder; at the end, close it."""
 
 import os
 import weakref
@@ -6,13 +6,17 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
+from IPython import get_ipython
+
 from ...config.machine import choose_machine
 from ...config.resolve import Config, resolve
 from ...config.settings import refuse
 from ...data import dataset
 from ...errors import PosekitError
 from ...models import Description, describe
+from ...reporting.pages import build_index, write_report
 from ...reporting.run_folder import Run
+from ...train import distributed
 from ...weights.identify import open_questions
 from .building import find_backbone
 from .experiment import Experiment
@@ -39,11 +43,15 @@ def start(paper: str, namespace: MutableMapping[str, Any]) -> Experiment:
         refuse(f"init={path}:", open_questions(settings.network, path, settings.options()))
     find_backbone(settings)
     settings.check_shapes(dataset(settings.scored).skeleton)
-    return begin(Experiment, config, describe(settings.network), resume=settings.resume == "auto")
+    exp = begin(Experiment, config, describe(settings.network), training=True)
+    own = exp.run.record.precision or exp.machine.precision  # a continued run keeps what it had
+    exp.machine = exp.machine.training_in(distributed.from_first(lambda: own))
+    exp.run.update(precision=exp.machine.precision)
+    return exp
 
 
 def begin(
-    kind: type[Experiment], config: Config, about: Description, resume: bool = False, **more: Any
+    kind: type[Experiment], config: Config, about: Description, training: bool = False, **more: Any
 ) -> Experiment:
     """Choose the machine and open the run folder.
 
@@ -51,7 +59,8 @@ def begin(
         kind: of the experiment.
         config: the checked parameters.
         about: what the network takes and returns.
-        resume: continue an interrupted run of the same parameters.
+        training: train, or continue an interrupted run of the same parameters if the settings say
+            so.
         **more: further attributes of the experiment.
 
     Raises:
@@ -62,8 +71,10 @@ def begin(
     if split not in known:
         raise PosekitError(f"eval_split={split!r}: {spec.name} has {', '.join(known)}")
     spec.with_boxes(settings.scored_boxes, split)
-    machine = choose_machine(settings.device, settings.precision, settings.workers)
-    return kind(config, open_run(config, resume), machine, about, **more)
+    wanted = settings.device, settings.precision, settings.workers
+    machine = choose_machine(*wanted, fast_bf16=training and about.fast_bf16)
+    run = open_run(config, resume=training and settings.resume == "auto")
+    return kind(config, run, machine, about, **more)
 
 
 def open_run(config: Config, resume: bool = False) -> Run:
@@ -77,8 +88,6 @@ def open_run(config: Config, resume: bool = False) -> Run:
 
 def _watch_for_failure(run: Run) -> None:
     """In a notebook, note in the run's record when a cell fails or is interrupted."""
-    from IPython import get_ipython
-
     known = weakref.ref(run)  # a run that the notebook has dropped releases its folder
 
     def after_cell(result: Any) -> None:
@@ -91,9 +100,19 @@ def _watch_for_failure(run: Run) -> None:
         shell.events.register("post_run_cell", after_cell)
 
 
-def notebook_cells() -> list[str]:
-    """The code cells of the notebook so far; empty outside one."""
-    from IPython import get_ipython
+def close_run(run: Run, network: str) -> str:
+    """Write the report, mark the run finished and rebuild the index; where they are, as text.
 
+    Args:
+        run: with its scores, tables and figures.
+        network: the network's table as text.
+    """
+    path = write_report(run, network, _notebook_cells())
+    run.end("finished")
+    return f"report {path}\nindex  {build_index()}"
+
+
+def _notebook_cells() -> list[str]:
+    """The code cells of the notebook so far; empty outside one."""
     shell = get_ipython()
     return [cell for cell in shell.user_ns.get("In", []) if cell.strip()] if shell else []

@@ -1,10 +1,11 @@
 """Figures of what goes in, what is taught and what comes out."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ...data.clips import Clips
@@ -16,9 +17,6 @@ from ...reporting.run_folder import png
 from ...train.hooks import Hook, TensorBoard
 from .building import batch_of
 from .experiment import Experiment
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _DEBUGGED = 6  # people
 
@@ -100,10 +98,8 @@ class DebugPictures(Hook):
         both = np.stack([targets[:, : len(skeleton)], maps], 1).reshape(-1, *maps.shape[1:])
         rows = images.repeat(2, 0), both, ["target", "predicted"] * people
         joints = figures.skeleton_grid(twice, poses, [*visible] * 2, skeleton, title, people)
-        for name, figure in {
-            "joints": joints,
-            "maps": figures.heatmap_grid(*rows, skeleton.joints, title),
-        }.items():
+        grid = figures.heatmap_grid(*rows, skeleton.joints, title)
+        for name, figure in (("joints", joints), ("maps", grid)):
             sample = "-sample" * exp.run.record.is_sample
             path = exp.run.folder / "debug" / f"epoch-{epoch:03d}-{name}{sample}.png"
             path.parent.mkdir(exist_ok=True)
@@ -138,7 +134,7 @@ def error_gallery(exp: Experiment, columns: int = 6) -> Any:
     return exp.run.figure("4-predictions", figure, caption)
 
 
-def prediction_picture(exp: Experiment, rows: list[int]) -> "Figure":
+def prediction_picture(exp: Experiment, rows: list[int]) -> Figure:
     """Test frames with the prediction (lines) over the annotation (dotted)."""
     people = exp.test.people
     labels = [f"{people.sequence[row]:04d}, frame {people.frame[row]}" for row in rows]
@@ -147,7 +143,7 @@ def prediction_picture(exp: Experiment, rows: list[int]) -> "Figure":
 
 def _predicted(
     exp: Experiment, rows: list[int], title: str, columns: int, labels: list[str]
-) -> "Figure":
+) -> Figure:
     clips = exp.test
     return figures.skeleton_grid(
         [crop_of(clips, row) for row in rows],

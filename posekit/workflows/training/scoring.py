@@ -2,27 +2,24 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ...config.recipes import measuring_line, published
 from ...data import dataset
 from ...data.dataset import NoScore
-from ...data.predictions import FILE
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...inference.evaluate import mean_pose, predict_tested
 from ...metrics.score import Score
-from ...reporting.pages import build_index, shown, write_report
+from ...reporting.pages import shown
 from ...reporting.tables import comparison
 from .experiment import Experiment
-from .opening import notebook_cells
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .opening import close_run
 
 
-def evaluate(exp: Experiment) -> "pd.DataFrame":
+def evaluate(exp: Experiment) -> pd.DataFrame:
     """Score the test split under the official protocol, beside mean pose and published scores.
 
     A split without ground truth is predicted and written down, and has no score.
@@ -30,7 +27,7 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
     settings, run, spec = exp.settings, exp.run, dataset(exp.settings.scored)
     batches = exp.batches(replace(exp.test, scales=settings.test_scales))
     (exp.predictions,) = predict_tested(exp.task, batches, exp.machine, settings)
-    file = save_predictions(run.folder, exp.test, exp.predictions) or run.folder / FILE
+    file = save_predictions(run.folder, exp.test, exp.predictions)
     if settings.eval_split in spec.unscored:
         problem = f"the ground truth of {settings.eval_split} is not public"
         return _unscored(exp, file, f"no score: {problem}; submit {file.name} to {spec.page}")
@@ -45,51 +42,43 @@ def evaluate(exp: Experiment) -> "pd.DataFrame":
         both = [replace(one, metric=metric) for one in both]
     score, baseline = both
     table = _table(exp, score, baseline)
+    quoted = [row for row in _published(exp) if row["metric"] == score.metric]
     protocol = f"{score.protocol}; {settings.eval_split} split, {_testing(exp)}"
     run.update(
         protocol=protocol + "; generated sample data" * run.record.is_sample,
         metric=score.metric,
         metrics=score.values,
         baseline={"mean_pose": baseline.mean},
-        published={
-            row["method"]: row[score.headline.lower()]
-            for row in _published(exp)
-            if row["metric"] == score.metric
-        },
+        published={row["method"]: row[score.headline.lower()] for row in quoted},
         n_samples=score.n_people,
     )
     return table
 
 
-def _unscored(exp: Experiment, file: Path, remark: str) -> "pd.DataFrame":
+def _unscored(exp: Experiment, file: Path, remark: str) -> pd.DataFrame:
     """What there is instead of a score: how many people are in which file, and why."""
-    import pandas as pd
-
     run, split, people = exp.run, exp.settings.eval_split, len(exp.test.people)
     run.update(protocol=remark)
     row = {"result": f"this run, {run.label}", "split": split, "people": people}
     table = pd.DataFrame([row | {"score": "none", "file": file.name}])
-    run.table(table)
-    exp.tables[f"Predictions, {run.label}"] = table
-    return table
+    return run.keep("Predictions", table, "table")
 
 
-def evaluate_leniently(exp: Experiment) -> "pd.DataFrame":
+def evaluate_leniently(exp: Experiment) -> pd.DataFrame:
     """The same predictions under MobilePose-master's own metric, beside its published table."""
     score = mobilepose_score(exp.test, exp.predictions.keypoints)
     baseline = mobilepose_score(exp.test, mean_pose(exp.train, exp.test))
     return _table(exp, score, baseline, " (lenient)")
 
 
-def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> "pd.DataFrame":
+def _table(exp: Experiment, score: Score, baseline: Score, kind: str = "") -> pd.DataFrame:
     """This run beside the mean pose and published scores; the report has it by joint as well."""
     run, tables = exp.run, []
-    for end in ("", "-sides") if score.joints else ("",):
-        rows, sides = _published(exp, bool(end)), bool(end)
-        tables.append(comparison(score, baseline, rows, run.record, _testing(exp), sides))
-        exp.tables[f"{score.metric}{kind}{' by joint' * sides}, {run.label}"] = tables[-1]
-        if not kind:
-            run.table(tables[-1], f"table{end}")
+    for sides in (False, True) if score.joints else (False,):
+        rows = _published(exp, sides)
+        table = comparison(score, baseline, rows, run.record, _testing(exp), sides)
+        file = "" if kind else "table" + "-sides" * sides
+        tables.append(run.keep(f"{score.metric}{kind}{' by joint' * sides}", table, file))
     return tables[0]
 
 
@@ -128,11 +117,9 @@ def finish(exp: Experiment) -> str:
         Where things are and the result in one line.
     """
     run, record = exp.run, exp.run.record
-    path = write_report(run, exp.tables, exp.network, notebook_cells())
-    run.end("finished")
-    index = build_index()
+    places = close_run(run, exp.network)
     result = record.protocol
     if record.metric:
         mean_pose = shown(record.baseline["mean_pose"])
         result = f"{shown(record.headline)} {record.metric} (mean pose {mean_pose})"
-    return f"{record.model} on {run.label}: {result}\nreport {path}\nindex  {index}"
+    return f"{record.model} on {run.label}: {result}\n{places}"
