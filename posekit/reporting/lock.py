@@ -3,6 +3,8 @@
 The operating system releases a lock when its process ends, however it ends.
 """
 
+from multiprocessing.util import register_after_fork
+from operator import methodcaller
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +13,8 @@ _FILE = ".lock"
 
 def hold(folder: Path) -> IO[str] | None:
     """Lock a run folder for this process, until the returned file is closed.
+
+    Loading processes, which live on for some seconds when this one is killed, let go of it.
 
     Returns:
         The open lock file; None if another process holds the folder.
@@ -25,6 +29,7 @@ def hold(folder: Path) -> IO[str] | None:
         return None
     except (ImportError, OSError):  # Windows and some network drives have no such locks
         pass
+    register_after_fork(file, methodcaller("close"))
     return file
 
 
