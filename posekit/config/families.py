@@ -94,6 +94,11 @@ class PoseMachineTraining(TrainingKnobs, PoseMachineTesting):
         """How the network is fed, taught and read."""
         return super().task(model, joints, reduction=self.loss)
 
+    def training_clips(self, people: Annotations, framing: Framing) -> dict[str, object]:
+        """Further arguments of the training `Clips`."""
+        more = {"with_everybody": self.others_in_first_stage}
+        return super().training_clips(people, framing) | more
+
     def transforms(self, joints: Skeleton) -> list[augment.Transform]:
         """The augmentation of training crops, in the order in which it is drawn."""
         moves = [augment.RandomScale(self.scale_range), augment.RandomRotation(self.rotation)]

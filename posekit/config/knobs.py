@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..data import Annotations, dataset, dataset_name
+from ..data.crop_cache import CropCache
 from ..data.framing import Framing
 from ..data.occlusion.occluder import KINDS, MODES
 from ..data.predictions import Ranking
@@ -151,6 +152,10 @@ class TestingKnobs(Settings):
         """How training changes the crops: not at all in testing."""
         return []
 
+    def training_clips(self, people: Annotations, framing: Framing) -> dict[str, object]:
+        """Further arguments of the training `Clips`: none in testing."""
+        return {}
+
     def training_people(self, people: Annotations, framing: Framing) -> Annotations:
         """The people that a network is trained on: all of them."""
         return people
@@ -209,6 +214,11 @@ class TrainingKnobs(Settings):
     tensorboard: bool = knob("also write TensorBoard events", False)
     tensorboard_every: Count = knob("iterations between its points of loss, lr, accuracy", 100)
     debug_every: int = knob("epochs between pictures of crops and maps; 0 for none", 0, ge=0)
+
+    def training_clips(self, people: Annotations, framing: Framing) -> dict[str, object]:
+        """Further arguments of the training `Clips`."""
+        crops = CropCache(people, framing) if self.crop_cache else None
+        return {"share_decode": self.share_decode, "crops": crops}
 
     @property
     def occlusion_title(self) -> str:

@@ -11,7 +11,6 @@ from ...config.recipes import recipe_of_network
 from ...data import Annotations, EmptySplit
 from ...data.annotations import mixed
 from ...data.clips import Clips
-from ...data.crop_cache import CropCache
 from ...data.sample import ensure_sample
 from ...errors import PosekitError
 from ...geometry.crops import resized
@@ -39,17 +38,14 @@ def load(exp: Experiment, transforms: Sequence = ()) -> str:
     joints = SKELETONS.get(exp.about.skeleton or "", spec.skeleton)
     frames, framing = settings.clip_length(exp.about), settings.framing(spec.crop_drop)
     cut = partial(Clips, skeleton=joints, frames=frames, framing=framing)
-    training = {"transforms": [*settings.transforms(joints), *transforms], "seed": settings.seed}
+    augmentation = [*settings.transforms(joints), *transforms]
     tables["train"] = settings.training_people(tables["train"], framing)
     exp.val = cut(tables["val"])
     scored = tables.get("found") or tables[settings.eval_split]
     exp.test = cut(scored, frames=settings.clip_length(exp.about, testing=True))
     people = tables["train"] = with_others(exp, tables["train"], joints)
-    everybody = getattr(settings, "others_in_first_stage", False)
-    if getattr(settings, "crop_cache", False):
-        training["crops"] = CropCache(people, framing)
-    training["share_decode"] = getattr(settings, "share_decode", False)
-    exp.train = cut(people, **training, random_start=True, with_everybody=everybody)
+    training = {"transforms": augmentation, "seed": settings.seed, "random_start": True}
+    exp.train = cut(people, **training, **settings.training_clips(people, framing))
     notes = list(dict.fromkeys(n for table in tables.values() for n in table.notes))
     if len(names) > 1:
         notes.append(f"trained on {settings.dataset}, validated and scored on {spec.name}")
