@@ -120,12 +120,30 @@ def _run_score(spec: DataSet, folder: Path, split: str | None, root: Path | None
     if part in spec.unscored:
         problem = f"{folder} is a run on {part}, whose ground truth only {spec.page} has"
         raise PosekitError(f"{problem}: submit its prediction file there")
-    table = read_predictions(folder / FILE)
     place = root or (sample_root() if source == "sample" else data_root())
-    people = _rows_of(spec, table, part, source, place)
-    ours = _in_joints_of(people, table["keypoints"].astype(float), skeleton_of(table))
-    found = Predictions(ours, table["scores"].astype(float))
+    people, found = run_predictions(spec, folder, part, source, place)
     return spec.scorer.score_run(people, found, folder, place)
+
+
+def run_predictions(
+    spec: DataSet, folder: Path, split: str, source: str, root: Path
+) -> tuple[Annotations, Predictions]:
+    """The predictions of a run folder, in the joints of the data set, and whose they are.
+
+    Args:
+        spec: of the data set that the run was scored on.
+        folder: of the run.
+        split: that the run was scored on.
+        source: real or sample.
+        root: the data root.
+
+    Raises:
+        PosekitError: the file is missing or damaged, or is about people who are not there.
+    """
+    table = read_predictions(folder / FILE)
+    people = _rows_of(spec, table, split, source, root)
+    ours = _in_joints_of(people, table["keypoints"].astype(float), skeleton_of(table))
+    return people, Predictions(ours, table["scores"].astype(float))
 
 
 def _rows_of(

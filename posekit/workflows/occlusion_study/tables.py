@@ -8,6 +8,7 @@ import pandas as pd
 from ...data.scores import joint_scores, official_score
 from ...files.paths import project_root
 from ...geometry.body_parts import PARTS
+from ...metrics.bootstrap import bootstrap_means
 from ...reporting.pages import shown
 from ..training.opening import close_run
 from .setup import UNOCCLUDED, Study, nan_mean
@@ -66,13 +67,8 @@ def bootstrap(
     used = ~np.isnan(values)
     if not used.any():
         return (float("nan"),) * 3
-    names, of = np.unique(images[used], return_inverse=True)
-    sums, counts = np.bincount(of, values[used]), np.bincount(of)
-    chance = np.full(len(names), 1 / len(names))
-    drawn = np.random.default_rng(seed).multinomial(len(names), chance, resamples)
-    means = drawn @ sums / (drawn @ counts)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(values[used].mean()), float(low), float(high)
+    found = bootstrap_means(values[used, None], images[used], resamples, seed)
+    return tuple(found[:, 0].tolist())
 
 
 def intervals(study: Study) -> pd.DataFrame:

@@ -1,0 +1,139 @@
+"""Figures of a comparison: differences by joint, accuracy by threshold, people side by side."""
+
+import numpy as np
+from IPython.display import Image
+
+from ... import data
+from ...data.framing import Framing
+from ...geometry.crops import transform
+from ...inference.sampling import spread_rows
+from ...reporting import figures
+from .setup import Comparison, Contender
+from .tables import intervals
+
+_CROP = Framing((240, 192), 1.25, half_pixel=False)
+
+
+def differences(study: Comparison) -> Image:
+    """The difference of every joint with its interval, one panel a run against the first."""
+    first, *others = study.contenders
+    tables = [intervals(study, one) for one in others]
+    size = 4.2 * len(others) + 1.5, 0.9 + 0.26 * len(tables[0])
+    title = f"Gain on {first.name}, 95 % intervals: {study.run.label}"
+    figure, axes = figures.panels(title, size, len(others), sharey=True)
+    for ax, table, one in zip(axes, tables, others, strict=True):
+        places = np.arange(len(table))
+        middle = table["difference"]
+        reach = np.stack([middle - table["low"], table["high"] - middle])
+        sure = (table["differs"] == "yes").to_numpy()
+        for chosen, colour in ((sure, "#0072b2"), (~sure, "0.6")):
+            style = {"fmt": "o", "color": colour, "capsize": 2, "markersize": 4}
+            ax.errorbar(middle[chosen], places[chosen], xerr=reach[:, chosen], **style)
+        ax.axvline(0, color="0.4", linewidth=1)
+        ax.set_yticks(places, table["joint"])
+        ax.set(xlabel=study.metric, title=one.name, ylim=(len(table) - 0.5, -0.5))
+        ax.grid(alpha=0.3, axis="x")
+    caption = f"Right of 0 a run is better than {first.name}; grey intervals hold 0."
+    return study.run.figure("1-differences", figure, caption)
+
+
+def thresholds(study: Comparison) -> Image:
+    """Accuracy against the threshold: the PCK curve, or people by OKS."""
+    protocol = data.dataset(study.people.dataset).scorer.protocol
+    if protocol:
+        marks = np.linspace(0, 2 * protocol.threshold, 41)
+        label, usual = f"threshold, in {protocol.name} {protocol.threshold:g}", protocol.threshold
+    else:
+        marks, usual = np.linspace(0, 100, 51), None
+        label = f"at least so many {study.metric}"
+    figure, (ax,) = figures.panels(f"By threshold: {study.run.label}", (7, 3.6), 1)
+    for one in study.contenders:
+        ax.plot(marks, _curve(study, one, marks), label=one.name)
+    if usual:
+        ax.axvline(usual, color="0.5", linewidth=1, linestyle=":")
+    what = "joints" if protocol else "people"
+    ax.set(xlabel=label, ylabel=f"% of the {what}", ylim=(0, 100), xlim=(0, marks[-1]))
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+    caption = f"Share of the {what} that are right at each threshold; dotted: the official one."
+    return study.run.figure("2-thresholds", figure, caption)
+
+
+def _curve(study: Comparison, one: Contender, marks: np.ndarray) -> np.ndarray:
+    """Percent of the joints within shares of the reference length, or of people with points."""
+    people, counted = study.people, ~np.isnan(one.points)
+    if data.dataset(people.dataset).scorer.protocol:
+        distance = np.linalg.norm(one.keypoints - people.keypoints, axis=-1)
+        shares = np.sort((distance / people.reference[:, None])[counted])
+        return 100 * np.searchsorted(shares, marks, side="right") / len(shares)
+    there = counted.any(1)
+    points = np.sort(np.nanmean(one.points[there], 1))
+    return 100 - 100 * np.searchsorted(points, marks) / len(points)
+
+
+def wins(study: Comparison, number: int = 1) -> Image:
+    """People of whom the first run and another one differ most, either way.
+
+    Args:
+        study: after `setup.start`.
+        number: of the other run.
+    """
+    first, other = study.contenders[0], study.contenders[number]
+    gain = study.gain(other)
+    there = ~np.isnan(gain).all(1)
+    means = np.zeros(len(gain))
+    means[there] = np.nanmean(gain[there], 1)
+    half = max(1, study.settings.people // 2)
+    rows = np.r_[_extremes(study, -means, half), _extremes(study, means, half)[::-1]]
+    title = f"Where {first.name} is better, where {other.name} is: {study.run.label}"
+    labels = [f"{other.name[0]} {means[row]:+.0f}" for row in rows]
+    counts = [int((sign * means > 0).sum()) for sign in (-1, 1)]
+    caption = (
+        f"{first.name} above, {other.name} below, the annotation dotted. {first.name} has more "
+        f"points on {counts[0]} people, {other.name} on {counts[1]}."
+    )
+    return _sheet(study, f"3-wins-{other.name[0]}", rows, [first, other], labels, title, caption)
+
+
+def _extremes(study: Comparison, gain: np.ndarray, count: int) -> np.ndarray:
+    """Rows of the largest gains, the largest first, one of each image or video."""
+    order = np.argsort(-gain, kind="stable")
+    first = np.unique(study.people.group[order], return_index=True)[1]
+    return order[np.sort(first)[:count]]
+
+
+def side_by_side(study: Comparison) -> Image:
+    """People spread over the split, one column each, in every run, one row each."""
+    groups, first = np.unique(study.people.group, return_index=True)
+    rows = first[spread_rows(len(groups), study.settings.people)]
+    labels = [f"{study.people.image_id[row]}" for row in rows]
+    names = ", ".join(one.name for one in study.contenders)
+    title = f"The same people in every run: {study.run.label}"
+    caption = f"From above: {names}; the annotation dotted."
+    return _sheet(study, "4-same", rows, study.contenders, labels, title, caption)
+
+
+def _sheet(
+    study: Comparison,
+    name: str,
+    rows: np.ndarray,
+    shown: list[Contender],
+    labels: list[str],
+    title: str,
+    caption: str,
+) -> Image:
+    """Crops of people, one column each, with the skeletons of runs, one row each."""
+    people = study.people.rows(rows)
+    matrices = _CROP.matrix(*_CROP.place(people.boxes))
+    crops = [_CROP.cut(people.read(n), matrix) for n, matrix in enumerate(matrices)]
+    figure = figures.skeleton_grid(
+        crops * len(shown),
+        np.concatenate([transform(matrices, one.keypoints[rows]) for one in shown]),
+        np.tile(people.visible, (len(shown), 1)),
+        people.skeleton,
+        title,
+        columns=len(rows),
+        labels=[f"{one.name[0]}: {label}" for one in shown for label in labels],
+        others=np.tile(transform(matrices, people.keypoints), (len(shown), 1, 1)),
+    )
+    return study.run.figure(name, figure, caption)
