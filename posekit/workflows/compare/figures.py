@@ -8,6 +8,7 @@ from ...data.framing import Framing
 from ...geometry.crops import transform
 from ...inference.sampling import spread_rows
 from ...reporting import figures
+from ..occlusion_study.setup import nan_mean
 from .setup import Comparison, Contender
 from .tables import intervals
 
@@ -18,8 +19,8 @@ def differences(study: Comparison) -> Image:
     """The difference of every joint with its interval, one panel a run against the first."""
     first, *others = study.contenders
     tables = [intervals(study, one) for one in others]
-    size = 4.2 * len(others) + 1.5, 0.9 + 0.26 * len(tables[0])
-    title = f"Gain on {first.name}, 95 % intervals: {study.run.label}"
+    size = max(7, 3.6 * len(others) + 1.5), 0.9 + 0.26 * len(tables[0])
+    title = f"Gain on {first.name}: {study.run.label}"
     figure, axes = figures.panels(title, size, len(others), sharey=True)
     for ax, table, one in zip(axes, tables, others, strict=True):
         places = np.arange(len(table))
@@ -33,7 +34,7 @@ def differences(study: Comparison) -> Image:
         ax.set_yticks(places, table["joint"])
         ax.set(xlabel=study.metric, title=one.name, ylim=(len(table) - 0.5, -0.5))
         ax.grid(alpha=0.3, axis="x")
-    caption = f"Right of 0 a run is better than {first.name}; grey intervals hold 0."
+    caption = f"Right of 0 a run is better than {first.name}; grey 95 % intervals hold 0."
     return study.run.figure("1-differences", figure, caption)
 
 
@@ -66,8 +67,7 @@ def _curve(study: Comparison, one: Contender, marks: np.ndarray) -> np.ndarray:
         distance = np.linalg.norm(one.keypoints - people.keypoints, axis=-1)
         shares = np.sort((distance / people.reference[:, None])[counted])
         return 100 * np.searchsorted(shares, marks, side="right") / len(shares)
-    there = counted.any(1)
-    points = np.sort(np.nanmean(one.points[there], 1))
+    points = np.sort(nan_mean(one.points[counted.any(1)], 1))
     return 100 - 100 * np.searchsorted(points, marks) / len(points)
 
 
@@ -79,20 +79,22 @@ def wins(study: Comparison, number: int = 1) -> Image:
         number: of the other run.
     """
     first, other = study.contenders[0], study.contenders[number]
-    gain = study.gain(other)
-    there = ~np.isnan(gain).all(1)
-    means = np.zeros(len(gain))
-    means[there] = np.nanmean(gain[there], 1)
+    gain = np.nan_to_num(nan_mean(study.gain(other), 1))
     half = max(1, study.settings.people // 2)
-    rows = np.r_[_extremes(study, -means, half), _extremes(study, means, half)[::-1]]
-    title = f"Where {first.name} is better, where {other.name} is: {study.run.label}"
-    labels = [f"{other.name[0]} {means[row]:+.0f}" for row in rows]
-    counts = [int((sign * means > 0).sum()) for sign in (-1, 1)]
+    rows = np.r_[_extremes(study, -gain, half), _extremes(study, gain, half)[::-1]]
+    shown, labels = {}, []
+    for one in (first, other):
+        shown[one.name] = one.keypoints[rows]
+        labels += [
+            f"{one.name[0]}: {points:.0f} points" for points in nan_mean(one.points[rows], 1)
+        ]
+    title = f"{first.name} is better, {other.name} is better: {study.run.label}"
+    counts = [int((sign * gain > 0).sum()) for sign in (-1, 1)]
     caption = (
         f"{first.name} above, {other.name} below, the annotation dotted. {first.name} has more "
         f"points on {counts[0]} people, {other.name} on {counts[1]}."
     )
-    return _sheet(study, f"3-wins-{other.name[0]}", rows, [first, other], labels, title, caption)
+    return _sheet(study, f"3-wins-{other.name[0]}", rows, shown, labels, title, caption)
 
 
 def _extremes(study: Comparison, gain: np.ndarray, count: int) -> np.ndarray:
@@ -103,37 +105,39 @@ def _extremes(study: Comparison, gain: np.ndarray, count: int) -> np.ndarray:
 
 
 def side_by_side(study: Comparison) -> Image:
-    """People spread over the split, one column each, in every run, one row each."""
-    groups, first = np.unique(study.people.group, return_index=True)
+    """People spread over the split, one column each: as annotated, and in every run."""
+    people = study.people
+    groups, first = np.unique(people.group, return_index=True)
     rows = first[spread_rows(len(groups), study.settings.people)]
-    labels = [f"{study.people.image_id[row]}" for row in rows]
-    names = ", ".join(one.name for one in study.contenders)
+    truth = np.where(people.visible[rows, :, None], people.keypoints[rows], np.nan)
+    shown = {"annotation": truth} | {one.name: one.keypoints[rows] for one in study.contenders}
+    labels = [name for name in shown for _ in rows]
     title = f"The same people in every run: {study.run.label}"
-    caption = f"From above: {names}; the annotation dotted."
-    return _sheet(study, "4-same", rows, study.contenders, labels, title, caption)
+    caption = f"From above: {', '.join(shown)}; below the annotation dotted."
+    return _sheet(study, "4-same", rows, shown, labels, title, caption)
 
 
 def _sheet(
     study: Comparison,
     name: str,
     rows: np.ndarray,
-    shown: list[Contender],
+    shown: dict[str, np.ndarray],
     labels: list[str],
     title: str,
     caption: str,
 ) -> Image:
-    """Crops of people, one column each, with the skeletons of runs, one row each."""
+    """Crops of people, one column each, with poses (people, K, 2) of several names, a row each."""
     people = study.people.rows(rows)
     matrices = _CROP.matrix(*_CROP.place(people.boxes))
     crops = [_CROP.cut(people.read(n), matrix) for n, matrix in enumerate(matrices)]
     figure = figures.skeleton_grid(
         crops * len(shown),
-        np.concatenate([transform(matrices, one.keypoints[rows]) for one in shown]),
+        np.concatenate([transform(matrices, keypoints) for keypoints in shown.values()]),
         np.tile(people.visible, (len(shown), 1)),
         people.skeleton,
         title,
         columns=len(rows),
-        labels=[f"{one.name[0]}: {label}" for one in shown for label in labels],
+        labels=labels,
         others=np.tile(transform(matrices, people.keypoints), (len(shown), 1, 1)),
     )
     return study.run.figure(name, figure, caption)

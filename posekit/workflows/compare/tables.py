@@ -83,7 +83,9 @@ def finish(study: Comparison) -> str:
     for one in study.contenders[1:]:
         _, _, _, gain, low, high, differs = intervals(study, one).iloc[0]
         word = "differs" if differs == "yes" else "no difference shown"
-        results.append(f"{one.name} minus {first.name}: {gain:+.2f} [{low:+.2f}, {high:+.2f}], {word}")
+        results.append(
+            f"{one.name} minus {first.name}: {gain:+.2f} [{low:+.2f}, {high:+.2f}], {word}"
+        )
         gains[f"{one.name} minus {first.name}"] = gain
     protocols = dict.fromkeys(one.record.protocol for one in study.contenders)
     run.update(
