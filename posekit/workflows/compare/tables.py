@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from ...metrics.bootstrap import bootstrap_means
-from ...reporting.pages import shown
 from ..training.opening import close_run
 from .setup import Comparison, Contender
 

@@ -113,7 +113,7 @@ def start(namespace: MutableMapping[str, Any]) -> Exploration:
         notes=list(people.notes),
         n_samples=len(people),
         paper_title="A data set, looked at",
-        protocol=f"crops, augmentation and targets by the recipe of {describe(settings.network).stem}",
+        protocol=f"crops, augmentation and targets as in {config.paper}",
     )
     return Exploration(config, asked, run, root, people, clips)
 
