@@ -30,7 +30,7 @@ def browse(exp: Experiment) -> Any:
         caption = "Test frames: prediction (lines) over annotation (dotted)."
         return exp.run.figure("7-browse", prediction_picture(exp, rows), caption)
     slider = w.IntSlider(0, 0, count - 1, description="frame")
-    return live({"row": slider}, lambda row: prediction_picture(exp, [row]))
+    return _live({"row": slider}, lambda row: prediction_picture(exp, [row]))
 
 
 def occlude_by_hand(study: Study) -> Any:
@@ -63,10 +63,10 @@ def occlude_by_hand(study: Study) -> Any:
         "x": w.FloatSlider(0.5, min=0, max=1, step=0.02, description="disc x"),
         "y": w.FloatSlider(0.3, min=0, max=1, step=0.02, description="disc y"),
     }
-    return live(controls, draw)
+    return _live(controls, draw)
 
 
-def live(controls: dict[str, Any], draw: Callable[..., Figure]) -> Any:
+def _live(controls: dict[str, Any], draw: Callable[..., Figure]) -> Any:
     """Controls beside a figure that is drawn anew with their values when one is moved."""
     image = w.Image(format="png", layout={"max_width": "100%"})
 

@@ -1,6 +1,6 @@
 """Pictures of a data set: people, crops, augmentation and targets; with sliders where they live."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as w
@@ -15,7 +15,7 @@ from ...data.occlusion.occluder import KINDS
 from ...geometry.crops import invert, transform
 from ...inference.sampling import spread_rows
 from ...reporting import figures
-from ..widgets import live
+from ...reporting.run_folder import png
 from .setup import Exploration
 
 _VIEW = Framing((320, 320), 1.5)  # the surroundings of a person
@@ -24,16 +24,17 @@ _CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
 
 def people(exp: Exploration) -> Any:
     """People with their box, joints and crop: a slider over all of them, or a sheet of some."""
-    if exp.settings.interactive:
-        slider = w.IntSlider(0, 0, len(exp.people) - 1, description="person")
-        return live({"row": slider}, lambda row: pose_sheet(exp, [row], exp.run.label))
     rows = spread_rows(len(exp.people), 2 * exp.asked.people).tolist()
     figure = pose_sheet(exp, rows, f"People: {exp.run.label}", columns=exp.asked.people)
     caption = (
         "Box (white), the crop of the recipe (yellow) and annotated joints, hidden ones as rings; "
         "right is vermilion, left is blue."
     )
-    return exp.run.figure("1-people", figure, caption)
+    sheet = exp.run.figure("1-people", figure, caption)
+    if not exp.is_live:
+        return sheet
+    slider = w.IntSlider(0, 0, len(exp.people) - 1, description="person")
+    return _live({"row": slider}, lambda row: pose_sheet(exp, [row], exp.run.label))
 
 
 def pose_sheet(
@@ -70,7 +71,7 @@ def pose_sheet(
             ax.add_patch(Polygon(outline, fill=False, edgecolor=colour, linewidth=1))
     for ax, place, hidden in zip(figure.axes, points, chosen.occluded, strict=False):
         ax.scatter(*place[hidden].T, s=36, facecolors="none", edgecolors="white", linewidths=1)
-    figure.set_size_inches(figure.get_size_inches() * (2.6 if len(rows) == 1 else 1.25))
+    figure.set_size_inches((4.8, 5.3) if len(rows) == 1 else figure.get_size_inches() * 1.25)
     return figure
 
 
@@ -85,11 +86,12 @@ def video(exp: Exploration) -> Any:
     sequences, starts, counts = np.unique(
         exp.people.sequence, return_index=True, return_counts=True
     )
-    if not exp.settings.interactive:
-        longest = counts.argmax()
-        rows = starts[longest] + spread_rows(counts[longest], exp.asked.people)
-        figure = pose_sheet(exp, rows.tolist(), f"Sequence {sequences[longest]}: {exp.run.label}")
-        return exp.run.figure("2-video", figure, "Frames of the longest sequence.")
+    longest = counts.argmax()
+    rows = starts[longest] + spread_rows(counts[longest], exp.asked.people)
+    figure = pose_sheet(exp, rows.tolist(), f"Sequence {sequences[longest]}: {exp.run.label}")
+    strip = exp.run.figure("2-video", figure, "Frames of the longest sequence.")
+    if not exp.is_live:
+        return strip
     names = [(f"{number:04d}", n) for n, number in enumerate(sequences.tolist())]
     chosen = w.Dropdown(options=names, description="sequence")
     frame = w.IntSlider(0, 0, int(counts[0]) - 1, description="frame")
@@ -101,39 +103,39 @@ def video(exp: Exploration) -> Any:
         frame.max = play.max
 
     chosen.observe(renew, "value")
-    controls = {"clip": chosen, "frame": frame}
-    shown = live(
-        controls, lambda clip, frame: pose_sheet(exp, [int(starts[clip]) + frame], exp.run.label)
-    )
-    return w.VBox([play, shown])
+
+    def draw(clip: int, frame: int) -> Figure:
+        return pose_sheet(exp, [int(starts[clip]) + frame], exp.run.label)
+
+    return _live({"clip": chosen, "frame": frame}, draw, play)
 
 
 def augmentation(exp: Exploration) -> Any:
     """A person as tested and as trained on: sliders for strength and chance, or a sheet."""
     draws = exp.asked.people - 1
-    if not exp.settings.interactive:
-        clips = spread_rows(len(exp.clips), 4).tolist()
-        figure = drawn(exp, clips, draws)
-        caption = "The crop of testing at the left, then draws of the recipe's augmentation."
-        return exp.run.figure("3-augmentation", figure, caption)
+    figure = drawn(exp, spread_rows(len(exp.clips), 4).tolist(), draws)
+    caption = "The crop of testing at the left, then draws of the recipe's augmentation."
+    sheet = exp.run.figure("3-augmentation", figure, caption)
+    if not exp.is_live:
+        return sheet
     usual = exp.settings
     size = usual.scale_range[1] - 1 if _uniform(exp) else usual.scale_factor
-    sliders = {
-        "size": (size, 0.9),
-        "colour_jitter": (usual.colour_jitter, 1),
-        "flip_prob": (usual.flip_prob, 1),
+    strengths = {  # value, largest, step
+        "rotation": (usual.rotation, 180, 5),
+        "size": (size, 0.9, 0.05),
+        "colour_jitter": (usual.colour_jitter, 1, 0.05),
+        "flip_prob": (usual.flip_prob, 1, 0.05),
     }
     controls = {
         "clip": w.IntSlider(0, 0, len(exp.clips) - 1, description="person"),
         "draw": w.IntSlider(0, 0, 99, description="draw"),
-        "rotation": w.FloatSlider(usual.rotation, min=0, max=180, step=5, description="rotation"),
-        **{
-            name: w.FloatSlider(value, min=0, max=most, step=0.05, description=name.split("_")[0])
-            for name, (value, most) in sliders.items()
-        },
-        "occlusion": w.Dropdown(options=KINDS, value=usual.occlusion, description="occlusion"),
     }
-    return live(controls, lambda clip, draw, **how: drawn(exp, [clip], draws, draw, **how))
+    for name, (value, most, step) in strengths.items():
+        slider = w.FloatSlider(value, min=0, max=most, step=step, description=name.split("_")[0])
+        controls[name] = slider
+    kinds = {"options": list(KINDS), "value": usual.occlusion}
+    controls["occlusion"] = w.Dropdown(**kinds, description="occlusion")
+    return _live(controls, lambda clip, draw, **how: drawn(exp, [clip], draws, draw, **how))
 
 
 def drawn(
@@ -181,19 +183,17 @@ def _uniform(exp: Exploration) -> bool:
 
 def targets(exp: Exploration) -> Any:
     """What a network is taught of a person, by the width of the Gaussian."""
-    usual = exp.settings.sigma
-    if exp.settings.interactive:
-        controls = {
-            "clip": w.IntSlider(0, 0, len(exp.clips) - 1, description="person"),
-            "sigma": w.FloatSlider(
-                usual, min=usual / 8, max=4 * usual, step=usual / 8, description="sigma"
-            ),
-        }
-        return live(controls, lambda clip, sigma: target_sheet(exp, clip, [sigma]))
+    usual, most = exp.settings.sigma, len(exp.clips) - 1
     clearest = int(exp.clips.visible[exp.clips.rows[:, 0]].sum(1).argmax())
     figure = target_sheet(exp, clearest, [usual * factor for factor in (0.5, 1, 2)])
     caption = f"Target maps of one person, one row a sigma; the recipe has {usual:g}."
-    return exp.run.figure("4-targets", figure, caption)
+    sheet = exp.run.figure("4-targets", figure, caption)
+    if not exp.is_live:
+        return sheet
+    step = usual / 8
+    sigma = w.FloatSlider(usual, min=step, max=4 * usual, step=step, description="sigma")
+    controls = {"clip": w.IntSlider(clearest, 0, most, description="person"), "sigma": sigma}
+    return _live(controls, lambda clip, sigma: target_sheet(exp, clip, [sigma]))
 
 
 def target_sheet(exp: Exploration, clip: int, sigmas: Sequence[float], most: int = 8) -> Figure:
@@ -213,3 +213,17 @@ def target_sheet(exp: Exploration, clip: int, sigmas: Sequence[float], most: int
     names = [clips.skeleton.joints[joint] for joint in shown]
     rows = [f"sigma {sigma:g}" for sigma in sigmas]
     return figures.heatmap_grid(images, np.stack(maps), rows, names, f"Targets: {exp.run.label}")
+
+
+def _live(controls: dict[str, Any], draw: Callable[..., Figure], *others: Any) -> Any:
+    """Controls above a figure that is drawn anew with their values when one is moved."""
+    image = w.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+
+    def show(_: Any = None) -> None:
+        image.value = png(draw(**{name: control.value for name, control in controls.items()}))
+
+    for control in controls.values():
+        control.observe(show, "value")
+    show()
+    bar = w.HBox([*controls.values(), *others], layout={"flex_flow": "row wrap"})
+    return w.VBox([bar, image], layout={"align_items": "flex-start"})

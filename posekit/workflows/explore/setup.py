@@ -70,6 +70,11 @@ class Exploration:
         return model, cost(model, *self.settings.one_clip(model.description)).output[-2:]
 
     @property
+    def is_live(self) -> bool:
+        """Whether widgets are shown."""
+        return bool(self.settings.interactive)
+
+    @property
     def is_video(self) -> bool:
         """Whether people are seen in sequences of frames."""
         return data.dataset(self.people.dataset).video
