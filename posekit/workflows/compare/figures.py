@@ -49,7 +49,7 @@ def thresholds(study: Comparison) -> Image:
         label = f"at least so many {study.metric}"
     figure, (ax,) = figures.panels(f"By threshold: {study.run.label}", (7, 3.6), 1)
     for one in study.contenders:
-        ax.plot(marks, _curve(study, one, marks), label=one.name)
+        ax.plot(marks, curve(study, one, marks), label=one.name)
     if usual:
         ax.axvline(usual, color="0.5", linewidth=1, linestyle=":")
     what = "joints" if protocol else "people"
@@ -60,7 +60,7 @@ def thresholds(study: Comparison) -> Image:
     return study.run.figure("2-thresholds", figure, caption)
 
 
-def _curve(study: Comparison, one: Contender, marks: np.ndarray) -> np.ndarray:
+def curve(study: Comparison, one: Contender, marks: np.ndarray) -> np.ndarray:
     """Percent of the joints within shares of the reference length, or of people with points."""
     people, counted = study.people, ~np.isnan(one.points)
     if data.dataset(people.dataset).scorer.protocol:

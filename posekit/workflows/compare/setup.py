@@ -26,7 +26,7 @@ from ...data.predictions import FILE, KEYS
 from ...data.sample import ensure_sample, sample_root
 from ...data.scores import run_predictions
 from ...errors import PosekitError
-from ...files.paths import data_root, expanded, reports_root, smoke
+from ...files.paths import data_root, existing_path, reports_root, smoke
 from ...files.reading import reading
 from ...inference.evaluate import mean_pose
 from ...reporting.record import RunRecord, all_runs, read_record
@@ -172,11 +172,8 @@ def _config(settings: CompareSettings, found: Sequence[Contender], given: Mappin
 
 def _folder(name: str) -> Path:
     """A run folder by its path, or by its name below reports/."""
-    folder = next((f for f in (expanded(name), reports_root() / name) if f.is_dir()), None)
-    if folder is None:
-        there = ", ".join(folder.name for folder, _ in all_runs()[:5]) or "no run yet"
-        raise PosekitError(f"{_TITLE} runs: no folder {name}; below {reports_root()}: {there}")
-    return folder
+    folder = existing_path(name)
+    return folder if folder.is_dir() else reports_root() / name
 
 
 def _read(folder: Path, settings: CompareSettings) -> Contender:
@@ -187,7 +184,7 @@ def _read(folder: Path, settings: CompareSettings) -> Contender:
     """
     record = read_record(folder)
     if record is None or not record.metric:
-        raise PosekitError(f"{folder} has no score: name the folder of a run that was evaluated")
+        raise PosekitError(f"{folder} is no run with a score: name one that was evaluated")
     with reading(folder / "params.yaml", "a readable file of parameters", "run it again"):
         parameters = dict(yaml.safe_load((folder / "params.yaml").read_text("utf-8")))
     spec, source = data.dataset(record.dataset), record.source
@@ -207,10 +204,9 @@ def _newest(settings: CompareSettings) -> list[Contender]:
     """The two newest finished runs of one kind, the older one first; none if there are no two."""
     found: dict[tuple[str, ...], Contender] = {}
     for folder, record in all_runs():
-        wanted = (settings.dataset, record.dataset), (settings.eval_split, record.split)
-        if record.status != "finished" or not (folder / FILE).is_file():
-            continue
-        if any(asked not in (None, own) for asked, own in wanted):
+        known = record.status, record.dataset, record.split
+        asked = "finished", settings.dataset or known[1], settings.eval_split or known[2]
+        if known != asked or not (folder / FILE).is_file():
             continue
         with contextlib.suppress(PosekitError):  # of a run that is damaged, or whose data are gone
             newer = found.setdefault((one := _read(folder, settings)).kind, one)

@@ -49,10 +49,11 @@ def intervals(study: Comparison, contender: Contender) -> pd.DataFrame:
     joints = bootstrap_means(gain, groups, *draws)
     whole = bootstrap_means(gain.reshape(-1, 1), np.repeat(groups, gain.shape[1]), *draws)
     values = np.concatenate([whole, joints], 1)
-    columns = {"joint": [ALL, *(name.replace("_", " ") for name in names)]}
-    for one in (study.contenders[0], contender):
+    first, names = study.contenders[0], [ALL, *(name.replace("_", " ") for name in names)]
+    columns = {"run": contender.name, "joint": names}
+    for title, one in ((first.name, first), ("points", contender)):
         by_joint = bootstrap_means(one.points, groups, 1, 0)[0]
-        columns[one.name] = np.append(np.nanmean(one.points), by_joint)
+        columns[title] = np.append(np.nanmean(one.points), by_joint)
     columns |= dict(zip(("difference", "low", "high"), values, strict=True))
     table = pd.DataFrame(columns)[~np.isnan(values[0])]
     clear = (table["low"] > 0) | (table["high"] < 0)
@@ -61,14 +62,8 @@ def intervals(study: Comparison, contender: Contender) -> pd.DataFrame:
 
 def differences(study: Comparison) -> pd.DataFrame:
     """`intervals` of every run against the first one."""
-    tables = {one.name: intervals(study, one) for one in study.contenders[1:]}
-    first, *others = tables.values()
-    if others:
-        first = pd.concat(
-            [t.rename(columns={name: "this run"}).assign(run=name) for name, t in tables.items()]
-        )
-        first = first[["run", *(column for column in first if column != "run")]]
-    return study.run.keep(f"Differences in {study.metric}", first, "table")
+    table = pd.concat([intervals(study, one) for one in study.contenders[1:]])
+    return study.run.keep(f"Differences in {study.metric}", table, "table")
 
 
 def finish(study: Comparison) -> str:
@@ -77,21 +72,20 @@ def finish(study: Comparison) -> str:
     Returns:
         Where things are and the result in one line.
     """
-    run, first = study.run, study.contenders[0]
+    run, first = study.run, study.contenders[0].name
     results, gains = [], {}
     for one in study.contenders[1:]:
-        _, _, _, gain, low, high, differs = intervals(study, one).iloc[0]
-        word = "differs" if differs == "yes" else "no difference shown"
-        results.append(
-            f"{one.name} minus {first.name}: {gain:+.2f} [{low:+.2f}, {high:+.2f}], {word}"
-        )
-        gains[f"{one.name} minus {first.name}"] = gain
-    protocols = dict.fromkeys(one.record.protocol for one in study.contenders)
+        whole = intervals(study, one).iloc[0]
+        gains[f"{one.name} minus {first}"] = gain = float(whole["difference"])
+        word = "differs" if whole["differs"] == "yes" else "no difference shown"
+        interval = f"[{whole['low']:+.2f}, {whole['high']:+.2f}]"
+        results.append(f"{one.name} minus {first}: {gain:+.2f} {interval}, {word}")
+    how = f"{study.metric} on the same people, 95 % intervals of paired differences"
     run.update(
-        metric=f"{study.metric} gained on {first.name}",
+        metric=f"{study.metric} gained on {first}",
         metrics={"Mean": next(iter(gains.values()))} | gains,
         protocol="; ".join(
-            [f"{study.metric} on the same people, 95 % intervals of paired differences", *protocols]
+            dict.fromkeys([how, *(one.record.protocol for one in study.contenders)])
         ),
     )
     places = close_run(run, study.text())

@@ -162,10 +162,10 @@ def drawn(
     transforms = exp.settings.model_copy(update=knobs).transforms(clips.skeleton)
     samples = []
     for clip in chosen:
-        clips.transforms = []
         samples.append(clips[0, clip])
         clips.transforms = transforms
         samples += [clips[draw * draws + number, clip] for number in range(draws)]
+        clips.transforms = []
     return figures.skeleton_grid(
         [sample["images"][0].transpose(1, 2, 0) for sample in samples],
         [sample["keypoints"][0] for sample in samples],
@@ -199,7 +199,6 @@ def targets(exp: Exploration) -> Any:
 def target_sheet(exp: Exploration, clip: int, sigmas: Sequence[float], most: int = 8) -> Figure:
     """The target maps of some joints of a person, one row a sigma, one column a joint."""
     clips, settings = exp.clips, exp.settings
-    clips.transforms = []
     sample, (model, cells) = clips[0, clip], exp.network
     joints = [torch.from_numpy(sample[name][None, :1]) for name in ("keypoints", "visible")]
     seen = np.flatnonzero(sample["visible"][0])

@@ -48,7 +48,7 @@ class Exploration:
         run: the run folder.
         root: the data root.
         people: N people of the part.
-        clips: their crops, one frame each, augmented, in the network's joints.
+        clips: their crops as tested, one frame each, in the network's joints.
     """
 
     config: Config
@@ -108,10 +108,7 @@ def start(namespace: MutableMapping[str, Any]) -> Exploration:
     may_lack = settings.source == "real" or bool(settings.data_root)
     people = data.load(spec.name, asked.part, root, source=config.source, allow_partial=may_lack)
     joints = SKELETONS.get(describe(settings.network).skeleton or "", spec.skeleton)
-    clips = Clips(
-        *(people, joints, 1, settings.framing(spec.crop_drop), settings.transforms(joints)),
-        seed=settings.seed,
-    )
+    clips = Clips(people, joints, 1, settings.framing(spec.crop_drop), seed=settings.seed)
     run = open_run(replace(config, paper="explore", network=f"Explore ({asked.part})"))
     run.update(
         split=asked.part,
