@@ -24,8 +24,10 @@ from posekit.config.resolve import resolve
 from posekit.config.settings import Settings
 from posekit.data import dataset as data_of
 from posekit.models import describe, list_models
+from posekit.workflows.compare.setup import CompareSettings
 from posekit.workflows.conversion import ConversionKnobs
 from posekit.workflows.evaluation import EvaluationKnobs
+from posekit.workflows.explore.setup import ExploreKnobs
 from posekit.workflows.notebooks import parameters_cell
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -224,12 +226,15 @@ def test_parameters_cell_is_the_one_that_posekit_writes(path):
 
 
 @pytest.mark.parametrize(("stem", "own"), [
-    ("evaluate", EvaluationKnobs), ("convert_weights", ConversionKnobs)
+    ("evaluate", EvaluationKnobs), ("convert_weights", ConversionKnobs),
+    ("compare", CompareSettings), ("explore", ExploreKnobs),
 ])  # fmt: skip
 def test_parameters_cell_of_other_notebooks_declares_knobs(stem, own: type[Settings]):
     kinds = [own]
     if own is EvaluationKnobs:
         kinds += [settings_of(name, training=False) for name in list_models()]
+    if own is ExploreKnobs:
+        kinds += [settings_of(name) for name in list_models()]
     for name, written, value, meaning in notebook_parameters(ROOT / f"notebooks/{stem}.ipynb"):
         fields = [kind.model_fields[name] for kind in kinds if name in kind.model_fields]
         assert {simple_type(field.annotation).__name__ for field in fields} == {written}

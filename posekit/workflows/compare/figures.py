@@ -43,7 +43,7 @@ def thresholds(study: Comparison) -> Image:
     protocol = data.dataset(study.people.dataset).scorer.protocol
     if protocol:
         marks = np.linspace(0, 2 * protocol.threshold, 41)
-        label, usual = f"threshold, in {protocol.name} {protocol.threshold:g}", protocol.threshold
+        label, usual = f"threshold; dotted is {protocol.name}", protocol.threshold
     else:
         marks, usual = np.linspace(0, 100, 51), None
         label = f"at least so many {study.metric}"

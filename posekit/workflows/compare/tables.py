@@ -51,7 +51,7 @@ def intervals(study: Comparison, contender: Contender) -> pd.DataFrame:
     values = np.concatenate([whole, joints], 1)
     first, names = study.contenders[0], [ALL, *(name.replace("_", " ") for name in names)]
     columns = {"run": contender.name, "joint": names}
-    for title, one in ((first.name, first), ("points", contender)):
+    for title, one in ((first.name, first), ("the run", contender)):
         by_joint = bootstrap_means(one.points, groups, 1, 0)[0]
         columns[title] = np.append(np.nanmean(one.points), by_joint)
     columns |= dict(zip(("difference", "low", "high"), values, strict=True))
