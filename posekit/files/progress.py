@@ -44,7 +44,7 @@ def heartbeat(what: Callable[[], str], pause: float = QUIET + 2) -> Iterator[Non
     started, over = time.monotonic(), threading.Event()
 
     def beat() -> None:
-        while not over.wait(1):
+        while not over.wait(pause / 10):
             if is_due(pause):
                 say(f"still at {what()}, {clock(time.monotonic() - started)} so far")
 

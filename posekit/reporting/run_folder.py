@@ -171,11 +171,11 @@ class Run(Results):
         """
         if self.record.status != "interrupted":
             return
-        self.lock = hold(self.folder)
-        if self.lock is None:
-            raise PosekitError(f"{self.folder.name}: another process goes on with this run")
-        weakref.finalize(self, self.lock.close)
-        self.resumed = True
+        if self.lock and self.lock.closed:
+            if not (lock := hold(self.folder)):
+                raise PosekitError(f"{self.folder.name}: another process goes on with this run")
+            self.lock, self.resumed = lock, True
+            weakref.finalize(self, lock.close)
         self.update(status="running")
 
     def note_error(self, error: BaseException) -> None:

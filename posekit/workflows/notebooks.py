@@ -41,7 +41,8 @@ def run(
 ) -> int:
     """Execute a paper's notebook and keep the result in the run folder as run.ipynb.
 
-    Without a data set it is the paper's first. The notebook writes the path of its run folder into the file that POSEKIT_RUN_LINK names.
+    Without a data set it is the paper's first. The notebook writes the path of its run folder into
+    the file that POSEKIT_RUN_LINK names.
 
     Returns:
         0, 1 for a run that failed, 130 for one that was interrupted.
@@ -90,7 +91,7 @@ def _plan(config: Config, book: Any) -> str:
         [
             f"network  {config.network}, trained for {config.settings.epochs} epochs",
             f"data     {names}: {data}",
-            f"expect   {expected}",
+            f"expect   {expected[1] if expected else 'the first epoch will tell'}",
             f"result   {place}/report.html, listed in {reports_root() / 'index.html'}",
             "Ctrl-C is safe: the same line goes on after the last whole epoch.",
         ]
