@@ -22,6 +22,7 @@ from ...train.rounds import fit_rounds
 from ...train.trainer import Trainer
 from ...weights import RUN_WEIGHTS, save_weights
 from .experiment import Experiment
+from .live import watched
 from .pictures import DebugPictures
 
 
@@ -49,16 +50,17 @@ def train(
     if run.resumed:
         print(f"continuing {run.folder.name}")
     fresh = copy.deepcopy(exp.task.model.state_dict())
-    made = trainer(
-        task=exp.task,
-        batches=exp.batches(exp.train, shuffle=True, share=share),
-        score=partial(validation, exp, exp.batches(exp.val, share=share)),
-        settings=exp.settings,
-        machine=exp.machine,
-        hooks=[*(_hooks(exp) if distributed.is_first() else ()), *hooks],
-    )
     try:
-        best = fit_rounds(made, run.folder / "checkpoints")
+        with watched(exp, validation_metric(exp)) as live:
+            made = trainer(
+                task=exp.task,
+                batches=exp.batches(exp.train, shuffle=True, share=share),
+                score=partial(validation, exp, exp.batches(exp.val, share=share)),
+                settings=exp.settings,
+                machine=exp.machine,
+                hooks=[*(_hooks(exp) if distributed.is_first() else ()), *live, *hooks],
+            )
+            best = fit_rounds(made, run.folder / "checkpoints")
     except KeyboardInterrupt:
         exp.task.model.load_state_dict(fresh)  # of an epoch that is not over nothing is kept
         run.end("interrupted")
