@@ -23,6 +23,7 @@ from .experiment import Experiment
 from .panels import Panels, enlarged, heated, natural, painted, wanted
 from .pictures import errors_of, place_of
 
+_WIDTH = 800  # pixels of the curves
 _PAUSE, _SHARE = 3.0, 0.05  # seconds between two pictures at least; of the time, for drawing
 
 
@@ -59,7 +60,7 @@ class LiveTraining(Hook):
         self.row = int(np.where(enough, errors_of(clips, mean), -1).argmax())
         self.losses: list[Tensor] = []
         self.records: list[dict[str, Any]] = list(exp.log.records)
-        self.curves = w.Image(format="png", layout=natural())
+        self.curves = w.Image(format="png", layout=natural(_WIDTH))
         self.panels = Panels()
         self.button = w.Button(description="Stop", icon="stop", tooltip="whole epochs are kept")
         self.button.on_click(self._stop)
@@ -68,7 +69,7 @@ class LiveTraining(Hook):
 
     def on_step(self, step: int, batch: dict[str, Tensor], loss: Tensor) -> None:
         """Keep the loss, and draw now and then."""
-        self.losses.append(loss)
+        self.losses.append(loss.reshape(1))
         if time.monotonic() > self.next:
             self._draw()
 
@@ -87,18 +88,17 @@ class LiveTraining(Hook):
 
     def _draw(self) -> None:
         started = time.monotonic()
-        self.losses = [torch.stack(self.losses).flatten()] if self.losses else []
+        self.losses = [torch.cat(self.losses)]
         self.curves.value = png(self._figure())
         self.panels.show(*self._person())
         ended = time.monotonic()
         self.next = ended + max(_PAUSE, (ended - started) / _SHARE)
 
     def _figure(self) -> Figure:
-        figure, (left, right) = figures.panels(self.exp.run.label, (8, 2.4), 2)
-        if self.losses:
-            losses = self.losses[0].float().cpu().numpy()
-            left.plot(np.arange(1, len(losses) + 1), losses, linewidth=0.8)
-            left.set_yscale("log" if (losses > 0).all() else "linear")
+        figure, (left, right) = figures.panels(self.exp.run.label, (_WIDTH / 100, 2.4), 2)
+        losses = self.losses[0].float().cpu().numpy()
+        left.plot(np.arange(1, len(losses) + 1), losses, linewidth=0.8)
+        left.set_yscale("log" if len(losses) > 1 and (losses > 0).all() else "linear")
         left.set(title="loss of each step", xlabel="step since the start of this cell")
         points = [(r["epoch"], r["val"]) for r in self.records if "val" in r]
         right.plot(*zip(*points, strict=True), ".-") if points else None

@@ -29,7 +29,7 @@ class Panels:
     def __init__(self) -> None:
         self.headline = w.Label()
         self.captions = [w.Label() for _ in range(3)]
-        self.images = [w.Image(format="jpeg", layout=natural()) for _ in range(3)]
+        self.images = [w.Image(format="jpeg", layout=natural(_SHOWN)) for _ in range(3)]
         pairs = zip(self.captions, self.images, strict=True)
         columns = [w.VBox(pair, layout={"align_items": "flex-start"}) for pair in pairs]
         row = w.HBox(columns, layout={"flex_flow": "row wrap"})
@@ -41,13 +41,13 @@ class Panels:
         widgets = zip(self.captions, self.images, pictures, captions, strict=True)
         for label, image, picture, caption in widgets:
             label.value = caption
-            image.layout.width = f"{picture.shape[1] / _SHARP:.0f}px"
+            image.layout = natural(picture.shape[1] / _SHARP)
             image.value = cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()
 
 
-def natural() -> dict[str, str]:
-    """The layout of an image that a box neither stretches nor cuts."""
-    return {"flex": "0 0 auto", "max_width": "100%", "object_fit": "contain"}
+def natural(width: float) -> dict[str, str]:
+    """The layout of an image of so many pixels that a box neither stretches nor cuts."""
+    return {"width": f"{width:.0f}px", "max_width": "100%", "object_fit": "contain"}
 
 
 def enlarged(picture: np.ndarray) -> np.ndarray:
