@@ -64,6 +64,9 @@ class LiveTraining(Hook):
         self.panels = Panels()
         self.button = w.Button(description="Stop", icon="stop", tooltip="whole epochs are kept")
         self.button.on_click(self._stop)
+        # ipykernel hands a click to the thread that made the button, which is training; JupyterLab
+        # asks for another one, and gets it.
+        self.button.comm._reply_subshell_for = lambda data, default: default
         self.next = 0.0
         display(w.VBox([self.button, self.curves, self.panels.widget]))
 
