@@ -74,7 +74,7 @@ def write_report(run: Run, network: str, cells: list[str]) -> Path:
     return write_page(
         run.folder / "report.html",
         "report.html",
-        title=f"{run.record.model} on {run.label}",
+        title=f"{run.record.name} on {run.label}",
         run=run,
         sources={"Network": network, **texts, "Code of the notebook": "\n\n".join(cells)},
     )

@@ -93,7 +93,7 @@ def test_bad_parameters_are_refused_before_any_work():
         ({"effects": ["fog"]}, "effects item 0='fog'"),
         ({"sizes": [0.0]}, "must be greater than 0"),
         ({"networks": "reports/nosuch"}, "no such run folder, file or network"),
-        ({"dataset": "COCOO", "networks": "hrnet_w32"}, "did you mean COCO"),
+        ({"dataset": "COCOO", "networks": "hrnet_w32@random"}, "did you mean COCO"),
     ):
         with pytest.raises(PosekitError, match=words):
             setup.start(dict(parameters))
@@ -110,7 +110,7 @@ def test_parameters_cell_declares_the_settings():
 
 def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
-    given = {"networks": "lpm", "dataset": "PennAction", "joints": False, "sizes": [1]}
+    given = {"networks": "lpm@random", "dataset": "PennAction", "joints": False, "sizes": [1]}
     study = setup.start(given | {"effects": "black", "source": "sample"})
     assert "NOT TRAINED" in study.text()
     measure.measure(study)
@@ -131,7 +131,12 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
 def test_a_person_is_occluded_by_hand(monkeypatch, tmp_path):
     monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
     monkeypatch.setenv("POSEKIT_SMOKE", "1")
-    given = {"networks": "hrnet_w32", "dataset": "COCO", "source": "sample", "interactive": True}
+    given = {
+        "networks": "hrnet_w32@random",
+        "dataset": "COCO",
+        "source": "sample",
+        "interactive": True,
+    }
     controls, image = occlude_by_hand(setup.start(given)).children
     shown = [bytes(image.value)]
     _, _, target, _, _, x, _ = controls.children
@@ -191,7 +196,8 @@ def of_everybody(tmp_path, monkeypatch, model, skeleton=None, **given):
 
 
 @pytest.mark.parametrize(
-    ("model", "dataset", "skeleton"), [("lpn_50", "MPII", "mpii"), ("lpm", "PennAction", None)]
+    ("model", "dataset", "skeleton"),
+    [("lpn_50@random", "MPII", "mpii"), ("lpm@random", "PennAction", None)],
 )
 def test_nothing_occluded_is_the_score_of_the_evaluation(
     tmp_path, monkeypatch, model, dataset, skeleton
@@ -203,11 +209,11 @@ def test_nothing_occluded_is_the_score_of_the_evaluation(
     again = official_score(evaluated.test, evaluated.predictions, evaluated.root)
     assert (score.values, score.protocol) == (again.values, again.protocol)
     assert score.mean == evaluated.run.record.metrics["Mean"]
-    assert drops[f"{model} drop"]["nothing"] == 0 and "torso" in drops.index
+    assert drops[f"{study.names[0]} drop"]["nothing"] == 0 and "torso" in drops.index
     assert (study.predictions[0][UNOCCLUDED].keypoints == evaluated.predictions.keypoints).all()
     # The mean over joints, each as often as it is annotated, is the score of all of them.
     counts = (study.people.visible & (study.people.reference > 0)[:, None]).sum(0)
-    alone = tables.single_joints(study)[model].to_numpy()
+    alone = tables.single_joints(study)[study.names[0]].to_numpy()
     known = ~np.isnan(alone)
     mean = alone[known] @ counts[known] / counts[known].sum()
     assert mean == pytest.approx(score.mean, abs=0.01)
@@ -258,6 +264,6 @@ def test_detected_people_have_the_joints_of_whom_they_overlap():
 
 def test_a_network_without_a_scored_joint_has_no_official_score(tmp_path, monkeypatch):
     monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
-    given = {"networks": "cpm", "dataset": "COCO", "source": "sample", "people": "all"}
+    given = {"networks": "cpm@random", "dataset": "COCO", "source": "sample", "people": "all"}
     with pytest.raises(PosekitError, match="COCO scores nose"):
         setup.start(given)

@@ -122,4 +122,4 @@ def finish(exp: Experiment) -> str:
     if record.metric:
         mean_pose = shown(record.baseline["mean_pose"])
         result = f"{shown(record.headline)} {record.metric} (mean pose {mean_pose})"
-    return f"{record.model} on {run.label}: {result}\n{places}"
+    return f"{record.name} on {run.label}: {result}\n{places}"
