@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -38,10 +39,7 @@ def lab(browser, tmp_path_factory):
     """A JupyterLab of its own, in a folder with copies of notebooks: its address and its folder."""
     home = tmp_path_factory.mktemp("lab")
     for name in ("explore", "train_lpm"):
-        text = (project_root() / f"notebooks/{name}.ipynb").read_text()
-        (home / f"{name}.ipynb").write_text(
-            text.replace("interactive: bool = None", "interactive: bool = True")
-        )
+        shutil.copy(project_root() / f"notebooks/{name}.ipynb", home)
     for name, values in SETTINGS.items():
         file = home / f".settings/@jupyterlab/{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)

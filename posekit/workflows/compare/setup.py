@@ -149,7 +149,7 @@ def start(namespace: dict[str, Any]) -> Comparison:
     scorer = data.dataset(people.dataset).scorer
     counted = people.visible & (people.reference > 0)[:, None]
     for letter, one in zip(ascii_uppercase, found, strict=False):
-        one.name = f"{letter} {one.record.model}"
+        one.name = f"{letter} {one.record.name}"
         one.points = np.where(counted, scorer.points(people, one.keypoints), np.nan)
     config = _config(settings, found, given)
     run = open_run(config)

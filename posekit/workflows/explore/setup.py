@@ -24,6 +24,7 @@ from ...geometry.skeletons import SKELETONS
 from ...models import cost, describe
 from ...reporting.run_folder import Run
 from ..training.opening import close_run, open_run
+from ..training.panels import wanted
 
 _TITLE = "the explore notebook cannot run with this:"
 _PAPERS = ("hrnet", "lpm")  # whose recipe is taken where none is named
@@ -72,7 +73,7 @@ class Exploration:
     @property
     def is_live(self) -> bool:
         """Whether widgets are shown."""
-        return bool(self.settings.interactive)
+        return wanted(self.settings.interactive)
 
     @property
     def is_video(self) -> bool:
