@@ -56,6 +56,7 @@ def test_the_newest_two_of_a_kind_are_compared_joint_by_joint(leave):
     leave("lsp-b")
     leave("mpii", dataset="MPII")
     leave("lsp-failed", status="failed")
+    leave("lsp-random", trained=False)
     study = setup.start({})
     assert [one.folder.name for one in study.contenders] == ["lsp-a", "lsp-b"]
     table = tables.differences(study).set_index("joint")

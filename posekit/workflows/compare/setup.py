@@ -201,11 +201,11 @@ def _root(parameters: Mapping[str, Any], settings: CompareSettings) -> Path:
 
 
 def _newest(settings: CompareSettings) -> list[Contender]:
-    """The two newest finished runs of one kind, the older one first; none if there are no two."""
+    """The newest two finished runs of one kind, the older one first; none if there are no two."""
     found: dict[tuple[str, ...], Contender] = {}
     for folder, record in all_runs():
-        known = record.status, record.dataset, record.split
-        asked = "finished", settings.dataset or known[1], settings.eval_split or known[2]
+        known = record.status, record.trained, record.dataset, record.split
+        asked = "finished", True, settings.dataset or known[2], settings.eval_split or known[3]
         if known != asked or not (folder / FILE).is_file():
             continue
         with contextlib.suppress(PosekitError):  # of a run that is damaged, or whose data are gone
