@@ -121,7 +121,10 @@ def validation_metric(exp: Experiment) -> str:
 
 def curves(exp: Experiment) -> Any:
     """Figure of loss, validation score and learning rate."""
-    metric = validation_metric(exp)
+    spec, records = dataset(exp.settings.scored), exp.log.records
+    metric, unit = validation_metric(exp), 0.01 if spec.scorer.name == "OKS" else 1.0
+    records = [r | {"val": unit * r["val"]} if "val" in r else r for r in records]
     title = f"Training of {exp.settings.network} on {exp.run.label}"
-    figure = figures.curves(exp.log.records, metric, title)
+    figure = figures.curves(records, metric.removesuffix(", percent"), title)
+    figure.axes[1].set_ylim(0, 100 * unit)
     return exp.run.figure("3-curves", figure, "Loss, validation score, learning rate.")
