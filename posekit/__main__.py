@@ -88,7 +88,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
-    from .workflows.sweep import sweep
+    from .workflows.sweep.running import sweep
 
     return min(1, sweep(arguments.file, arguments.scheduler, arguments.cores))
 

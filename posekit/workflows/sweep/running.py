@@ -94,7 +94,7 @@ def _run(paper: str, dataset: str, parameters: dict[str, Any], log: Path) -> Non
 
 @contextlib.contextmanager
 def _cluster(scheduler: str | None, cores: int, most: int) -> Iterator[Any]:
-    """A client of the scheduler, or of a cluster on this machine: one worker a GPU or some cores."""
+    """A client of the scheduler, or of a cluster here with one worker a GPU, or a few cores."""
     try:
         import dask
         from dask.distributed import Client, LocalCluster
