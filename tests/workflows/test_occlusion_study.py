@@ -228,7 +228,7 @@ def test_nothing_occluded_is_the_score_of_the_evaluation(
     mean = alone[known] @ counts[known] / counts[known].sum()
     assert mean == pytest.approx(score.mean, abs=0.01)
     tables.finish(study)
-    assert study.run.record.metrics[f"Mean {model}"] == score.mean
+    assert study.run.record.metrics[f"Mean {study.names[0]}"] == score.mean
 
 
 @pytest.mark.real
