@@ -126,6 +126,12 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     tables.finish(study)
     report = (study.run.folder / "report.html").read_text(encoding="utf-8")
     assert "NOT TRAINED" in report and "Tilting at windmills" in report
+    record = study.run.record
+    answer = "With one part occluded, in points of PCK@0.2 box: lpm loses "
+    assert record.notes[0].startswith(answer)
+    assert record.baseline == {} and record.trained is False
+    assert report.index(record.notes[0]) < report.index("<table") < report.index("Published: ")
+    assert report.index("<img") < report.index("Published: training with occlusion")
 
 
 def test_a_person_is_occluded_by_hand(monkeypatch, tmp_path):
@@ -137,14 +143,18 @@ def test_a_person_is_occluded_by_hand(monkeypatch, tmp_path):
         "source": "sample",
         "interactive": True,
     }
-    controls, image = occlude_by_hand(setup.start(given)).children
-    shown = [bytes(image.value)]
+    controls, panels = occlude_by_hand(setup.start(given)).children
+    headline, row = panels.children
+    assert headline.value.startswith("COCO (generated sample), ") and "RANDOM" in headline.value
+    annotation, prediction, heat_maps = (column.children[1] for column in row.children)
+    assert annotation.layout.width == "260px" and annotation.layout.max_width == "100%"
+    shown = []
     _, _, target, _, _, x, _ = controls.children
     for control, value in ((target, "right_arm"), (target, "joint nose"), (target, "disc"), (x, 0)):
         control.value = value
-        shown.append(bytes(image.value))
-    assert all(value.startswith(b"\x89PNG") for value in shown)
-    assert len({*shown[1:]}) == 4
+        shown.append((bytes(prediction.value), bytes(heat_maps.value)))
+    assert all(p.startswith(b"\xff\xd8") and h.startswith(b"\xff\xd8") for p, h in shown)
+    assert len({p for p, _ in shown}) == len({h for _, h in shown}) == 4
 
 
 def test_networks_are_compared_on_the_joints_that_all_know(study):
@@ -218,7 +228,7 @@ def test_nothing_occluded_is_the_score_of_the_evaluation(
     mean = alone[known] @ counts[known] / counts[known].sum()
     assert mean == pytest.approx(score.mean, abs=0.01)
     tables.finish(study)
-    assert study.run.record.metrics[f"Mean {model}"] == score.mean
+    assert study.run.record.metrics[f"Mean {study.names[0]}"] == score.mean
 
 
 @pytest.mark.real

@@ -28,7 +28,8 @@ def before_and_after(study: Study) -> Image | str:
         return "nobody has a part that could be occluded"
     cells = [(UNOCCLUDED, row) for row in worst.values()] + list(worst.items())
     rows = [row for _, row in cells]
-    changes = [f"{one.target}: {-study.drop(0, one)[row]:+.0f}" for one, row in worst.items()]
+    changes = [round(-study.drop(0, one)[row]) for one, row in worst.items()]
+    labels = [f"{o.target}: {c:+d}" if c else o.target for o, c in zip(worst, changes, strict=True)]
     figure = figures.skeleton_grid(
         [_crop(study, 0, row, one) for one, row in cells],
         [clips.to_crop(study.predictions[0][one].keypoints)[row] for one, row in cells],
@@ -36,7 +37,7 @@ def before_and_after(study: Study) -> Image | str:
         clips.skeleton,
         f"{study.names[0]}, nothing and one part occluded: {study.run.label}",
         columns=len(worst),
-        labels=["nothing"] * len(worst) + [change.replace("_", " ") for change in changes],
+        labels=["nothing"] * len(worst) + [label.replace("_", " ") for label in labels],
         others=clips.to_crop(clips.keypoints)[rows],
     )
     caption = (

@@ -1,7 +1,8 @@
 """Train: epochs, validation, checkpoints, the log and its curves."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from ...data import dataset
 from ...data.scores import validation_score
-from ...errors import Stopped
+from ...errors import PosekitError, Stopped
 from ...inference.evaluate import predict
 from ...inference.stored_settings import noted_settings
 from ...reporting import figures
@@ -24,6 +25,7 @@ from ...weights import RUN_WEIGHTS, save_weights
 from .experiment import Experiment
 from .live import watched
 from .pictures import DebugPictures
+from .processes import train_in_processes
 
 
 def train(
@@ -46,26 +48,26 @@ def train(
     """
     run, share = exp.run, distributed.share()
     run.take_up()
+    if exp.settings.num_processes > 1 and share[1] == 1:
+        if hooks or trainer is not Trainer:
+            raise PosekitError("num_processes > 1 trains without hooks and trainers of a notebook")
+        with _stopping(exp):
+            train_in_processes(exp)
+        exp.log = Log(run.folder / "log.jsonl")
+        return pd.DataFrame(exp.log.records)
     exp.log = Log(run.folder / "log.jsonl")
     if run.resumed:
         print(f"continuing {run.folder.name}")
-    fresh = copy.deepcopy(exp.task.model.state_dict())
-    try:
-        with watched(exp, validation_metric(exp)) as live:
-            made = trainer(
-                task=exp.task,
-                batches=exp.batches(exp.train, shuffle=True, share=share),
-                score=partial(validation, exp, exp.batches(exp.val, share=share)),
-                settings=exp.settings,
-                machine=exp.machine,
-                hooks=[*(_hooks(exp) if distributed.is_first() else ()), *live, *hooks],
-            )
-            best = fit_rounds(made, run.folder / "checkpoints")
-    except KeyboardInterrupt:
-        exp.task.model.load_state_dict(fresh)  # of an epoch that is not over nothing is kept
-        run.end("interrupted")
-        kept = f"{run.record.epochs_done} whole epochs of {run.folder.name} are kept"
-        raise Stopped(f"{kept}; the same cell, or the same line, goes on from there") from None
+    with _stopping(exp), watched(exp, validation_metric(exp)) as live:
+        made = trainer(
+            task=exp.task,
+            batches=exp.batches(exp.train, shuffle=True, share=share),
+            score=partial(validation, exp, exp.batches(exp.val, share=share)),
+            settings=exp.settings,
+            machine=exp.machine,
+            hooks=[*(_hooks(exp) if distributed.is_first() else ()), *live, *hooks],
+        )
+        best = fit_rounds(made, run.folder / "checkpoints")
     if best is not None:
         exp.task.model.load_state_dict(best.best_weights())
         about, joints = exp.about, exp.train.skeleton.name
@@ -73,6 +75,19 @@ def train(
         metadata |= {"run": run.folder.name, "data": run.label} | noted_settings(exp.settings)
         save_weights(exp.task.model, run.folder / RUN_WEIGHTS, metadata)
     return pd.DataFrame(exp.log.records)
+
+
+@contextmanager
+def _stopping(exp: Experiment) -> Iterator[None]:
+    """Of a training that is interrupted, keep the whole epochs, so that the same cell goes on."""
+    fresh = copy.deepcopy(exp.task.model.state_dict())
+    try:
+        yield
+    except KeyboardInterrupt:
+        exp.task.model.load_state_dict(fresh)
+        exp.run.end("interrupted")
+        kept = f"{exp.run.record.epochs_done} whole epochs of {exp.run.folder.name} are kept"
+        raise Stopped(f"{kept}; the same cell, or the same line, goes on from there") from None
 
 
 class _RunRecord(Hook):
@@ -121,7 +136,10 @@ def validation_metric(exp: Experiment) -> str:
 
 def curves(exp: Experiment) -> Any:
     """Figure of loss, validation score and learning rate."""
-    metric = validation_metric(exp)
+    spec, records = dataset(exp.settings.scored), exp.log.records
+    metric, unit = validation_metric(exp), 0.01 if spec.scorer.name == "OKS" else 1.0
+    records = [r | {"val": unit * r["val"]} if "val" in r else r for r in records]
     title = f"Training of {exp.settings.network} on {exp.run.label}"
-    figure = figures.curves(exp.log.records, metric, title)
+    figure = figures.curves(records, metric.removesuffix(", percent"), title)
+    figure.axes[1].set_ylim(0, 100 * unit)
     return exp.run.figure("3-curves", figure, "Loss, validation score, learning rate.")

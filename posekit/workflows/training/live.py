@@ -86,6 +86,8 @@ class LiveTraining(Hook):
         self.button.disabled, self.button.description = True, "Over"
 
     def _stop(self, _: Any) -> None:
+        if self.button.disabled:  # a click that comes late
+            return
         self.button.disabled, self.button.description = True, "Stopping"
         _thread.interrupt_main()
 
