@@ -13,18 +13,10 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..files.paths import reports_root
-from ..files.words import readable
 from ..files.writing import write_text
-from .record import RunRecord, all_runs, run_folders
+from .board import PLOTLY, board, copy_plotly
 from .run_folder import Run
 from .tables import as_text
-
-
-def shown(value: float | None) -> str:
-    """A score as text: AP with three decimals, percent with one; empty if there is none."""
-    if value is None or value != value:
-        return ""
-    return f"{value:.3f}" if 0 < abs(value) <= 1 else f"{value:.1f}"
 
 
 _TEMPLATES = Environment(
@@ -38,7 +30,6 @@ _TEMPLATES.filters |= {
     "as_text": as_text,
     "base64": lambda path: base64.b64encode(path.read_bytes()).decode(),
     "quoted": lambda name: quote(os.fsencode(name)),
-    "shown": shown,
 }
 
 
@@ -81,21 +72,10 @@ def write_report(run: Run, network: str, cells: list[str]) -> Path:
 
 
 def build_index() -> Path:
-    """Rebuild reports/index.html from every run's metrics.json.
+    """Rebuild reports/index.html, the board of all runs, from what they left behind.
 
-    Runs are grouped by data set, source and metric, because only those can be compared, the newest
-    first; a run that was killed appears as interrupted, a damaged record as a line that says so.
+    A run that was killed appears as interrupted, a damaged record as a line that says so.
     """
-    runs = all_runs()
-    groups: dict[tuple[str, str], list[tuple[Path, RunRecord]]] = {}
-    for folder, record in runs:
-        group = record.label or "?", record.metric or "no score"
-        groups.setdefault(group, []).append((folder, record))
-    damaged = set(run_folders()) - {folder for folder, _ in runs}
-    return write_page(
-        reports_root() / "index.html",
-        "index.html",
-        title="posekit reports",
-        groups=sorted(groups.items()),
-        damaged=sorted(readable(folder.name) for folder in damaged),
-    )
+    path = reports_root() / "index.html"
+    copy_plotly()
+    return write_page(path, "index.html", title="posekit results", board=board(), plotly=PLOTLY)

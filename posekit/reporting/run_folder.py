@@ -138,6 +138,7 @@ class Run(Results):
             status="running",
             fingerprint=fingerprint,
             data_stamp=stamp,
+            smoke=config.smoke,
             started=dt.datetime.now().isoformat(timespec="seconds"),
         )
         return run

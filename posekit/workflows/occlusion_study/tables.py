@@ -8,7 +8,6 @@ import pandas as pd
 from ...data.scores import joint_scores, official_score
 from ...files.paths import project_root
 from ...geometry.body_parts import PARTS
-from ...reporting.pages import shown
 from ..training.opening import close_run
 from .setup import UNOCCLUDED, Study, nan_mean
 
@@ -121,11 +120,11 @@ def finish(study: Study) -> str:
     run.update(
         metric=f"lost {study.metric} with one part occluded ({study.settings.effects[0]})",
         metrics={"Mean": drops[0]} | {f"drop {n}": drop for n, drop in named.items()} | official,
-        baseline={"mean_pose": 0.0},  # it does not see the image, so it loses nothing
+        baseline={},  # the mean pose does not see the image, so it loses nothing
         protocol="; ".join(protocols),
         params_count=sum(p.numel() for p in study.estimators[0].task.model.parameters()),
     )
     run.tables["Published: training with occlusion, test without"] = published()
     places = close_run(run, study.text())
-    numbers = ", ".join(f"{name} {shown(value) or 'nobody'}" for name, value in named.items())
+    numbers = ", ".join(f"{name} {'nobody' if value != value else round(value, 1) + 0}" for name, value in named.items())
     return f"{run.record.metric}: {numbers}\n{places}"
