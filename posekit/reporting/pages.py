@@ -5,18 +5,38 @@ report carries its images inside and makes no network request.
 """
 
 import base64
+import io
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from PIL import Image
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from ..files.paths import reports_root
 from ..files.writing import write_text
 from .board import PLOTLY, board, copy_plotly
-from .run_folder import Run
+from .run_folder import Results, Run
 from .tables import as_text
+
+
+_IMAGE = '<img alt="{alt}" style="--size: {size}px" src="data:image/webp;base64,{data}">'
+_FIRST = "0-"  # what the names of pictures begin with that stand beside the result
+
+
+def _image(path: Path, alt: str) -> Markup:
+    """A picture as an element that holds it, as WebP, which is small and may move."""
+    buffer = io.BytesIO()
+    with Image.open(path) as picture:
+        moves = getattr(picture, "is_animated", False)
+        fine = 1 if moves or path.name.startswith(_FIRST) else 2  # figures are drawn twice as fine
+        picture.save(buffer, "WEBP", quality=75 if moves else 88, method=2, save_all=moves)
+        size = picture.width // fine
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return Markup(_IMAGE).format(alt=alt, size=size, data=data)
 
 
 _TEMPLATES = Environment(
@@ -28,7 +48,8 @@ _TEMPLATES = Environment(
 )
 _TEMPLATES.filters |= {
     "as_text": as_text,
-    "base64": lambda path: base64.b64encode(path.read_bytes()).decode(),
+    "anchor": lambda title: re.sub(r"\W+", "-", title),
+    "image": _image,
     "quoted": lambda name: quote(os.fsencode(name)),
 }
 
@@ -49,6 +70,34 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     return path
 
 
+def files_of(results: Results) -> list[str]:
+    """The names of what lies in a folder of results, for people to open."""
+    hidden = "figures", "report.html"
+    found = [path for path in results.folder.iterdir() if path.name not in hidden]
+    return sorted(p.name + "/" * p.is_dir() for p in found if not p.name.startswith("."))
+
+
+def write_results(results: Results, template: str, **values: Any) -> Path:
+    """Write report.html of a folder of results, with its pictures and links to its files.
+
+    Args:
+        results: with its figures.
+        template: a file in posekit/reporting/templates/.
+        values: what else the template uses.
+
+    Returns:
+        The path of report.html.
+    """
+    groups = {"first": [], "clips": [], "curves": [], "pictures": []}
+    for name, caption in results.record.figures.items():
+        kinds = {"first": name.startswith(_FIRST), "clips": name.endswith(".gif")}
+        kinds |= {"curves": name.startswith("3-curves"), "pictures": True}
+        group = next(kind for kind, fits in kinds.items() if fits)
+        groups[group].append((results.folder / "figures" / name, caption))
+    page = results.folder / "report.html"
+    return write_page(page, template, **groups, files=files_of(results), **values)
+
+
 def write_report(run: Run, network: str, cells: list[str]) -> Path:
     """Write report.html from the run's records.
 
@@ -62,11 +111,14 @@ def write_report(run: Run, network: str, cells: list[str]) -> Path:
     """
     files = [run.folder / name for name in ("params.yaml", "log.jsonl", "environment.json")]
     texts = {file.name: file.read_text("utf-8") for file in files if file.exists()}
-    return write_page(
-        run.folder / "report.html",
+    record = run.record
+    return write_results(
+        run,
         "report.html",
-        title=f"{run.record.model} on {run.label}",
+        title=f"{record.model} on {run.label}",
         run=run,
+        untrained=getattr(record, "trained", None) is False,
+        published={} if record.is_sample else record.published,
         sources={"Network": network, **texts, "Code of the notebook": "\n\n".join(cells)},
     )
 

@@ -22,6 +22,7 @@ from typing import IO, Any, ClassVar
 import pandas as pd
 import yaml
 from IPython.display import Image
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 
@@ -29,6 +30,7 @@ from ..config.resolve import Config
 from ..data.registry import address, datasets
 from ..files.paths import project_root, reports_root
 from ..files.writing import fingerprint_of, write_bytes, write_text
+from .figures import STYLE
 from .lock import hold
 from .record import FILE, RunRecord, all_runs
 from .tables import to_latex, to_markdown
@@ -69,8 +71,11 @@ class Results:
             caption: what the reader should see in it.
         """
         if self.record.is_sample:
-            figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)
-        return self.picture(f"{name}.png", png(figure), caption)
+            style = {"ha": "right", "va": "top", "size": 7, "color": STYLE["text.color"]}
+            figure.text(0.998, 0.995, "generated sample data", **style)
+        shown = self.picture(f"{name}.png", png(figure), caption)
+        shown.width = round(figure.get_figwidth() * 100)  # drawn twice as fine
+        return shown
 
     def picture(self, name: str, data: bytes, caption: str) -> Image:
         """Save an encoded picture (PNG or GIF) and return it for display."""
@@ -189,7 +194,8 @@ def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     size = {"compress_level": 3}  # of 9, for speed
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None}, pil_kwargs=size)
+    with rc_context(STYLE):  # ticks are made here
+        figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None}, pil_kwargs=size)
     return buffer.getvalue()
 
 

@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import torch
@@ -26,6 +26,7 @@ from ...inference.open_network import open_estimator
 from ...inference.pose_statistics import Jitter, ScoreStatistics
 from ...inference.sampling import EvenSample
 from ...models.mobilepose import TrainedOn
+from ...reporting.lock import hold
 from ...reporting.record import trained_runs
 from ...reporting.run_folder import Results, new_folder
 
@@ -82,6 +83,7 @@ class Demo:
         heatmaps: of each network, name, crop and heat maps of a few people.
         scores: of each network, the scores of its joints.
         jitter: of all networks over the same joints.
+        lock: the open file that tells others that the demo is running.
     """
 
     settings: DemoSettings
@@ -97,6 +99,7 @@ class Demo:
     heatmaps: list[EvenSample] = field(default_factory=list)
     scores: list[ScoreStatistics] = field(default_factory=list)
     jitter: Jitter | None = None
+    lock: IO[str] | None = None
 
     @property
     def label(self) -> str:
@@ -175,7 +178,13 @@ def open_networks(demo: Demo) -> str:
     stem = "".join(c if c.isalnum() else "-" for c in media.path.stem)[:40].strip("-")
     folder = new_folder(f"demo-{stem or 'images'}" + "-sample" * demo.sample)
     demo.results = DemoResults(folder, DemoRecord(is_sample=demo.sample))
+    demo.lock = hold(folder)
     demo.results.update(
+        paper="demo",
+        model=f"Poses of {', '.join(e.name for e in estimators)}",
+        dataset=demo.label,
+        trained=all(e.trained for e in estimators),
+        smoke=smoke(),
         input=demo.label,
         people=demo.boxes.about,
         networks=[e.story for e in estimators],
