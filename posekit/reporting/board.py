@@ -20,7 +20,7 @@ from ..files.writing import write_bytes
 from .record import FILE, RunRecord, all_runs, read_record, run_folders
 
 PLOTLY = "assets/plotly.min.js"  # beside index.html
-_POINTS = 80  # of a curve
+_POINTS = 40  # of a curve
 _ELSEWHERE = "dataset: ", "source: ", "data_root: ", "device: ", "workers: "  # no part of a name
 
 
@@ -74,7 +74,7 @@ def _row(folder: Path, record: RunRecord, knobs: dict[str, int]) -> dict[str, An
         "link": link_to(folder),
         "report": (folder / "report.html").is_file(),
         "picture": picture and quote(os.fsencode(picture.name)),
-        "protocol": record.comparable,
+        "protocol": "demos" if record.paper == "demo" else record.comparable,
         "trained": getattr(record, "trained", None),
         "sample": record.is_sample,
         "score": record.headline,

@@ -71,10 +71,11 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
 
 
 def files_of(results: Results) -> list[str]:
-    """The names of what lies in a folder of results, for people to open."""
+    """The names of what lies in a folder of results, or will, for people to open."""
     hidden = "figures", "report.html"
     found = [path for path in results.folder.iterdir() if path.name not in hidden]
-    return sorted(p.name + "/" * p.is_dir() for p in found if not p.name.startswith("."))
+    names = {path.name + "/" * path.is_dir() for path in found if not path.name.startswith(".")}
+    return sorted(names | ({"run.ipynb"} if "POSEKIT_RUN_LINK" in os.environ else set()))
 
 
 def write_results(results: Results, template: str, **values: Any) -> Path:

@@ -73,7 +73,7 @@ def as_text(frame: pd.DataFrame) -> pd.DataFrame:
         if value is None or value != value or is_ap and value == -1:  # COCO's for "nobody"
             return "–"
         if isinstance(value, float):
-            return f"{value:,.{decimals}f}"
+            return f"{round(value, decimals) + 0:,.{decimals}f}"  # no minus before a zero
         return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
     return frame.apply(column).rename(columns=str)

@@ -188,7 +188,7 @@ function differences(picked) {
 
 function tradeoff() {
   const protocol = find("#tradeoff select").value, charts = find("#tradeoff .charts");
-  const group = runs.filter((run) => run.protocol === protocol && run.score !== null);
+  const group = runs.filter((run) => run.protocol === protocol && run.score !== null && run.status === "finished");
   charts.replaceChildren();
   const sizes = [["params_count", "parameters"], ["gmacs", "GMACs"], ["train_seconds", "seconds of training"],
     ["latency_ms", "milliseconds an image"]];

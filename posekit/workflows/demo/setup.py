@@ -182,7 +182,8 @@ def open_networks(demo: Demo) -> str:
     demo.results.update(
         paper="demo",
         model=f"Poses of {', '.join(e.name for e in estimators)}",
-        dataset=demo.label,
+        dataset=demo.label.removesuffix(" (generated sample)"),
+        source="sample" if demo.sample else "real",
         trained=all(e.trained for e in estimators),
         smoke=smoke(),
         input=demo.label,
