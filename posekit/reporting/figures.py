@@ -142,8 +142,8 @@ def heatmap_grid(
     """
     names = [column.replace("_", " ") for column in columns]
     blocks = [range(c, min(c + _JOINTS, len(names))) for c in range(0, len(names), _JOINTS)]
-    wide = min(_JOINTS, len(names))
     h, w = np.add(images[0].shape[:2], gap := max(1, images[0].shape[1] // 20))
+    wide = len(blocks[0])
     size = 1.5 * wide + 0.3, len(blocks) * (1.5 * len(rows) * h / w + 0.3) + 0.4
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(blocks), squeeze=False, subplot_kw={"frame_on": False})[:, 0]
@@ -240,8 +240,8 @@ def tradeoff(
         ax.margins(0.15)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel(metric)
-    names = [f"{number}  {name}" for number, name in enumerate(names, start=1)]
-    figure.supxlabel("\n".join(names), fontsize=8, ha="left", x=0.05)
+    lines = "\n".join(f"{number}  {name}" for number, name in enumerate(names, start=1))
+    figure.supxlabel(lines, fontsize=8, ha="left", x=0.05)
     return figure
 
 
@@ -270,8 +270,8 @@ def portrait(
     """An image with its skeleton, enlarged or reduced until its longer side has so many pixels."""
     scale = side / max(image.shape[:2])
     drawn = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    points, width = (keypoints + 0.5) * scale - 0.5, max(2, side // 128)
-    paint_skeleton(drawn, points, np.ones(len(points), bool), skeleton, width)
+    points, everyone = (keypoints + 0.5) * scale - 0.5, np.ones(len(keypoints), bool)
+    paint_skeleton(drawn, points, everyone, skeleton, width=max(2, side // 128))
     return drawn
 
 
@@ -284,16 +284,10 @@ def skeleton_gif(frames: Images, keypoints: np.ndarray, skeleton: Skeleton, labe
         skeleton: the joints.
         label: text in the lower left corner.
     """
-    pairs = zip(frames, keypoints, strict=True)
-    images = [portrait(frame, points, skeleton, side=320) for frame, points in pairs]
+    images = [portrait(*pair, skeleton, 320) for pair in zip(frames, keypoints, strict=True)]
     for image in images:
         cv2.putText(image, label, (6, len(image) - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.42, [255] * 3)
     return gif(images, 0.2)
-
-
-def encoded(image: np.ndarray) -> bytes:
-    """An image as the bytes of a PNG file."""
-    return cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
 
 
 def gif(images: Images, seconds: float) -> bytes:
@@ -301,6 +295,6 @@ def gif(images: Images, seconds: float) -> bytes:
     from PIL import Image
 
     first, *others = (Image.fromarray(image) for image in images)
-    buffer, pause = io.BytesIO(), round(1000 * seconds)
-    first.save(buffer, "GIF", save_all=True, append_images=others, duration=pause, loop=0)
+    kept = {"append_images": others, "duration": round(1000 * seconds), "loop": 0}
+    first.save(buffer := io.BytesIO(), "GIF", save_all=True, **kept)
     return buffer.getvalue()

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from PIL import Image
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from ..files.paths import reports_root
 from ..files.writing import write_text
 from .board import PLOTLY, board, copy_plotly
 from .run_folder import Results, Run
 from .tables import as_text
-
 
 _IMAGE = '<img alt="{alt}" style="--size: {size}px" src="data:image/webp;base64,{data}">'
 _FIRST = "0-"  # what the names of pictures begin with that stand beside the result
@@ -46,6 +45,7 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_TEMPLATES.policies["json.dumps_kwargs"] = {}  # columns in their order
 _TEMPLATES.filters |= {
     "as_text": as_text,
     "anchor": lambda title: re.sub(r"\W+", "-", title),

@@ -19,6 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
+import cv2
+import numpy as np
 import pandas as pd
 import yaml
 from IPython.display import Image
@@ -197,6 +199,11 @@ def png(figure: Figure) -> bytes:
     with rc_context(STYLE):  # ticks are made here
         figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None}, pil_kwargs=size)
     return buffer.getvalue()
+
+
+def encoded(image: np.ndarray) -> bytes:
+    """An image (h, w, 3) uint8 RGB as the bytes of a PNG file."""
+    return cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
 
 
 def new_folder(stem: str) -> Path:

@@ -74,7 +74,9 @@ def as_text(frame: pd.DataFrame) -> pd.DataFrame:
             return "–"
         if isinstance(value, float):
             return f"{round(value, decimals) + 0:,.{decimals}f}"  # no minus before a zero
-        return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        return (
+            f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        )
 
     return frame.apply(column).rename(columns=str)
 

@@ -12,7 +12,7 @@ from runs import config, scored
 
 from posekit.reporting import figures, pages
 from posekit.reporting.record import read_record
-from posekit.reporting.run_folder import Run
+from posekit.reporting.run_folder import Run, encoded
 
 
 def a_run(mean, status="finished", metric="PCK@0.2 box", **knobs):
@@ -23,7 +23,7 @@ def a_run(mean, status="finished", metric="PCK@0.2 box", **knobs):
     lines = [f'{{"epoch": {n}, "loss": {9 / n}, "val": {mean - 9 / n}}}' for n in (1, 2, 3)]
     (run.folder / "log.jsonl").write_text("\n".join(lines))
     images = np.full((2, 48, 48, 3), 90, np.uint8)
-    run.picture("0-best.png", figures.encoded(images[0]), "The best prediction.")
+    run.picture("0-best.png", encoded(images[0]), "The best prediction.")
     joints = [f"joint_{k}" for k in range(14)]
     maps = np.random.default_rng(0).random((2, 14, 6, 6))
     grid = figures.heatmap_grid(images, maps, ["person 1", "person 2"], joints, "Heat maps")

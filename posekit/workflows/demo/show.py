@@ -7,6 +7,7 @@ import pandas as pd
 from IPython.display import Image
 
 from ...reporting import figures, pages
+from ...reporting.run_folder import encoded
 from .setup import HEATMAPS, SHEET, Demo
 
 _MIN_GIF_STEP, _MAX_GIF_LENGTH = 0.02, 655.0  # seconds of a GIF's frame, of all of them
@@ -16,7 +17,7 @@ def poses(demo: Demo) -> Image:
     """A figure of some frames with the skeletons of every network."""
     names, images = zip(*demo.poses.spread(SHEET), strict=True)
     columns = 1 if len(images) == 1 else 2 if len(demo.estimators) > 1 else 4
-    demo.results.picture("0-best.png", figures.encoded(images[0]), f"Poses in {names[0]}.")
+    demo.results.picture("0-best.png", encoded(images[0]), f"Poses in {names[0]}.")
     figure = figures.picture_grid(images, names, f"Poses: {demo.label}", columns)
     caption = (
         f"Frames with the joints that score at least {demo.settings.threshold:g}: right side "

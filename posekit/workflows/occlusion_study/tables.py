@@ -126,5 +126,8 @@ def finish(study: Study) -> str:
     )
     run.tables["Published: training with occlusion, test without"] = published()
     places = close_run(run, study.text())
-    numbers = ", ".join(f"{name} {'nobody' if value != value else round(value, 1) + 0}" for name, value in named.items())
+    numbers = ", ".join(
+        f"{name} {'nobody' if value != value else round(value, 1) + 0}"
+        for name, value in named.items()
+    )
     return f"{run.record.metric}: {numbers}\n{places}"

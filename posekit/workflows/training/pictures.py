@@ -13,7 +13,7 @@ from ...files.writing import write_bytes
 from ...inference.sampling import spread_rows
 from ...models import cost
 from ...reporting import figures
-from ...reporting.run_folder import png
+from ...reporting.run_folder import encoded, png
 from ...train.hooks import Hook, TensorBoard
 from .building import batch_of
 from .experiment import Experiment
@@ -136,7 +136,7 @@ def error_gallery(exp: Experiment, columns: int = 6) -> Any:
     kinds = ("best" if known else "surest"), ("worst" if known else "least sure")
     for kind, file, row in zip(kinds, ("best", "worst"), (rows[0], rows[-1]), strict=True):
         joints = clips.to_crop(exp.predictions.keypoints)[row]
-        picture = figures.encoded(figures.portrait(crop_of(clips, row), joints, clips.skeleton))
+        picture = encoded(figures.portrait(crop_of(clips, row), joints, clips.skeleton))
         exp.run.picture(f"0-{file}.png", picture, f"The {kind} prediction, {labels[row]}.")
     title = f"{kinds[0].capitalize()}, middling and {kinds[1]} people: {exp.run.label}"
     figure = _predicted(exp, rows, title, columns, [labels[row] for row in rows])
