@@ -57,26 +57,20 @@ def as_text(frame: pd.DataFrame) -> pd.DataFrame:
     that it was rounded to, three at most. Thousands are separated.
     """
     metrics = [str(name) for name in frame.get("metric", ())]
-    is_ap, decimals = any(name.startswith("AP") for name in metrics), 3
-    if metrics and not is_ap:
-        decimals = 1
+    is_ap = any(name.startswith("AP") for name in metrics)
 
     def column(values: pd.Series) -> pd.Series:
-        fewest = decimals
-        if not metrics:
-            known = [value for value in values if isinstance(value, float) and value == value]
-            needed = (n for n in (1, 2) if all(round(value, n) == value for value in known))
-            fewest = next(needed, decimals)
-        return values.astype(object).map(lambda value: cell(value, fewest))
+        known = [value for value in values if isinstance(value, float) and value == value]
+        needed = (n for n in (1, 2) if all(round(value, n) == value for value in known))
+        decimals = 3 if is_ap else 1 if metrics else next(needed, 3)
+        return values.astype(object).map(lambda value: cell(value, decimals))
 
     def cell(value: Any, decimals: int) -> str:
         if value is None or value != value or is_ap and value == -1:  # COCO's for "nobody"
             return "–"
         if isinstance(value, float):
             return f"{round(value, decimals) + 0:,.{decimals}f}"  # no minus before a zero
-        return (
-            f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-        )
+        return f"{value:,}" if type(value) is int else str(value)
 
     return frame.apply(column).rename(columns=str)
 

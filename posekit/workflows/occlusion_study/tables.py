@@ -126,8 +126,6 @@ def finish(study: Study) -> str:
     )
     run.tables["Published: training with occlusion, test without"] = published()
     places = close_run(run, study.text())
-    numbers = ", ".join(
-        f"{name} {'nobody' if value != value else round(value, 1) + 0}"
-        for name, value in named.items()
-    )
+    lost = {name: "nobody" if drop != drop else round(drop, 1) + 0 for name, drop in named.items()}
+    numbers = ", ".join(f"{name} {points}" for name, points in lost.items())
     return f"{run.record.metric}: {numbers}\n{places}"

@@ -128,7 +128,7 @@ def error_gallery(exp: Experiment, columns: int = 6) -> Any:
     else:
         order = np.argsort(-found.scores.mean(1), kind="stable")
         labels = [f"score {score:.2f}" for score in found.scores.mean(1)]
-    order = _one_each(order, clips.people.group)
+    order, most = _one_each(order, clips.people.group), columns
     columns = min(columns, -(-len(order) // 3))
     middle = max(columns, (len(order) - columns) // 2)
     rows = np.r_[order[:columns], order[middle : middle + columns], order[-columns:]]
@@ -139,6 +139,7 @@ def error_gallery(exp: Experiment, columns: int = 6) -> Any:
         picture = encoded(figures.portrait(crop_of(clips, row), joints, clips.skeleton))
         exp.run.picture(f"0-{file}.png", picture, f"The {kind} prediction, {labels[row]}.")
     title = f"{kinds[0].capitalize()}, middling and {kinds[1]} people: {exp.run.label}"
+    columns = max(columns, min(most, len(rows)))
     figure = _predicted(exp, rows, title, columns, [labels[row] for row in rows])
     caption = (
         f"Predictions (lines) over the annotation (dotted): {kinds[0]}, middling and {kinds[1]} "
