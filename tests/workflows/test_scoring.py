@@ -32,6 +32,7 @@ def every_step(pictures: bool = False, **knobs) -> lab.Evaluation:
     exp.shown = [lab.load(exp), lab.build(exp), lab.evaluate(exp), lab.protocol(exp)]
     if pictures:
         lab.error_gallery(exp)
+        assert {"0-best-sample.png", "0-worst-sample.png"} <= exp.run.record.figures.keys()
         lab.heatmaps(exp)
     exp.shown.append(lab.finish(exp))
     return exp

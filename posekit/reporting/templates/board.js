@@ -139,7 +139,7 @@ function chart(place, title, traces, x = {}, y = {}) {
   const div = place.appendChild(make("div", "", { className: "chart" })), ink = getComputedStyle(div).color;
   const axis = { gridcolor: "#8883", zerolinecolor: "#8886", automargin: true };
   Plotly.newPlot(div, traces, {
-    title: { text: plain(title), font: { size: 15 } }, xaxis: { ...axis, ...x }, yaxis: { ...axis, ...y },
+    title: { text: plain(title), font: { size: 15 } }, xaxis: { ...axis, ...x }, yaxis: { ...axis, rangemode: "nonnegative", ...y },
     paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: { color: ink }, colorway: PALETTE,
     margin: { t: 40, r: 15, b: 45, l: 50 }, legend: { orientation: "h", y: -0.25 }, height: 340, modebar: { bgcolor: "transparent" },
   }, { responsive: true, displaylogo: false });
