@@ -2,6 +2,7 @@
 """Set posekit up and run it, from nothing but Python 3.11+ and pip.
 
     python3 run.py            set up, then train LPM on Penn Action (or on the generated sample)
+    python3 run.py PAPER [DATA SET]   another paper of notebooks/train_*.ipynb, as in: cpm LSP
     python3 run.py test       set up, then run all tests; further words go to pytest
     python3 run.py setup      set up only
     python3 run.py lab        open JupyterLab on the notebooks
@@ -9,8 +10,8 @@
     python3 run.py bench      measure what is fast against how others do it; rows by their KEYs
 
 Everything is installed below this folder, in .venv and .tools; the first time fetches about 3 GB
-and takes one to five minutes, later ones take a second. Words after `python3 run.py` that begin
-with a dash go to the main job, as in `python3 run.py -p epochs 3`.
+and takes one to five minutes, later ones take a second. Words after these that begin with a dash
+go to the job, as in `python3 run.py -p epochs 3`. Ctrl-C is safe: the same line goes on.
 """
 
 import hashlib
@@ -45,6 +46,8 @@ def main(words):
         "bench": ["-m", "benchmarks", *rest],
         "setup": None,
     }
+    papers = sorted(p.stem[len("train_") :] for p in ROOT.glob("notebooks/train_*.ipynb"))
+    jobs.update({paper: ["-m", "posekit", "run", paper, *rest] for paper in papers})
     if word not in jobs:
         stop(f"unknown word {word!r}: choose one of {', '.join(filter(None, jobs))}")
     os.chdir(ROOT)
@@ -104,4 +107,7 @@ def stop(text, status=1):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        stop("\nStopped: the same line goes on.", 130)

@@ -7,18 +7,22 @@ import tempfile
 from pathlib import Path
 
 from .errors import PosekitError
+from .files.progress import heartbeat, say
 
 _PAIR = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 1 for a failed run, 2 for bad input."""
+    """Run one command; the status is 0, 1 for a failed run, 2 for bad input, 130 for Ctrl-C."""
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.do(parsed) or 0
     except PosekitError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt as error:
+        print(f"\nStopped. {error}".rstrip(), file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,7 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     train = command("train", _train, "train without a notebook; torchrun starts one a device")
     for added in (run, train):
         added.add_argument("paper", help="lpm, cpm, ...: notebooks/train_<paper>.ipynb")
-        added.add_argument("dataset", help="LSP, MPII, PennAction or COCO")
+        several = "LSP, MPII, PennAction or COCO; the paper's first by default"
+        added.add_argument("dataset", nargs="?", help=several)
         added.add_argument("-p", dest="parameters", help="set a parameter, repeatable", **_PAIR)
     run.add_argument("-o", dest="out", type=Path, help="also keep the executed notebook here")
     command("report", _report, "rebuild reports/index.html")
@@ -55,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from .workflows import notebooks
+    say(f"{arguments.paper} on {arguments.dataset or 'its first data set'}: loading PyTorch")
+    with heartbeat(lambda: "loading PyTorch"):
+        from .workflows import notebooks
 
     parameters = dict(arguments.parameters)
     return notebooks.run(arguments.paper, arguments.dataset, parameters, arguments.out)
@@ -63,10 +70,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> None:
     """Train, score and report without a notebook, in as many processes as torchrun has started."""
+    from .config.recipes import usual_dataset
     from .train import distributed
     from .workflows import training as lab
 
-    parameters = dict(arguments.parameters) | {"dataset": arguments.dataset}
+    dataset = arguments.dataset or usual_dataset(arguments.paper)
+    parameters = dict(arguments.parameters) | {"dataset": dataset}
     with distributed.process_group(), tempfile.TemporaryDirectory(prefix="posekit-") as folder:
         if not distributed.is_first():  # only the first process writes
             os.environ["POSEKIT_REPORTS"] = folder
@@ -74,13 +83,15 @@ def _train(arguments: argparse.Namespace) -> None:
         exp = lab.start(arguments.paper, {"device": distributed.device(), **parameters})
         with exp.run.noting_errors():
             for step in (lab.load, lab.build, lab.train):
-                print(step(exp), flush=True)
+                with heartbeat(lambda: step.__name__):  # noqa: B023
+                    say(step(exp))
             if distributed.is_first():
-                lab.curves(exp)
-                print(lab.evaluate(exp).to_string())
-                lab.error_gallery(exp)
-                lab.heatmaps(exp)
-                print(lab.finish(exp))
+                with heartbeat(lambda: "the score and the report"):
+                    lab.curves(exp)
+                    say(lab.evaluate(exp).to_string())
+                    lab.error_gallery(exp)
+                    lab.heatmaps(exp)
+                    say(lab.finish(exp))
 
 
 def _report(_: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The one exception that posekit raises for bad input."""
+"""What posekit raises for bad input, and when a training is interrupted."""
 
 
 class PosekitError(ValueError):
@@ -9,3 +9,9 @@ class PosekitError(ValueError):
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
+
+
+class Stopped(KeyboardInterrupt):
+    """A training was interrupted: what is kept and how it goes on, in one message."""
+
+    _render_traceback_ = PosekitError._render_traceback_

@@ -144,7 +144,7 @@ def test_it_is_evaluated_from_its_folder_and_by_name(trained, outside):
     evaluation.load(exp)
     evaluation.build(exp)
     assert torch.equal(exp.task.model.heatmaps.weight, trained.task.model.heatmaps.weight)
-    exp = evaluation.start({"model": "toy_pose:ToyNet", "image_size": [64, 64], **given})
+    exp = evaluation.start({"model": "toy_pose:ToyNet@random", "image_size": [64, 64], **given})
     evaluation.load(exp)
     evaluation.build(exp)
     evaluation.evaluate(exp)

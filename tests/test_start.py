@@ -56,18 +56,43 @@ def test_commands_work_from_the_parent_folder(parent):
     assert (parent / "out.ipynb").is_file()
 
 
-def test_the_browser_shows_pictures_at_their_own_size(monkeypatch):
-    from types import SimpleNamespace
+def test_papermill_ends_with_one_message(tmp_path):
+    """The call stack of papermill stands above it, none of posekit's."""
+    words = [sys.executable, "-m", "papermill", "notebooks/train_lpm.ipynb", tmp_path / "out.ipynb"]
+    done = subprocess.run([*words, "-p", "epohcs", "3"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    said = done.stderr.rpartition("-" * 75)[2].split("\n", 2)
+    assert said[1] == 'Exception encountered at "In [3]":'
+    assert said[2].startswith("PosekitError: the lpm notebook cannot run with this:\n  epohcs=3: ")
+    assert "did you mean epochs?" in said[2] and "posekit/" not in said[2]
 
-    import numpy as np
-    from matplotlib.figure import Figure
 
-    from posekit.workflows import widgets as notebook
+@pytest.fixture
+def stand_in(monkeypatch):
+    """run.py with commands that only say what they would do."""
+    from importlib import util
 
-    monkeypatch.setattr(notebook, "prediction_picture", lambda *_: Figure(figsize=(2, 1)))
-    experiment = SimpleNamespace(
-        test=SimpleNamespace(people=np.zeros(3)), settings=SimpleNamespace(interactive=True)
-    )
-    box = notebook.browse(experiment)
-    assert box.layout.align_items == "flex-start"
-    assert box.children[-1].layout.max_width == "100%" and box.children[-1].layout.width is None
+    spec = util.spec_from_file_location("run_py", ROOT / "run.py")
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "set_up", lambda: None)
+    monkeypatch.setattr(module.os, "chdir", lambda _: None)
+    started = []
+    monkeypatch.setattr(module.os, "execv", lambda _, words: started.append(words[1:]))
+    return module.main, started
+
+
+def test_run_py_takes_a_paper_and_a_data_set(stand_in, capsys):
+    main, started = stand_in
+    main([])
+    main(["cpm", "LSP", "-p", "epochs", "1"])
+    main(["hrnet"])
+    assert [words[2:] for words in started] == [
+        ["run", "lpm", "PennAction"],
+        ["run", "cpm", "LSP", "-p", "epochs", "1"],
+        ["run", "hrnet"],
+    ]
+    with pytest.raises(SystemExit):
+        main(["lmp"])
+    assert "unknown word 'lmp': choose one of test, lab" in (said := capsys.readouterr().err)
+    assert "cpm, hourglass" in said

@@ -169,7 +169,7 @@ class RunKnobs(Settings):
     device: str = knob("auto, cpu, cuda, cuda:1, mps", "auto")
     workers: int = knob("loading processes; -1 for auto", -1, ge=-1)
     channels_last: bool = knob("memory format of the convolutions", True)
-    interactive: bool = knob("show live widgets", False)
+    interactive: bool | None = knob("show live widgets", None)
 
 
 class CommonKnobs(RunKnobs, TestingKnobs, NetworkKnobs, DataKnobs):

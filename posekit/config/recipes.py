@@ -78,8 +78,12 @@ def _content(paper: str, file: str) -> bytes:
     path = project_root() / "params" / paper / file
     if path.is_file():
         return path.read_bytes()
-    there = sorted(p.name for p in path.parent.glob("*.yaml")) or ["none of this paper"]
-    raise PosekitError(f"no recipe params/{paper}/{file}: there are {', '.join(there)}")
+    dataset, _, variant = path.stem.partition("-")
+    variants = sorted(p.stem.partition("-")[2] for p in path.parent.glob(f"{dataset}-*.yaml"))
+    has = f"{paper} has those of {', '.join(recipe_datasets(paper)) or 'no data set'}"
+    if variant:
+        has = f"recipes of {paper} on {dataset} are {', '.join(['paper', *variants])}"
+    raise PosekitError(f"no recipe params/{paper}/{file}: {has}")
 
 
 def recipe_of_network(network: str, dataset: str | None = None) -> tuple[str, dict[str, Any]]:

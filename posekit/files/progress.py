@@ -1,12 +1,60 @@
 """Progress that suits where it is read: a moving bar on a live front end, lines elsewhere."""
 
-import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+QUIET = 12.0  # seconds after which a line is due
+
 Item = TypeVar("Item")
+_last_line = 0.0  # when `say` was called
+
+
+def is_live() -> bool:
+    """Whether a front end shows the running cell, so that widgets work in it.
+
+    Such a front end can be asked for input; papermill, nbconvert and nbval say that they cannot.
+    """
+    from IPython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    asked = kernel.get_parent("shell") if kernel else {}
+    return bool(asked.get("content", {}).get("allow_stdin"))
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print a line at once."""
+    global _last_line
+    _last_line = time.monotonic()
+    print(text, end=end, flush=True)
+
+
+def is_due(pause: float = QUIET) -> bool:
+    """Whether nothing has been said for so many seconds."""
+    return time.monotonic() - _last_line > pause
+
+
+@contextmanager
+def heartbeat(what: Callable[[], str], pause: float = QUIET + 2) -> Iterator[None]:
+    """Say what is going on whenever nothing else has been said for so many seconds."""
+    say("", end="")
+    started, over = time.monotonic(), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(pause / 10):
+            if is_due(pause):
+                say(f"still at {what()}, {clock(time.monotonic() - started)} so far")
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def bar(items: Iterable | None, title: str, total: int | None = None) -> Any:
@@ -21,8 +69,7 @@ def bar(items: Iterable | None, title: str, total: int | None = None) -> Any:
     """
     from tqdm.auto import tqdm
 
-    jupyter = "JPY_SESSION_NAME" in os.environ  # set by a Jupyter server for the kernels it starts
-    shown = jupyter or (sys.stderr is not None and sys.stderr.isatty())
+    shown = is_live() or (sys.stderr is not None and sys.stderr.isatty())
     return tqdm(items, title, total, leave=False, mininterval=0.5, disable=not shown)
 
 
@@ -46,7 +93,7 @@ def progress_lines(
         printed, rate = now, done / (now - started)
         count = f"{done:,} of {total:,}" if total else f"{done:,}"
         left = f", {clock((total - done) / rate)} left" if total else ""
-        print(f"{title}{': ' * bool(title)}{count} {unit}, {rate:.1f} {unit}/s{left}", flush=True)
+        say(f"{title}{': ' * bool(title)}{count} {unit}, {rate:.1f} {unit}/s{left}")
 
     return show
 

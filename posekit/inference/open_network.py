@@ -106,8 +106,8 @@ def find_network(
 
     Args:
         source: a run folder, an ONNX file, weights of posekit's own (.safetensors), `NAME@FILE` for
-            the weights of others, or the name of a network alone, untrained. Paths are looked for
-            below the current folder, then below the project.
+            the weights of others, or `NAME@random`. Paths are looked for below the current folder,
+            then below the project.
         dataset: whose recipe says how a network without settings of its own is tested.
         known: what the reader knows where the file does not say it, such as width and trained_on;
             of an ONNX file, what the reader knows better about its input, see `ONNX_INPUT`.
@@ -118,10 +118,15 @@ def find_network(
     source = source.strip()
     name, at, file = source.rpartition("@")
     if at and _is_network(name):
+        if file == "random":
+            return _untrained(name, dataset, (known or {}).get("width"))
         path = stored.weights_path(file)
         return _of_file(name, path / RUN_WEIGHTS if path.is_dir() else path, dataset, known)
     if _is_network(source):
-        return _untrained(source, dataset, (known or {}).get("width"))
+        raise PosekitError(
+            f"{source} alone has no weights: write {source}@FILE, the folder of a finished run of "
+            f"it, or {source}@random for random weights, whose poses mean nothing"
+        )
     path = existing_path(source)
     if path.suffix.lower() == ".onnx":
         return _of_onnx(path, dataset, known or {})

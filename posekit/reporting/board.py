@@ -67,7 +67,7 @@ def _demos() -> list[tuple[Path, RunRecord]]:
 def _row(folder: Path, record: RunRecord, knobs: dict[str, int]) -> dict[str, Any]:
     pairs, recipe, own = _settings(folder / "params.yaml")
     picture = next(folder.glob("figures/0-best*"), None)
-    names = "paper", "model", "split", "smoke", "status", "trained_on", "started"
+    names = "paper", "model", "split", "trained", "smoke", "status", "trained_on", "started"
     counts = "params_count", "gmacs", "latency_ms", "train_seconds", "epochs_done", "notes"
     return {name: getattr(record, name) for name in (*names, *counts)} | {
         "name": readable(folder.name),
@@ -75,7 +75,6 @@ def _row(folder: Path, record: RunRecord, knobs: dict[str, int]) -> dict[str, An
         "report": (folder / "report.html").is_file(),
         "picture": picture and quote(os.fsencode(picture.name)),
         "protocol": "demos" if record.paper == "demo" else record.comparable,
-        "trained": getattr(record, "trained", None),
         "sample": record.is_sample,
         "score": record.headline,
         "decimals": record.decimals,

@@ -116,9 +116,9 @@ def write_report(run: Run, network: str, cells: list[str]) -> Path:
     return write_results(
         run,
         "report.html",
-        title=f"{record.model} on {run.label}",
+        title=f"{record.name} on {run.label}",
         run=run,
-        untrained=getattr(record, "trained", None) is False,
+        untrained=not record.trained,
         published={} if record.is_sample else record.published,
         sources={"Network": network, **texts, "Code of the notebook": "\n\n".join(cells)},
     )

@@ -29,6 +29,7 @@ class RunRecord(BaseModel):
 
     Attributes:
         model: name of the network.
+        trained: False for random weights, whose numbers mean nothing.
         trained_on: the data sets that are trained on, where they are several.
         source: real or sample.
         metric: name of the score, such as "PCK@0.2 box".
@@ -56,6 +57,7 @@ class RunRecord(BaseModel):
     paper: Text = ""
     paper_title: Text = ""
     model: Text = ""
+    trained: bool = True
     dataset: Text = ""
     trained_on: Text = ""
     source: Text = ""
@@ -92,6 +94,11 @@ class RunRecord(BaseModel):
     def label(self) -> str:
         """The data as titles name it."""
         return f"{self.dataset} (generated sample)" if self.is_sample else self.dataset
+
+    @property
+    def name(self) -> str:
+        """The network as titles name it."""
+        return self.model if self.trained else f"{self.model} (UNTRAINED)"
 
     @property
     def headline(self) -> float | None:

@@ -30,6 +30,7 @@ from pydantic import BaseModel
 
 from ..config.resolve import Config
 from ..data.registry import address, datasets
+from ..errors import PosekitError
 from ..files.paths import project_root, reports_root
 from ..files.writing import fingerprint_of, write_bytes, write_text
 from .figures import STYLE
@@ -169,6 +170,21 @@ class Run(Results):
             write_text(self.folder / f"{file}.md", to_markdown(table))
             write_text(self.folder / f"{file}.tex", to_latex(table))
         return table
+
+    def take_up(self) -> None:
+        """Go on with a run that was interrupted and has released its folder.
+
+        Raises:
+            PosekitError: another process goes on with it.
+        """
+        if self.record.status != "interrupted":
+            return
+        if self.lock and self.lock.closed:
+            if not (lock := hold(self.folder)):
+                raise PosekitError(f"{self.folder.name}: another process goes on with this run")
+            self.lock, self.resumed = lock, True
+            weakref.finalize(self, lock.close)
+        self.update(status="running")
 
     def note_error(self, error: BaseException) -> None:
         """Record that an error ended a run that had not finished: failed, or interrupted."""

@@ -33,6 +33,7 @@ def comparison(
         return one.by_joint if sides else one.values
 
     ours = f"this run, trained on {record.trained_on}" if record.trained_on else "this run"
+    ours += "" if record.trained else ", UNTRAINED"
     rows = [
         {"result": f"{what}, {record.label}", **numbers(one), "metric": one.metric, "source": how}
         for what, one, how in ((ours, score, testing), ("mean pose", baseline, ""))

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import PosekitError
-from ..files.progress import bar, clock
+from ..files.progress import bar, clock, is_due, say
 from ..files.writing import write_text
 
 
@@ -78,7 +78,7 @@ class Log(Hook):
 
 
 class Progress(Hook):
-    """A moving bar over the steps of an epoch where a front end shows it, and a line an epoch.
+    """A line an epoch; within one a moving bar where a front end shows it, else lines.
 
     Args:
         epochs: in all, over all rounds.
@@ -94,26 +94,34 @@ class Progress(Hook):
         """Show an empty bar."""
         if self.first is None:
             self.first, self.started = epoch, time.monotonic()
+        self.epoch, self.steps = epoch, steps
         self.bar = bar(None, f"epoch {epoch}/{self.epochs}", steps)
 
     def on_step(self, step: int, batch: dict[str, Tensor], loss: Tensor) -> None:
-        """Move the bar; a full one vanishes."""
+        """Move the bar, a full one vanishes; without one, print a line when it is due."""
         self.bar.update()
-        if step + 1 == self.bar.total:
+        if step + 1 == self.steps:
             self.bar.close()
+        elif self.bar.disable and is_due():
+            step += 1
+            done = self.epoch - 1 + step / self.steps
+            self._say(self.epoch, done, f"{step:,} of {self.steps:,} steps  loss {loss:.4g}")
 
     def on_epoch(self, record: dict[str, Any]) -> None:
         """Print the line."""
-        epoch, epochs = record["epoch"], self.epochs
-        pace = (time.monotonic() - self.started) / (epoch - self.first + 1)
-        stage = f"round {record['round']}  " if "round" in record else ""
         score = f"  {self.metric} {record['val']:5.1f}" if "val" in record else ""
-        print(
-            f"{stage}epoch {epoch:>{len(str(epochs))}}/{epochs}  loss {record['loss']:.4g}{score}  "
-            f"lr {record['lr']:.2e}  {record['clips_per_second']:g} clips/s  "
-            f"{record['memory_mb']:.0f} MB  {clock(pace * (epochs - epoch))} left",
-            flush=True,
+        stage = f"round {record['round']}  " if "round" in record else ""
+        text = (
+            f"loss {record['loss']:.4g}{score}  lr {record['lr']:.2e}  "
+            f"{record['clips_per_second']:g} clips/s  {record['memory_mb']:.0f} MB"
         )
+        self._say(record["epoch"], record["epoch"], text, stage)
+
+    def _say(self, epoch: int, done: float, text: str, stage: str = "") -> None:
+        """Print a line that ends with the time left, at the pace of this process until now."""
+        pace = (time.monotonic() - self.started) / (done - self.first + 1)
+        left = clock(pace * (self.epochs - done))
+        say(f"{stage}epoch {epoch:>{len(str(self.epochs))}}/{self.epochs}  {text}  {left} left")
 
 
 class TensorBoard(Hook):

@@ -13,13 +13,15 @@ from pydantic import create_model
 
 from ..config.knobs import DataKnobs, Joints
 from ..config.resolve import Config, resolve_source
-from ..config.settings import Settings, check, early, knob
+from ..config.settings import Settings, check, early, is_set, knob
 from ..data import dataset, dataset_name
 from ..errors import PosekitError
-from ..files.paths import named_size, smoke
+from ..files.paths import existing_path, named_size, smoke
 from ..inference.open_network import ONNX_INPUT, Found, check_joints, find_network
 from ..models import list_models
 from ..models.registry import Width
+from ..reporting.record import read_record
+from .default_networks import default_networks
 from .training import building, error_gallery, evaluate, evaluate_leniently, finish, heatmaps, load
 from .training.experiment import Experiment
 from .training.opening import begin
@@ -36,8 +38,8 @@ _TITLE = "the evaluate notebook cannot run with this:"
 class EvaluationKnobs(Settings):
     """Which network is scored; how it is tested are further knobs, those of its family."""
 
-    model: str = knob("an .onnx file, a run folder, or a name of list_models()", "hrnet_w32")
-    weights: str | None = knob("weights file for a name; None for random ones", None)
+    model: str | None = knob("run folder, .onnx file or name; None for the newest run", None)
+    weights: str | None = knob("weights file for a name, or random", None)
     width: Width | None = knob("multiplier on channels", None)
     skeleton: Joints | None = knob("the network's joints, for an .onnx file", None)
     colour: Literal["rgb", "bgr"] | None = knob("order of channels, .onnx only", None)
@@ -67,7 +69,11 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
         PosekitError: naming everything that is wrong with the parameters, before any work.
     """
     asked = early(EvaluationKnobs, namespace, _TITLE)
-    name = dataset_name(namespace.get("dataset") or "COCO")
+    name = dataset_name(namespace["dataset"]) if is_set(namespace.get("dataset")) else None
+    unasked = {} if asked.model else {"model": default_networks(["hrnet_w32"], name)[0]}
+    asked = asked.model_copy(update=unasked)
+    record = read_record(existing_path(asked.model))
+    name = name or (record and record.dataset) or "COCO"
     found = _find(asked, name)
     kind = create_model("EvaluationSettings", __base__=(EvaluationKnobs, type(found.settings)))
     given = check(kind, namespace, _TITLE)
@@ -75,6 +81,9 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     values = found.settings.model_dump(exclude=DataKnobs.model_fields.keys() - {"boxes"})
     values |= {n: getattr(about, n) for n in ONNX_INPUT}
     values |= {"dataset": name, "colour": about.colour.lower()}
+    values |= unasked
+    if record and record.dataset == name and not is_set(namespace.get("data_root")):
+        values["source"] = record.source
     filled = {n: v for n, v in values.items() if n not in given}
     settings = kind.made(filled | given, f"{_TITLE} {found.story}")
     found.check(settings, f"{_TITLE} {found.story}")
@@ -85,9 +94,12 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     origins = dict.fromkeys(usual, "default") | dict.fromkeys(filled, found.origin)
     if found.origin == "the recipe" and named_size(found.weights) == settings.image_size:
         origins["image_size"] = "the file's name"
+    origins |= dict.fromkeys(unasked, "the newest finished run")
     origins |= {n: "you" for n in given if getattr(settings, n) != usual[n]}
     config = Config("evaluate", about.name, settings, origins, source, root, smoke())
-    return begin(Evaluation, config, about, found=found)
+    evaluation = begin(Evaluation, config, about, found=found)
+    evaluation.run.update(trained=found.trained)
+    return evaluation
 
 
 def _find(asked: EvaluationKnobs, dataset: str) -> Found:

@@ -1,18 +1,21 @@
 """Notebooks as files: run one, clean them, renew the parameters cell, begin one for a new paper."""
 
+import logging
 import os
 import re
 import sys
 import tempfile
 from pathlib import Path
-from types import NoneType
+from types import NoneType, SimpleNamespace
 from typing import Any, Literal, get_args, get_origin
 
 from ..config.families import settings_of
 from ..config.recipes import read_recipe, recipe_file, usual_dataset
-from ..config.resolve import resolve
+from ..config.resolve import Config, resolve
+from ..data.registry import datasets
 from ..errors import PosekitError
-from ..files.paths import project_root
+from ..files.paths import project_root, reports_root
+from ..files.progress import QUIET, heartbeat, say
 from ..files.writing import write_bytes, write_text
 from ..models import describe, options_of
 from ..models.registry import FIRST_PAPER
@@ -33,34 +36,32 @@ def notebook_path(paper: str) -> Path:
     return project_root() / "notebooks" / f"train_{paper}.ipynb"
 
 
-def run(paper: str, dataset: str, parameters: dict[str, str], out: Path | None = None) -> int:
+def run(
+    paper: str, dataset: str | None, parameters: dict[str, str], out: Path | None = None
+) -> int:
     """Execute a paper's notebook and keep the result in the run folder as run.ipynb.
 
-    The notebook writes the path of its run folder into the file that POSEKIT_RUN_LINK names.
+    Without a data set it is the paper's first. The notebook writes the path of its run folder into
+    the file that POSEKIT_RUN_LINK names.
 
     Returns:
-        0, or 1 for a run that failed.
+        0, 1 for a run that failed, 130 for one that was interrupted.
 
     Raises:
         PosekitError: for a paper without notebook and for every parameter that cannot be.
     """
-    source, parameters = notebook_path(paper), {"dataset": dataset, **parameters}
-    resolve(paper, dict(parameters))
+    source = notebook_path(paper)
+    parameters = {"dataset": dataset or usual_dataset(paper), **parameters}
+    config = resolve(paper, dict(parameters))
     if not source.is_file():
         raise PosekitError(f"no {source}: begin it with python -m posekit notebook {paper}")
-
-    import papermill
-
+    book, _ = _read(source)
+    say(_plan(config, book))
     with tempfile.TemporaryDirectory(prefix="posekit-") as folder:
         executed, link = Path(folder, "run.ipynb"), Path(folder, "link")
         os.environ["POSEKIT_RUN_LINK"] = str(link)
-        status = 0
         try:
-            shown = {"stdout_file": sys.stdout, "stderr_file": sys.stderr, "progress_bar": False}
-            papermill.execute_notebook(source, executed, parameters, kernel_name="python3", **shown)
-        except papermill.PapermillExecutionError as error:
-            print(f"{source.name} stopped: {error.ename}: {error.evalue}", file=sys.stderr)
-            status = 1
+            status = _execute(source, executed, parameters)
         finally:  # a failed or interrupted run keeps its notebook as well
             del os.environ["POSEKIT_RUN_LINK"]
             targets = [out] if out else []
@@ -72,6 +73,60 @@ def run(paper: str, dataset: str, parameters: dict[str, str], out: Path | None =
                 print(f"executed notebook: {target}")
     print(f"report: {build_index()}")
     return status
+
+
+def _plan(config: Config, book: Any) -> str:
+    """What a run will do, in five lines."""
+    names, data = config.settings.dataset, "real data"
+    if config.source == "sample":
+        folders = " and ".join(f"data/{spec.folder}" for spec in datasets(names))
+        asked = config.origins["source"] == "you"
+        data = "the generated sample" + f", as there is no {folders}" * (not asked)
+    sentences = re.findall(
+        r"What to expect\.\W*(.+)", "\n".join(c["source"] for c in book["cells"])
+    )
+    expected = sentences[0].split(". ")[0] if sentences else "the first epoch will tell"
+    place = reports_root() / f"{config.paper}-{names}..."
+    return "\n".join(
+        [
+            f"network  {config.network}, trained for {config.settings.epochs} epochs",
+            f"data     {names}: {data}",
+            f"expect   {expected[1] if expected else 'the first epoch will tell'}",
+            f"result   {place}/report.html, listed in {reports_root() / 'index.html'}",
+            "Ctrl-C is safe: the same line goes on after the last whole epoch.",
+        ]
+    )
+
+
+def _execute(source: Path, executed: Path, parameters: dict[str, str]) -> int:
+    """Run a notebook; its headings, what it prints and why it stopped go to the terminal."""
+    import papermill
+
+    headings = ["the start of Python"]
+
+    def show_heading(cell: Any, cell_index: int) -> None:
+        heading = re.match("#+ (.+)", cell.source)
+        if cell.cell_type == "markdown" and heading:
+            headings.append(heading[1])
+            say(f"\n{heading[1]}")
+
+    screen = SimpleNamespace(write=lambda text: say(text, end=""), flush=lambda: None)
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of knobs that are known here
+    shown = {"stdout_file": screen, "stderr_file": screen, "progress_bar": False}
+    shown |= {
+        "on_cell_start": show_heading,
+        "extra_arguments": ["--IPKernelApp.log_level=CRITICAL"],
+    }
+    try:
+        with heartbeat(lambda: headings[-1], QUIET + 5):  # the notebook has its own
+            papermill.execute_notebook(source, executed, parameters, kernel_name="python3", **shown)
+    except papermill.PapermillExecutionError as error:
+        print(f"{source.name} stopped: {error.ename}: {error.evalue}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped: the same line goes on after the last whole epoch.", file=sys.stderr)
+        return 130
+    return 0
 
 
 def clean(paths: list[Path]) -> None:

@@ -199,7 +199,9 @@ def test_second_call_in_a_kernel_refuses_only_misspelt_knobs():
 
 
 def test_paper_without_recipe_names_those_there_are():
-    assert "LSP.yaml" in refusal({"dataset": "COCO"})
+    assert "lpm has those of LSP, MPII, PennAction" in refusal({"dataset": "COCO"})
+    variants = "recipes of lpm on LSP are paper, mobilepose"
+    assert variants in refusal({"dataset": "LSP", "recipe": "nosuch"})
     assert "unknown paper 'nosuch': there are cpm, hourglass" in refusal({}, paper="nosuch")
 
 

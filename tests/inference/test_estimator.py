@@ -8,7 +8,7 @@ from posekit.inference.open_network import open_estimator
 
 @torch.inference_mode()
 def test_a_stream_gives_what_the_clip_gives_whoever_joins():
-    estimator = open_estimator("lpm", CPU)
+    estimator = open_estimator("lpm@random", CPU)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (3, *SIZE, 3), np.uint8)
     boxes = np.array([[10.0, 10, 90, 110], [40, 5, 150, 100]])

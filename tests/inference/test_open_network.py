@@ -50,7 +50,7 @@ def test_metadata_that_make_no_network_are_refused(tmp_path, stored):
 @pytest.mark.parametrize("size", [(0, 0), (-64, 64), (64.5, 64), (8, 64), (64,), 64, ("a", 64)])
 def test_impossible_crops_are_refused(size):
     with pytest.raises(PosekitError, match="cannot be opened with this:\n  image_size"):
-        open_estimator("hourglass_1", CPU, image_size=size)
+        open_estimator("hourglass_1@random", CPU, image_size=size)
 
 
 def test_a_home_that_does_not_exist_is_no_network():

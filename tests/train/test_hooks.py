@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from posekit.files import progress
 from posekit.train.hooks import Log, Progress
 
 RECORD = {"loss": 0.5, "lr": 0.01, "seconds": 1.0, "clips_per_second": 3.0, "memory_mb": 100.0}
@@ -40,14 +41,28 @@ def test_an_interrupted_rewrite_keeps_the_log(tmp_path, monkeypatch):
 
 
 def test_a_line_an_epoch(capsys):
-    progress = Progress(10, "val PCK")
+    progress.say("")
+    capsys.readouterr()
+    watched = Progress(10, "val PCK")
     for epoch in (4, 5):  # training goes on after three epochs
-        progress.on_epoch_start(epoch, 2)
+        watched.on_epoch_start(epoch, 2)
         for step in range(2):
-            progress.on_step(step, {}, None)
-        progress.started -= 60
-        progress.on_epoch(record(epoch, round=2, **{"val": 50.0} if epoch == 5 else {}))
+            watched.on_step(step, {}, None)
+        watched.started -= 60
+        watched.on_epoch(record(epoch, round=2, **{"val": 50.0} if epoch == 5 else {}))
     first, second = capsys.readouterr().out.splitlines()
     line = "lr 1.00e-02  3 clips/s  100 MB"
     assert first == f"round 2  epoch  4/10  loss 0.5  {line}  6m00s left"
     assert second == f"round 2  epoch  5/10  loss 0.5  val PCK  50.0  {line}  5m00s left"
+
+
+def test_a_line_now_and_then_within_an_epoch(capsys, monkeypatch):
+    watched = Progress(4, "val PCK")
+    watched.on_epoch_start(2, 100)  # training goes on after one epoch
+    watched.started -= 60
+    for step, due in enumerate([False] * 24 + [True, False]):
+        monkeypatch.setattr("posekit.train.hooks.is_due", lambda due=due: due)
+        watched.on_step(step, {}, 0.25)
+    watched.bar.close()
+    # A quarter of an epoch took a minute, two and three quarters are left.
+    assert capsys.readouterr().out == "epoch 2/4  25 of 100 steps  loss 0.25  11m00s left\n"

@@ -231,7 +231,19 @@ def test_nothing_given_shows_the_sample_and_says_that_networks_are_untrained():
     assert "generated sample" in page and "not trained" in page
 
 
-def test_the_latest_finished_run_is_found(reports):
+def test_without_a_run_random_weights_have_to_be_asked_for(monkeypatch, video):
+    monkeypatch.delenv("POSEKIT_SMOKE")
+    said = refusal(input=str(video))
+    assert "there is no finished run to take: train one (python3 run.py)" in said
+    assert "random weights by lpm@random" in said
+    demo = run(input=str(video), network="lpm@random", max_frames=2)
+    assert demo.results.record.trained is False and "NOT TRAINED" in setup.open_networks(demo)
+
+
+def test_the_latest_finished_run_is_found(reports, monkeypatch):
+    clip = setup._sample_clip(small=True)
+    monkeypatch.setattr(setup, "_sample_clip", lambda small: clip)
+    monkeypatch.delenv("POSEKIT_SMOKE")
     config = resolve("lpm", {"dataset": "PennAction", "source": "sample", "image_size": [64, 64]})
     folders = {}
     for status in ("finished", "interrupted"):
@@ -276,7 +288,7 @@ def test_images_one_pixel_thin_are_drawn(shape):
     frame = Frame(1, "thin", np.zeros((*shape, 3), np.uint8))
     box = np.array([[0.0, 0, shape[1], shape[0]]])
     media = Media(Path("thin.png"), False, 1, 1.0, lambda: iter([frame]))
-    demo = Demo(DemoSettings(), media, WholeFrame(), False, CPU, [spot()])
+    demo = Demo(DemoSettings(), media, WholeFrame(), False, CPU, ["spot"], [spot()])
     estimates = [spot().estimate(frame.image, box)]
     nobody = Tracks(box, np.ones(1), np.ones(1, int))
     assert min(frames.draw_frame(demo, frame, nobody, estimates, 720).shape) >= 1

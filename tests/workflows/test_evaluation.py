@@ -52,7 +52,7 @@ def test_parameters_cell_declares_what_finds_the_network_and_suits_all_networks(
     assert EvaluationKnobs().model_dump().items() <= cell.items()
     for model in ("hrnet_w32", "cpm", "lp_net_50"):
         dataset = "LSP" if model == "cpm" else "COCO"
-        given = {"source": "sample", "model": model, "dataset": dataset}
+        given = {"source": "sample", "model": f"{model}@random", "dataset": dataset}
         assert lab.start(cell | given).found.name == model
 
 
@@ -62,7 +62,8 @@ def test_parameters_cell_declares_what_finds_the_network_and_suits_all_networks(
         ({"modle": "hrnet_w32"}, "modle='hrnet_w32': unknown parameter: did you mean model?"),
         ({"model": "hrnet_w23"}, "did you mean hrnet_w32"),
         ({"model": "nowhere.onnx"}, "no such ONNX file"),
-        ({"colour": "bgr"}, "colour: not for model='hrnet_w32'"),
+        ({"model": "hrnet_w32", "colour": "bgr"}, "colour: not for model='hrnet_w32'"),
+        ({"model": "hrnet_w32"}, "hrnet_w32 alone has no weights: write hrnet_w32@FILE"),
         ({"boxes": "mine"}, "boxes='mine'"),
         ({"image_size": "[100, 100]"}, "input size 100x100: height and width must be multiples"),
         ({"gcb": True}, "gcb=True: unknown parameter"),
@@ -71,8 +72,8 @@ def test_parameters_cell_declares_what_finds_the_network_and_suits_all_networks(
             "COCO has no detections of its train split",
         ),
         ({"boxes": "detections", "dataset": "MPII"}, "MPII has no detections of its test split"),
-        ({"weights": "absent.pth"}, "there is no such file or run folder"),
-        ({"model": "cpm"}, "predicts the joints of pose_machine; COCO scores nose"),
+        ({"model": "hrnet_w32", "weights": "absent.pth"}, "there is no such file or run folder"),
+        ({"model": "cpm@random"}, "predicts the joints of pose_machine; COCO scores nose"),
     ],
 )
 def test_mistakes_are_refused(knobs, message, reports):
@@ -96,6 +97,19 @@ def test_a_run_is_opened_by_its_folder(trained):
     evaluation = lab.start({"workers": 0, "source": "sample", "model": str(trained)})
     assert evaluation.found.story.endswith("trained on COCO (generated sample)")
     assert open_estimator(str(trained), CPU).trained
+
+
+def test_without_a_network_it_is_the_newest_finished_run(trained, monkeypatch):
+    monkeypatch.delenv("POSEKIT_SMOKE")
+    interrupted = run_folder.Run.open(resolve("lpm", {"dataset": "LSP", "source": "sample"}))
+    interrupted.end("interrupted")
+    evaluation = lab.start({"workers": 0})
+    rows = {name: (value, origin) for name, value, origin in evaluation.config.table()}
+    assert rows["model"] == (str(trained), "the newest finished run")
+    assert evaluation.settings.dataset == "COCO" and evaluation.config.source == "sample"
+    assert evaluation.found.trained and evaluation.run.record.trained
+    said = refusal(dataset="LSP")
+    assert "no finished run on LSP to take" in said and "hrnet_w32@random" in said
 
 
 def test_the_box_file_of_a_run_is_not_taken_over_and_this_is_said(trained):
@@ -175,7 +189,7 @@ def test_a_file_of_mpii_is_framed_as_on_mpii(tmp_path):
 
 def test_a_bias_is_taken_off_every_prediction(monkeypatch):
     monkeypatch.setenv("POSEKIT_SMOKE", "1")
-    knobs = {"source": "sample", "model": "lpn_50", "dataset": "MPII"}
+    knobs = {"source": "sample", "model": "lpn_50@random", "dataset": "MPII"}
     plain, moved = run(**knobs), run(**knobs, test_bias=1.0)
     gap = plain.predictions.keypoints - moved.predictions.keypoints
     assert gap == pytest.approx(1)
@@ -209,8 +223,14 @@ def test_random_weights_are_called_random(reports):
     (folder,) = reports.glob("evaluate-COCO-sample-*")
     record = json.loads((folder / "metrics.json").read_text())
     assert record["status"] == "finished" and record["model"] == "hrnet_w32"
+    assert record["trained"] is False
     report = (folder / "report.html").read_text()
-    assert "RANDOM weights" in report and "only scored, not trained" in report
+    assert "<h1>hrnet_w32 (UNTRAINED) on COCO" in report
+    assert (
+        "this run, UNTRAINED" in report
+        and "RANDOM weights" in report
+        and "only scored, not trained" in report
+    )
 
 
 def test_weights_and_their_export_score_the_same(tmp_path):
@@ -283,7 +303,7 @@ def test_published_kinds_are_tested_as_their_paper_does(tmp_path):
     )
     lab.load(evaluation)
     assert "se.pth, attention se" in lab.build(evaluation)
-    hourglass = lab.start({"model": "hourglass_1", "source": "sample"})
+    hourglass = lab.start({"model": "hourglass_1@random", "source": "sample"})
     assert hourglass.settings.shift_heatmap is False
     lab.load(hourglass)
     assert "hourglass_1" in lab.build(hourglass)

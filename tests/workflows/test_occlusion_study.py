@@ -93,7 +93,7 @@ def test_bad_parameters_are_refused_before_any_work():
         ({"effects": ["fog"]}, "effects item 0='fog'"),
         ({"sizes": [0.0]}, "must be greater than 0"),
         ({"networks": "reports/nosuch"}, "no such run folder, file or network"),
-        ({"dataset": "COCOO", "networks": "hrnet_w32"}, "did you mean COCO"),
+        ({"dataset": "COCOO", "networks": "hrnet_w32@random"}, "did you mean COCO"),
     ):
         with pytest.raises(PosekitError, match=words):
             setup.start(dict(parameters))
@@ -110,7 +110,7 @@ def test_parameters_cell_declares_the_settings():
 
 def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
-    given = {"networks": "lpm", "dataset": "PennAction", "joints": False, "sizes": [1]}
+    given = {"networks": "lpm@random", "dataset": "PennAction", "joints": False, "sizes": [1]}
     study = setup.start(given | {"effects": "black", "source": "sample"})
     assert "NOT TRAINED" in study.text()
     measure.measure(study)
@@ -126,20 +126,36 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     tables.finish(study)
     report = (study.run.folder / "report.html").read_text(encoding="utf-8")
     assert "NOT TRAINED" in report and "Tilting at windmills" in report
+    record = study.run.record
+    assert record.notes[0].startswith(
+        "With one part occluded, in points of PCK@0.2 box: lpm loses "
+    )
+    assert record.baseline == {} and record.trained is False
+    assert report.index(record.notes[0]) < report.index("<table") < report.index("Published: ")
+    assert report.index("<img") < report.index("Published: training with occlusion")
 
 
 def test_a_person_is_occluded_by_hand(monkeypatch, tmp_path):
     monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
     monkeypatch.setenv("POSEKIT_SMOKE", "1")
-    given = {"networks": "hrnet_w32", "dataset": "COCO", "source": "sample", "interactive": True}
-    controls, image = occlude_by_hand(setup.start(given)).children
-    shown = [bytes(image.value)]
+    given = {
+        "networks": "hrnet_w32@random",
+        "dataset": "COCO",
+        "source": "sample",
+        "interactive": True,
+    }
+    controls, panels = occlude_by_hand(setup.start(given)).children
+    headline, row = panels.children
+    assert headline.value.startswith("COCO (generated sample), ") and "RANDOM" in headline.value
+    annotation, prediction, heat_maps = (column.children[1] for column in row.children)
+    assert annotation.layout.width == "260px" and annotation.layout.max_width == "100%"
+    shown = []
     _, _, target, _, _, x, _ = controls.children
     for control, value in ((target, "right_arm"), (target, "joint nose"), (target, "disc"), (x, 0)):
         control.value = value
-        shown.append(bytes(image.value))
-    assert all(value.startswith(b"\x89PNG") for value in shown)
-    assert len({*shown[1:]}) == 4
+        shown.append((bytes(prediction.value), bytes(heat_maps.value)))
+    assert all(p.startswith(b"\xff\xd8") and h.startswith(b"\xff\xd8") for p, h in shown)
+    assert len({p for p, _ in shown}) == len({h for _, h in shown}) == 4
 
 
 def test_networks_are_compared_on_the_joints_that_all_know(study):
@@ -191,7 +207,8 @@ def of_everybody(tmp_path, monkeypatch, model, skeleton=None, **given):
 
 
 @pytest.mark.parametrize(
-    ("model", "dataset", "skeleton"), [("lpn_50", "MPII", "mpii"), ("lpm", "PennAction", None)]
+    ("model", "dataset", "skeleton"),
+    [("lpn_50@random", "MPII", "mpii"), ("lpm@random", "PennAction", None)],
 )
 def test_nothing_occluded_is_the_score_of_the_evaluation(
     tmp_path, monkeypatch, model, dataset, skeleton
@@ -203,11 +220,11 @@ def test_nothing_occluded_is_the_score_of_the_evaluation(
     again = official_score(evaluated.test, evaluated.predictions, evaluated.root)
     assert (score.values, score.protocol) == (again.values, again.protocol)
     assert score.mean == evaluated.run.record.metrics["Mean"]
-    assert drops[f"{model} drop"]["nothing"] == 0 and "torso" in drops.index
+    assert drops[f"{study.names[0]} drop"]["nothing"] == 0 and "torso" in drops.index
     assert (study.predictions[0][UNOCCLUDED].keypoints == evaluated.predictions.keypoints).all()
     # The mean over joints, each as often as it is annotated, is the score of all of them.
     counts = (study.people.visible & (study.people.reference > 0)[:, None]).sum(0)
-    alone = tables.single_joints(study)[model].to_numpy()
+    alone = tables.single_joints(study)[study.names[0]].to_numpy()
     known = ~np.isnan(alone)
     mean = alone[known] @ counts[known] / counts[known].sum()
     assert mean == pytest.approx(score.mean, abs=0.01)
@@ -258,6 +275,6 @@ def test_detected_people_have_the_joints_of_whom_they_overlap():
 
 def test_a_network_without_a_scored_joint_has_no_official_score(tmp_path, monkeypatch):
     monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
-    given = {"networks": "cpm", "dataset": "COCO", "source": "sample", "people": "all"}
+    given = {"networks": "cpm@random", "dataset": "COCO", "source": "sample", "people": "all"}
     with pytest.raises(PosekitError, match="COCO scores nose"):
         setup.start(given)

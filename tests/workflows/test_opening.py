@@ -40,17 +40,17 @@ def after(error=None):
 )
 def test_a_cell_that_fails_marks_the_run(cells, error, status):
     run = a_run()
-    cells[0](after(error))
+    cells[-1](after(error))
     assert read_record(run.folder).status == status
     run.end("finished")
-    cells[0](after(ValueError("later")))
+    cells[-1](after(ValueError("later")))
     assert read_record(run.folder).status == "finished"
 
 
 def test_a_run_that_the_notebook_drops_is_continued(cells):
     folder = a_run().folder
     gc.collect()
-    cells[0](after(ValueError("not of this run")))
+    cells[-1](after(ValueError("not of this run")))
     assert read_record(folder).status == "interrupted"
     assert a_run().folder == folder
 

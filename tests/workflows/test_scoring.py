@@ -17,7 +17,7 @@ from posekit.reporting.record import read_record
 from posekit.workflows import evaluation as lab
 from posekit.workflows.doctor import examine
 
-NETWORK = {"model": "lpn_50", "width": 0.0625, "image_size": [64, 64], "workers": 0}
+NETWORK = {"model": "lpn_50@random", "width": 0.0625, "image_size": [64, 64], "workers": 0}
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from ...errors import PosekitError
 from ...files import paths
+from ...files.progress import say
 from ..registry import dataset as spec_of
 from .writers import VERSION
 
@@ -50,6 +51,8 @@ def ensure_sample(dataset: str, root: Path | None = None, smoke: bool = False) -
     if target.is_dir():
         return root
     size = spec.sample.smoke_size if smoke else spec.sample.size
+    if not smoke:
+        say(f"making the generated sample of {spec.name}, once; this takes about a minute")
     try:
         root.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{spec.name}-", dir=root) as folder:

@@ -27,8 +27,8 @@ from ...inference.pose_statistics import Jitter, ScoreStatistics
 from ...inference.sampling import EvenSample
 from ...models.mobilepose import TrainedOn
 from ...reporting.lock import hold
-from ...reporting.record import trained_runs
 from ...reporting.run_folder import Results, new_folder
+from ..default_networks import default_networks
 
 SHEET, HEATMAPS = 8, 4  # frames in the figure of poses, people in that of heat maps
 
@@ -39,7 +39,7 @@ class DemoSettings(Settings):
     input: str | None = knob("image, folder or video; None for the sample", None)
     sequence: bool = knob("the folder's images are frames of one video", False)
     boxes: str = knob("auto, detector, whole, x1 y1 x2 y2 ..., or COCO json", "auto")
-    network: str | None = knob("run folder, .onnx, weights, name or name@file", None)
+    network: str | None = knob("run folder, .onnx, weights, name@file; None for the newest", None)
     beside: str | None = knob("a second network, shown beside the first", None)
     skeleton: str | None = knob("joints of a file that does not say its own", None)
     image_size: tuple[Pixels, Pixels] | None = knob("crop [h, w] of such a file", None)
@@ -75,6 +75,7 @@ class Demo:
         boxes: where the people are.
         sample: the media is generated.
         device: where the networks compute.
+        sources: what names the networks.
         estimators: one network or two.
         results: their folder, after `open_networks`.
         speed: of the networks, a table.
@@ -91,6 +92,7 @@ class Demo:
     boxes: BoxSource
     sample: bool
     device: torch.device
+    sources: list[str]
     estimators: list[Estimator] = field(default_factory=list)
     results: DemoResults | None = None
     speed: pd.DataFrame | None = None
@@ -112,11 +114,12 @@ class Demo:
         media, settings = self.media, self.settings
         count = "an unknown number of" if media.count is None else f"{media.count:,}"
         kind = f"frames of a video at {media.fps:g} a second" if media.is_video else "images"
-        network = settings.network and Path(settings.network).name
+        unasked = ", for a test" if smoke() else ", the newest finished runs"
+        names = ", ".join(Path(source).name for source in self.sources)
         lines = [
             f"{self.label}: {count} {kind if media.count != 1 else kind.removesuffix('s')}",
             f"people: {self.boxes.about}{', followed' * (settings.follow and media.is_video)}",
-            f"network: {network or 'the newest finished runs of lpm and cpm, else untrained ones'}",
+            f"networks: {names}{'' if settings.network else unasked}",
             f"joints below {settings.threshold:g} are not drawn",
         ]
         return "\n".join([*lines, *(f"note: {note}" for note in media.notes)])
@@ -135,16 +138,18 @@ def start(namespace: dict[str, Any]) -> Demo:
     settings = DemoSettings(**given)
     if settings.beside and not settings.network:
         raise PosekitError("beside needs a network beside which it is shown: set network as well")
+    sources = [source for source in (settings.network, settings.beside) if source]
+    sources = sources or default_networks(["lpm", "cpm"], most=2)
     device, boxes = choose_machine(settings.device, "fp32", workers=0).device, None
     if sample := settings.input is None:
-        media, boxes = _sample_clip(small=smoke() or not (settings.network or _newest_runs()))
+        media, boxes = _sample_clip(small=smoke())
     else:
         media = open_media(settings.input, settings.sequence)
     if boxes is None or settings.boxes != "auto":
         boxes = open_box_source(settings.boxes, device)
     if isinstance(boxes, CocoBoxes):
         media = boxes.number_images(media)
-    return Demo(settings, media, boxes, sample, device)
+    return Demo(settings, media, boxes, sample, device, sources)
 
 
 def _sample_clip(small: bool) -> tuple[Media, BoxSource]:
@@ -165,9 +170,8 @@ def open_networks(demo: Demo) -> str:
         PosekitError: a network cannot be opened.
     """
     settings, media = demo.settings, demo.media
-    sources = [s for s in (settings.network, settings.beside) if s] or _newest_runs()
     asked = settings.skeleton, settings.image_size, settings.flip_test, settings.trained_on
-    estimators = [open_estimator(one, demo.device, *asked) for one in sources or ["lpm", "cpm"]]
+    estimators = [open_estimator(source, demo.device, *asked) for source in demo.sources]
     number_equal_names(estimators)
     threshold, skeletons = settings.threshold, [e.skeleton for e in estimators]
     demo.estimators = estimators
@@ -184,23 +188,17 @@ def open_networks(demo: Demo) -> str:
         model=f"Poses of {', '.join(e.name for e in estimators)}",
         dataset=demo.label.removesuffix(" (generated sample)"),
         source="sample" if demo.sample else "real",
-        trained=all(e.trained for e in estimators),
         smoke=smoke(),
         input=demo.label,
         people=demo.boxes.about,
         networks=[e.story for e in estimators],
+        trained=all(estimator.trained for estimator in estimators),
         status="running",
         started=dt.datetime.now().isoformat(timespec="seconds"),
         parameters=settings.model_dump(mode="json"),
     )
     kinds = {True: "a stream, frame after frame", False: "each frame by itself"}
     lines = [f"{e.story}; {kinds[e.recurrent and media.is_video]}" for e in estimators]
-    if not all(estimator.trained for estimator in estimators):
+    if not demo.results.record.trained:
         lines.append("NOT TRAINED: the poses below are random and mean nothing")
     return "\n".join(lines)
-
-
-def _newest_runs() -> list[str]:
-    """Folders of the newest finished runs of lpm and cpm, as far as there are any."""
-    newest = {record.model: str(folder) for folder, record in reversed(trained_runs())}
-    return [newest[name] for name in ("lpm", "cpm") if name in newest]

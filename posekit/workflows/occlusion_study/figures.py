@@ -9,6 +9,7 @@ from ...data.occlusion.regions import disc, occlude_region
 from ...inference.evaluate import average_heatmaps
 from ...reporting import figures
 from ...reporting.run_folder import encoded
+from ..training.panels import heated
 from ..training.pictures import crop_of
 from .measure import occlude
 from .setup import DISC, UNOCCLUDED, Occlusion, Study, nan_mean
@@ -28,7 +29,8 @@ def before_and_after(study: Study) -> Image | str:
         return "nobody has a part that could be occluded"
     cells = [(UNOCCLUDED, row) for row in worst.values()] + list(worst.items())
     rows = [row for _, row in cells]
-    changes = [f"{one.target}: {-study.drop(0, one)[row]:+.0f}" for one, row in worst.items()]
+    changes = [round(-study.drop(0, one)[row]) for one, row in worst.items()]
+    labels = [f"{o.target}: {c:+d}" if c else o.target for o, c in zip(worst, changes, strict=True)]
     figure = figures.skeleton_grid(
         [_crop(study, 0, row, one) for one, row in cells],
         [clips.to_crop(study.predictions[0][one].keypoints)[row] for one, row in cells],
@@ -36,7 +38,7 @@ def before_and_after(study: Study) -> Image | str:
         clips.skeleton,
         f"{study.names[0]}, nothing and one part occluded: {study.run.label}",
         columns=len(worst),
-        labels=["nothing"] * len(worst) + [change.replace("_", " ") for change in changes],
+        labels=["nothing"] * len(worst) + [label.replace("_", " ") for label in labels],
         others=clips.to_crop(clips.keypoints)[rows],
     )
     one, row = max(worst.items(), key=lambda case: study.drop(0, case[0])[case[1]])
@@ -120,6 +122,22 @@ def drop_by_size(study: Study) -> Image:
 
 
 @torch.inference_mode()
+def occluded(
+    study: Study, occlusions: list[Occlusion], network: int, row: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A person under N occlusions.
+
+    Returns:
+        crops (N, h, w, 3), joints (N, K, 2) in their pixels, the highest of all maps (N, H, W).
+    """
+    estimator, clips = study.estimators[network], study.clips[network]
+    crops = np.stack([_crop(study, network, row, one) for one in occlusions])
+    images = torch.from_numpy(crops).to(estimator.device).permute(0, 3, 1, 2)[:, None]
+    maps = average_heatmaps(estimator.task, images, estimator.flip_test)
+    joints = estimator.task.decode(maps, clips.image_size)[0][:, 0].cpu().numpy()
+    return crops, joints, maps[:, 0].amax(1).cpu().numpy()
+
+
 def preview(study: Study, occlusions: list[Occlusion], network: int = 0, row: int = 0) -> Figure:
     """One person under some occlusions: prediction over truth, and the highest of all heat maps.
 
@@ -130,14 +148,10 @@ def preview(study: Study, occlusions: list[Occlusion], network: int = 0, row: in
         row: number of the person.
     """
     estimator, clips = study.estimators[network], study.clips[network]
-    crops = np.stack([_crop(study, network, row, one) for one in occlusions])
-    images = torch.from_numpy(crops).to(estimator.device).permute(0, 3, 1, 2)[:, None]
-    heatmaps = average_heatmaps(estimator.task, images, estimator.flip_test)
-    joints = estimator.task.decode(heatmaps, clips.image_size)[0][:, 0].cpu().numpy()
+    crops, joints, heatmaps = occluded(study, occlusions, network, row)
     images, labels = [], []
-    for crop, highest, one in zip(crops, heatmaps[:, 0].amax(1), occlusions, strict=True):
-        highest = highest.float().cpu().numpy()
-        images += [crop, figures.overlay(crop, highest, max(1e-6, float(highest.max())))]
+    for crop, highest, one in zip(crops, heatmaps, occlusions, strict=True):
+        images += [crop, heated(crop, highest)]
         labels += [one.target.replace("_", " "), "heat maps"]
     return figures.skeleton_grid(
         images,

@@ -36,6 +36,10 @@ def measure(study: Study) -> pd.DataFrame:
     columns = {
         "network": study.names,
         study.metric: [float(nan_mean(points[UNOCCLUDED].ravel())) for points in study.points],
+        "parameters": [
+            sum(p.numel() for p in estimator.task.model.parameters())
+            for estimator in study.estimators
+        ],
         "what it is": [estimator.story for estimator in study.estimators],
     }
     table = pd.DataFrame(columns).round(2)

@@ -7,7 +7,6 @@ joints counted, the occluded ones too. With everybody of the split the networks 
 evaluate notebook, and each occlusion also has the official score, COCO's AP as in the paper.
 """
 
-import contextlib
 import os
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,11 +29,12 @@ from ...errors import PosekitError
 from ...files.paths import smoke
 from ...geometry.body_parts import PARTS
 from ...inference.estimator import Estimator, number_equal_names
-from ...inference.open_network import check_joints, find_network, open_estimator
+from ...inference.open_network import check_joints, open_estimator
 from ...inference.sampling import spread_rows
 from ...metrics.score import Score
-from ...reporting.record import read_record, trained_runs
+from ...reporting.record import read_record
 from ...reporting.run_folder import Run
+from ..default_networks import default_networks
 from ..training.opening import open_run
 from .settings import StudySettings
 
@@ -158,8 +158,10 @@ def start(namespace: dict[str, Any]) -> Study:
     """
     given = check(StudySettings, namespace, "the occlusion notebook cannot run with this:")
     settings = StudySettings(**given)
-    sources = list(settings.networks) or _newest_runs(settings.dataset)
-    first = read_record(Path(os.path.expanduser(sources[0]))) if sources else None
+    video = settings.dataset and data.dataset(settings.dataset).video
+    in_tests = ["lpm" if video else "hrnet_w32"]
+    sources = list(settings.networks) or default_networks(in_tests, settings.dataset, _NETWORKS)
+    first = read_record(Path(os.path.expanduser(sources[0])))
     dataset, source = settings.dataset or (first and first.dataset) or "COCO", settings.source
     if first and source == "auto" and settings.data_root is None:
         source = first.source
@@ -177,39 +179,22 @@ def start(namespace: dict[str, Any]) -> Study:
     root = root or ensure_sample(dataset, smoke=smoke())
     people = _load_people(settings, source, root)
     notes = [estimator.story for estimator in estimators]
-    if not all(estimator.trained for estimator in estimators):
+    trained = all(estimator.trained for estimator in estimators)
+    if not trained:
         notes.append("NOT TRAINED: these numbers mean nothing")
     if settings.eval_split == "train":
         notes.append("people of the training split: a network may know them by heart")
     model = f"Occlusion of {', '.join(settings.networks)}"
     notes += people.notes
-    run.update(notes=notes, n_samples=len(people), model=model, paper_title=_PAPER)
+    run.update(notes=notes, n_samples=len(people), model=model, trained=trained, paper_title=_PAPER)
     clips = [_clips(people, estimator) for estimator in estimators]
     return Study(config, run, root, machine, estimators, people, clips)
-
-
-def _newest_runs(dataset: str | None) -> list[str]:
-    """The newest finished runs of different networks on one data set and source."""
-    found, kind = {}, None
-    for folder, record in trained_runs():
-        here = record.dataset, record.source
-        if dataset not in (None, record.dataset) or here != (kind or here):
-            continue
-        with contextlib.suppress(PosekitError):  # of a run that is damaged or of an older version
-            found.setdefault(find_network(str(folder)).name, str(folder))
-            kind = here
-        if len(found) == _NETWORKS:
-            break
-    return list(found.values())
 
 
 def _open_networks(
     settings: StudySettings, sources: list[str], dataset: str, machine: Machine
 ) -> list[Estimator]:
-    """The networks, or an untrained one of the data set's joints where there is none."""
-    spec, joints = data.dataset(dataset), settings.skeleton
-    if not sources:
-        sources, joints = ["lpm" if spec.video else "hrnet_w32"], spec.skeleton.name
+    joints = settings.skeleton
     flip_test = settings.flip_test if settings.whole else bool(settings.flip_test)
     asked = joints, settings.image_size, flip_test, settings.trained_on, dataset
     estimators = [open_estimator(name, machine.device, *asked) for name in sources]

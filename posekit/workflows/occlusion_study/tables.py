@@ -101,6 +101,21 @@ def published() -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
+def _answer(study: Study) -> str:
+    """Which network loses what, in one sentence."""
+    parts, phrases = study.occlusions(), []
+    for number, name in enumerate(study.names):
+        lost = {one.target: float(nan_mean(study.drop(number, one))) for one in parts}
+        known = {target: drop for target, drop in lost.items() if drop == drop}
+        if not known:
+            return "nobody has a part that could be occluded"
+        most = max(known, key=known.get)
+        part = most.replace("_", " ")
+        mean = float(nan_mean(study.drop(number, *parts)))
+        phrases.append(f"{name} loses {mean:.1f}, {known[most]:.1f} by the {part}")
+    return f"With one part occluded, in {study.metric}: {'; '.join(phrases)}"
+
+
 def finish(study: Study) -> str:
     """Write the report, mark the run finished and rebuild the index.
 
@@ -111,6 +126,8 @@ def finish(study: Study) -> str:
     drops = [float(nan_mean(study.drop(n, *occlusions))) for n in range(len(study.names))]
     named = dict(zip(study.names, drops, strict=True))
     official = {f"{one.headline} {name}": one.mean for name, one in study.scores.items()}
+    models = [one.task.model for one in study.estimators]
+    parameters = [sum(p.numel() for p in model.parameters()) for model in models]
     flipped = [one.name for one in study.estimators if one.flip_test]
     protocols = [
         f"{study.metric}, mean over {', '.join(PARTS)}",
@@ -122,10 +139,11 @@ def finish(study: Study) -> str:
         metrics={"Mean": drops[0]} | {f"drop {n}": drop for n, drop in named.items()} | official,
         baseline={},  # the mean pose does not see the image, so it loses nothing
         protocol="; ".join(protocols),
-        params_count=sum(p.numel() for p in study.estimators[0].task.model.parameters()),
+        params_count=parameters[0] if len(parameters) == 1 else 0,
+        notes=[_answer(study), *run.record.notes],
     )
-    run.tables["Published: training with occlusion, test without"] = published()
-    places = close_run(run, study.text())
+    title = "Published: training with occlusion, test without"
+    places = close_run(run, "\n\n".join([study.text(), title, published().to_string(index=False)]))
     lost = {name: "nobody" if drop != drop else round(drop, 1) + 0 for name, drop in named.items()}
     numbers = ", ".join(f"{name} {points}" for name, points in lost.items())
     return f"{run.record.metric}: {numbers}\n{places}"

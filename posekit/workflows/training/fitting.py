@@ -1,5 +1,6 @@
 """Train: epochs, validation, checkpoints, the log and its curves."""
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from ...data import dataset
 from ...data.scores import validation_score
+from ...errors import Stopped
 from ...inference.evaluate import predict
 from ...inference.stored_settings import noted_settings
 from ...reporting import figures
@@ -20,6 +22,7 @@ from ...train.rounds import fit_rounds
 from ...train.trainer import Trainer
 from ...weights import RUN_WEIGHTS, save_weights
 from .experiment import Experiment
+from .live import watched
 from .pictures import DebugPictures
 
 
@@ -28,7 +31,7 @@ def train(
 ) -> pd.DataFrame:
     """Train, or continue an interrupted training; the best epoch's weights are kept.
 
-    Prints one line an epoch.
+    Prints one line an epoch. Ctrl-C or the interrupt button ends it; the same cell goes on.
 
     Args:
         exp: after `build`.
@@ -37,22 +40,32 @@ def train(
 
     Returns:
         The log, one row an epoch.
+
+    Raises:
+        Stopped: the training was interrupted; whole epochs are kept.
     """
     run, share = exp.run, distributed.share()
+    run.take_up()
     exp.log = Log(run.folder / "log.jsonl")
     if run.resumed:
         print(f"continuing {run.folder.name}")
-    best = fit_rounds(
-        trainer(
-            task=exp.task,
-            batches=exp.batches(exp.train, shuffle=True, share=share),
-            score=partial(validation, exp, exp.batches(exp.val, share=share)),
-            settings=exp.settings,
-            machine=exp.machine,
-            hooks=[*(_hooks(exp) if distributed.is_first() else ()), *hooks],
-        ),
-        run.folder / "checkpoints",
-    )
+    fresh = copy.deepcopy(exp.task.model.state_dict())
+    try:
+        with watched(exp, validation_metric(exp)) as live:
+            made = trainer(
+                task=exp.task,
+                batches=exp.batches(exp.train, shuffle=True, share=share),
+                score=partial(validation, exp, exp.batches(exp.val, share=share)),
+                settings=exp.settings,
+                machine=exp.machine,
+                hooks=[*(_hooks(exp) if distributed.is_first() else ()), *live, *hooks],
+            )
+            best = fit_rounds(made, run.folder / "checkpoints")
+    except KeyboardInterrupt:
+        exp.task.model.load_state_dict(fresh)  # of an epoch that is not over nothing is kept
+        run.end("interrupted")
+        kept = f"{run.record.epochs_done} whole epochs of {run.folder.name} are kept"
+        raise Stopped(f"{kept}; the same cell, or the same line, goes on from there") from None
     if best is not None:
         exp.task.model.load_state_dict(best.best_weights())
         about, joints = exp.about, exp.train.skeleton.name
@@ -108,7 +121,10 @@ def validation_metric(exp: Experiment) -> str:
 
 def curves(exp: Experiment) -> Any:
     """Figure of loss, validation score and learning rate."""
-    metric = validation_metric(exp)
+    spec, records = dataset(exp.settings.scored), exp.log.records
+    metric, unit = validation_metric(exp), 0.01 if spec.scorer.name == "OKS" else 1.0
+    records = [r | {"val": unit * r["val"]} if "val" in r else r for r in records]
     title = f"Training of {exp.settings.network} on {exp.run.label}"
-    figure = figures.curves(exp.log.records, metric, title)
+    figure = figures.curves(records, metric.removesuffix(", percent"), title)
+    figure.axes[1].set_ylim(0, 100 * unit)
     return exp.run.figure("3-curves", figure, "Loss, validation score, learning rate.")

@@ -1,8 +1,10 @@
 """Start: check the parameters and open the run folder; at the end, close it."""
 
 import os
+import re
 import weakref
 from collections.abc import MutableMapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from ...config.resolve import Config, resolve
 from ...config.settings import refuse
 from ...data import dataset
 from ...errors import PosekitError
+from ...files.progress import heartbeat, is_live
 from ...models import Description, describe
 from ...reporting.pages import build_index, write_report
 from ...reporting.run_folder import Run
@@ -80,18 +83,25 @@ def begin(
 def open_run(config: Config, resume: bool = False) -> Run:
     """The run folder; whoever runs the notebook learns where it is and a failure is noted in it."""
     run = Run.open(config, resume)
-    _watch_for_failure(run)
+    _watch(run)
     if link := os.environ.get("POSEKIT_RUN_LINK"):
         Path(link).write_text(str(run.folder), encoding="utf-8")
     build_index()
     return run
 
 
-def _watch_for_failure(run: Run) -> None:
-    """In a notebook, note in the run's record when a cell fails or is interrupted."""
+def _watch(run: Run) -> None:
+    """In a notebook, note when a cell fails or is interrupted, and say which one takes long."""
     known = weakref.ref(run)  # a run that the notebook has dropped releases its folder
+    beating = ExitStack()
+
+    def before_cell(asked: Any) -> None:
+        first = re.search(r"^(?!import|from|#)\S.*", asked.raw_cell, re.MULTILINE)
+        if first and not is_live():
+            beating.enter_context(heartbeat(first.group))
 
     def after_cell(result: Any) -> None:
+        beating.close()
         run = known()
         error = result.error_in_exec or result.error_before_exec
         if run and error is not None:
@@ -99,6 +109,7 @@ def _watch_for_failure(run: Run) -> None:
             build_index()
 
     if shell := get_ipython():
+        shell.events.register("pre_run_cell", before_cell)
         shell.events.register("post_run_cell", after_cell)
 
 

@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ...data import Annotations
 from ...data.clips import Clips
 from ...files.writing import write_bytes
 from ...inference.sampling import spread_rows
@@ -119,11 +120,8 @@ def error_gallery(exp: Experiment, columns: int = 6) -> Any:
     clips, found = exp.test, exp.predictions
     known = clips.visible.any()
     if known:
-        distance = np.linalg.norm(found.keypoints - clips.keypoints, axis=-1)
-        share = distance / clips.sides[clips.clip_of_row, None]
-        seen = clips.visible.sum(1)
-        errors = np.where(clips.visible, share, 0).sum(1) / seen.clip(1)
-        order = np.flatnonzero(seen)[np.argsort(errors[seen > 0], kind="stable")]
+        errors, seen = errors_of(clips, found.keypoints), clips.visible.any(1)
+        order = np.flatnonzero(seen)[np.argsort(errors[seen], kind="stable")]
         labels = [f"{100 * x:.1f} % of the crop" for x in errors]
     else:
         order = np.argsort(-found.scores.mean(1), kind="stable")
@@ -153,10 +151,31 @@ def _one_each(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return rows[np.sort(np.unique(groups[rows], return_index=True)[1])]
 
 
+def errors_of(clips: Clips, keypoints: np.ndarray) -> np.ndarray:
+    """The mean distance of each person's annotated joints (N,), as a share of the crop's side.
+
+    Args:
+        clips: N rows.
+        keypoints: (N, K, 2) image pixels, predicted.
+
+    Returns:
+        0 for people without an annotated joint.
+    """
+    distance = np.linalg.norm(keypoints - clips.keypoints, axis=-1)
+    share = distance / clips.sides[clips.clip_of_row, None]
+    return np.where(clips.visible, share, 0).sum(1) / clips.visible.sum(1).clip(1)
+
+
+def name_of(people: Annotations, row: int) -> str:
+    """The video and frame of a row, or its image."""
+    sequence = f"{people.sequence[row]:04d}"
+    return f"{sequence}, frame {people.frame[row]}"
+
+
 def prediction_picture(exp: Experiment, rows: list[int]) -> Figure:
     """Test frames with the prediction (lines) over the annotation (dotted)."""
     people = exp.test.people
-    labels = [f"{people.sequence[row]:04d}, frame {people.frame[row]}" for row in rows]
+    labels = [name_of(people, row) for row in rows]
     return _predicted(exp, rows, exp.run.label, len(rows), labels)
 
 
@@ -178,9 +197,14 @@ def _predicted(
 
 def crop_of(clips: Clips, row: int) -> np.ndarray:
     """The crop (h, w, 3) that a row is scored in."""
-    clip = clips.clip_of_row[row]
-    frame = np.flatnonzero(clips.scored[clip] & (clips.rows[clip] == row))[0]
-    return clips[0, int(clip)]["images"][frame].transpose(1, 2, 0)
+    clip, frame = place_of(clips, row)
+    return clips[0, clip]["images"][frame].transpose(1, 2, 0)
+
+
+def place_of(clips: Clips, row: int) -> tuple[int, int]:
+    """The clip, and its frame, in which a row is scored."""
+    clip = int(clips.clip_of_row[row])
+    return clip, int(np.flatnonzero(clips.scored[clip] & (clips.rows[clip] == row))[0])
 
 
 @torch.inference_mode()

@@ -121,4 +121,4 @@ def finish(exp: Experiment) -> str:
     if record.metric:
         mean_pose = record.shown(record.baseline["mean_pose"])
         result = f"{record.shown(record.headline)} {record.metric} (mean pose {mean_pose})"
-    return f"{record.model} on {run.label}: {result}\n{places}"
+    return f"{record.name} on {run.label}: {result}\n{places}"

@@ -1,0 +1,82 @@
+"""Pictures side by side in a live notebook, each at its own size under a caption."""
+
+from collections.abc import Sequence
+
+import cv2
+import ipywidgets as w
+import numpy as np
+
+from ...files.progress import is_live
+from ...geometry.skeletons import Skeleton
+from ...reporting.figures import overlay, paint_skeleton
+
+_SHOWN = 260  # longer side on the screen
+_SHARP = 2  # pixels of the file for one of the screen, for dense screens
+
+
+def wanted(interactive: bool | None) -> bool:
+    """Whether widgets are shown: as the parameter says, else in a live front end."""
+    return is_live() if interactive is None else interactive
+
+
+class Panels:
+    """Three pictures in a row that wraps where it is narrow, and a line above them.
+
+    Attributes:
+        widget: what a notebook displays.
+    """
+
+    def __init__(self) -> None:
+        self.headline = w.Label()
+        self.captions = [w.Label() for _ in range(3)]
+        self.images = [w.Image(format="jpeg", layout=natural(_SHOWN)) for _ in range(3)]
+        pairs = zip(self.captions, self.images, strict=True)
+        columns = [w.VBox(pair, layout={"align_items": "flex-start"}) for pair in pairs]
+        row = w.HBox(columns, layout={"flex_flow": "row wrap"})
+        self.widget = w.VBox([self.headline, row])
+
+    def show(self, headline: str, pictures: Sequence[np.ndarray], captions: Sequence[str]) -> None:
+        """Replace the pictures (h, w, 3) RGB and what stands above them."""
+        self.headline.value = headline
+        widgets = zip(self.captions, self.images, pictures, captions, strict=True)
+        for label, image, picture, caption in widgets:
+            label.value = caption
+            image.layout = natural(picture.shape[1] / _SHARP)
+            image.value = cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()
+
+
+def natural(width: float) -> dict[str, str]:
+    """The layout of an image of so many pixels that a box neither stretches nor cuts."""
+    return {"width": f"{width:.0f}px", "max_width": "100%", "object_fit": "contain"}
+
+
+def enlarged(picture: np.ndarray) -> np.ndarray:
+    """A picture in the size of a panel."""
+    scale = _SHARP * _SHOWN / max(picture.shape[:2])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method)
+
+
+def painted(
+    crop: np.ndarray, keypoints: np.ndarray, shown: np.ndarray, skeleton: Skeleton
+) -> np.ndarray:
+    """A crop in the size of a panel, with a skeleton.
+
+    Args:
+        crop: (h, w, 3) uint8 RGB.
+        keypoints: (K, 2) pixels of the crop.
+        shown: (K,) bool, the joints to draw.
+        skeleton: the joints.
+    """
+    picture = enlarged(crop)
+    points = (keypoints + 0.5) * (picture.shape[0] / crop.shape[0]) - 0.5
+    paint_skeleton(picture, points, shown, skeleton, width=3)
+    for x, y in points[shown].round().astype(int).clip(-9999, 9999).tolist():
+        cv2.circle(picture, (x, y), 5, (255, 255, 255), -1, cv2.LINE_AA)
+    return picture
+
+
+def heated(picture: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+    """A heat map (H, W) over a picture: grey where it is lowest, bright where it is highest."""
+    lowest = float(heatmap.min())
+    return overlay(picture, heatmap - lowest, max(1e-6, float(heatmap.max()) - lowest))
