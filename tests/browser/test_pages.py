@@ -175,8 +175,9 @@ def test_names_of_records_are_never_markup(visit, tmp_path, monkeypatch):
     attack = "<img src=x onerror=alert(1)></script><a href='https://evil.example'>"
     runs = [a_run(80.0, lr=lr) for lr in (0.5, 0.25)]
     for run in runs:
-        run.update(model=attack, split=attack, notes=[attack], started=attack)
+        run.update(model=attack, split=attack, notes=[attack], started=attack, trained=False)
     page = visit(pages.build_index().as_uri())
-    assert attack in page.inner_text("#runs")
+    told = page.inner_text("#runs")
+    assert attack in told and told.count("untrained") == 2
     tick(page, *(run.folder for run in runs))
     assert page.locator("a[href*='evil'], img[src=x]").count() == 0

@@ -91,6 +91,16 @@ def test_published_scores_stand_beside_real_data_only():
     assert len({row["protocol"] for row in rows}) == 2
 
 
+def test_random_weights_are_marked():
+    run = scored(Run.open(config()))
+    for trained in (True, False):
+        run.update(trained=trained)
+        html = pages.write_report(run, "", []).read_text()
+        assert ("<b>not trained</b>" in html) == (not trained)
+        (row,) = shown_by(pages.build_index().read_text())["runs"]
+        assert row["trained"] == trained
+
+
 def test_a_log_that_was_cut_or_is_no_log():
     run = scored(Run.open(config()))
     log = run.folder / "log.jsonl"
