@@ -48,11 +48,17 @@ class Results:
     Attributes:
         folder: of the results.
         record: the content of the file `record_file`, with `is_sample` and `figures`.
+        lock: the open file that keeps other processes out of the folder.
     """
 
     folder: Path
     record: BaseModel
+    lock: IO[str] | None = None
     record_file: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if self.lock:  # what is dropped unfinished releases its folder
+            weakref.finalize(self, self.lock.close)
 
     def update(self, **fields: Any) -> None:
         """Change fields of the record and write it.
@@ -98,18 +104,12 @@ class Run(Results):
     Attributes:
         tables: heading -> table, for the report.
         resumed: whether an interrupted run is being continued.
-        lock: the open file that keeps other processes out of the folder.
     """
 
     record_file = FILE
     record: RunRecord = field(default_factory=RunRecord)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     resumed: bool = False
-    lock: IO[str] | None = None
-
-    def __post_init__(self) -> None:
-        if self.lock:  # a run that is dropped unfinished releases its folder
-            weakref.finalize(self, self.lock.close)
 
     @classmethod
     def open(cls, config: Config, resume: bool = False) -> "Run":

@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 import torch
@@ -84,7 +84,6 @@ class Demo:
         heatmaps: of each network, name, crop and heat maps of a few people.
         scores: of each network, the scores of its joints.
         jitter: of all networks over the same joints.
-        lock: the open file that tells others that the demo is running.
     """
 
     settings: DemoSettings
@@ -101,7 +100,6 @@ class Demo:
     heatmaps: list[EvenSample] = field(default_factory=list)
     scores: list[ScoreStatistics] = field(default_factory=list)
     jitter: Jitter | None = None
-    lock: IO[str] | None = None
 
     @property
     def label(self) -> str:
@@ -181,8 +179,7 @@ def open_networks(demo: Demo) -> str:
     demo.gif = EvenSample(settings.gif_frames)
     stem = "".join(c if c.isalnum() else "-" for c in media.path.stem)[:40].strip("-")
     folder = new_folder(f"demo-{stem or 'images'}" + "-sample" * demo.sample)
-    demo.results = DemoResults(folder, DemoRecord(is_sample=demo.sample))
-    demo.lock = hold(folder)
+    demo.results = DemoResults(folder, DemoRecord(is_sample=demo.sample), hold(folder))
     demo.results.update(
         paper="demo",
         model=f"Poses of {', '.join(e.name for e in estimators)}",
