@@ -17,7 +17,7 @@ from urllib.parse import quote
 from ..files.paths import reports_root
 from ..files.words import readable
 from ..files.writing import write_bytes
-from .record import FILE, RunRecord, all_runs, read_record, run_folders
+from .record import FILE, FoundRun, RunRecord, all_runs, read_record, run_folders
 
 PLOTLY = "assets/plotly.min.js"  # beside index.html
 _POINTS = 40  # of a curve
@@ -57,7 +57,7 @@ def link_to(folder: Path) -> str:
     return "./" + quote(os.fsencode(folder.name))
 
 
-def _demos() -> list[tuple[Path, RunRecord]]:
+def _demos() -> list[FoundRun]:
     """Folders of the demo notebook; a damaged record makes an empty one."""
     files = reports_root().glob("*/demo.json")
     folders = [file.parent for file in files if not (file.parent / FILE).exists()]
