@@ -113,13 +113,14 @@ def write_report(run: Run, network: str, cells: list[str]) -> Path:
     files = [run.folder / name for name in ("params.yaml", "log.jsonl", "environment.json")]
     texts = {file.name: file.read_text("utf-8") for file in files if file.exists()}
     record = run.record
+    published = {} if record.is_sample else record.published
     return write_results(
         run,
         "report.html",
         title=f"{record.name} on {run.label}",
         run=run,
         untrained=not record.trained,
-        published={} if record.is_sample else record.published,
+        published={name: score for name, score in published.items() if score is not None},
         sources={"Network": network, **texts, "Code of the notebook": "\n\n".join(cells)},
     )
 
