@@ -94,7 +94,7 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     origins = dict.fromkeys(usual, "default") | dict.fromkeys(filled, found.origin)
     if found.origin == "the recipe" and named_size(found.weights) == settings.image_size:
         origins["image_size"] = "the file's name"
-    origins |= dict.fromkeys(unasked, "the newest finished run")
+    origins |= dict.fromkeys(unasked, "a test" if smoke() else "the newest finished run")
     origins |= {n: "you" for n in given if getattr(settings, n) != usual[n]}
     config = Config("evaluate", about.name, settings, origins, source, root, smoke())
     evaluation = begin(Evaluation, config, about, found=found)

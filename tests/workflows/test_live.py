@@ -69,7 +69,8 @@ def test_a_watched_training_shows_pictures_that_change_and_ends_the_same(monkeyp
     monkeypatch.setattr(live, "_PAUSE", 0.0)
     monkeypatch.setattr(live, "_SHARE", 1000.0)
     monkeypatch.setattr(_thread, "interrupt_main", lambda: clicks.append(1))
-    plain, exp = started(resume="never"), started(resume="never", interactive=True)
+    plain = started(resume="never", epochs=1)
+    exp = started(resume="never", epochs=1, interactive=True)
     training.train(plain)
     assert not boxes  # nobody watches a test
 
@@ -82,7 +83,7 @@ def test_a_watched_training_shows_pictures_that_change_and_ends_the_same(monkeyp
 
     training.train(exp, hooks=[Watch()])
     button, curves, panels = boxes[0].children
-    assert len({a for a, _ in shown}) == len({b for _, b in shown}) == len(shown) > 3
+    assert len({a for a, _ in shown}) == len(shown) and len({b for _, b in shown}) > 3
     assert "(generated sample)" in panels.children[0].value and curves.layout.width == "800px"
     assert button.disabled and button.description == "Over"
     button.click()  # from then on it must not end what else runs

@@ -127,9 +127,8 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     report = (study.run.folder / "report.html").read_text(encoding="utf-8")
     assert "NOT TRAINED" in report and "Tilting at windmills" in report
     record = study.run.record
-    assert record.notes[0].startswith(
-        "With one part occluded, in points of PCK@0.2 box: lpm loses "
-    )
+    answer = "With one part occluded, in points of PCK@0.2 box: lpm loses "
+    assert record.notes[0].startswith(answer)
     assert record.baseline == {} and record.trained is False
     assert report.index(record.notes[0]) < report.index("<table") < report.index("Published: ")
     assert report.index("<img") < report.index("Published: training with occlusion")
@@ -229,7 +228,7 @@ def test_nothing_occluded_is_the_score_of_the_evaluation(
     mean = alone[known] @ counts[known] / counts[known].sum()
     assert mean == pytest.approx(score.mean, abs=0.01)
     tables.finish(study)
-    assert study.run.record.metrics[f"Mean {model}"] == score.mean
+    assert study.run.record.metrics[f"Mean {study.names[0]}"] == score.mean
 
 
 @pytest.mark.real

@@ -1,7 +1,8 @@
 """Train: epochs, validation, checkpoints, the log and its curves."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -50,29 +51,23 @@ def train(
     if exp.settings.num_processes > 1 and share[1] == 1:
         if hooks or trainer is not Trainer:
             raise PosekitError("num_processes > 1 trains without hooks and trainers of a notebook")
-        train_in_processes(exp)
+        with _stopping(exp):
+            train_in_processes(exp)
         exp.log = Log(run.folder / "log.jsonl")
         return pd.DataFrame(exp.log.records)
     exp.log = Log(run.folder / "log.jsonl")
     if run.resumed:
         print(f"continuing {run.folder.name}")
-    fresh = copy.deepcopy(exp.task.model.state_dict())
-    try:
-        with watched(exp, validation_metric(exp)) as live:
-            made = trainer(
-                task=exp.task,
-                batches=exp.batches(exp.train, shuffle=True, share=share),
-                score=partial(validation, exp, exp.batches(exp.val, share=share)),
-                settings=exp.settings,
-                machine=exp.machine,
-                hooks=[*(_hooks(exp) if distributed.is_first() else ()), *live, *hooks],
-            )
-            best = fit_rounds(made, run.folder / "checkpoints")
-    except KeyboardInterrupt:
-        exp.task.model.load_state_dict(fresh)  # of an epoch that is not over nothing is kept
-        run.end("interrupted")
-        kept = f"{run.record.epochs_done} whole epochs of {run.folder.name} are kept"
-        raise Stopped(f"{kept}; the same cell, or the same line, goes on from there") from None
+    with _stopping(exp), watched(exp, validation_metric(exp)) as live:
+        made = trainer(
+            task=exp.task,
+            batches=exp.batches(exp.train, shuffle=True, share=share),
+            score=partial(validation, exp, exp.batches(exp.val, share=share)),
+            settings=exp.settings,
+            machine=exp.machine,
+            hooks=[*(_hooks(exp) if distributed.is_first() else ()), *live, *hooks],
+        )
+        best = fit_rounds(made, run.folder / "checkpoints")
     if best is not None:
         exp.task.model.load_state_dict(best.best_weights())
         about, joints = exp.about, exp.train.skeleton.name
@@ -80,6 +75,19 @@ def train(
         metadata |= {"run": run.folder.name, "data": run.label} | noted_settings(exp.settings)
         save_weights(exp.task.model, run.folder / RUN_WEIGHTS, metadata)
     return pd.DataFrame(exp.log.records)
+
+
+@contextmanager
+def _stopping(exp: Experiment) -> Iterator[None]:
+    """Of a training that is interrupted, keep the whole epochs, so that the same cell goes on."""
+    fresh = copy.deepcopy(exp.task.model.state_dict())
+    try:
+        yield
+    except KeyboardInterrupt:
+        exp.task.model.load_state_dict(fresh)
+        exp.run.end("interrupted")
+        kept = f"{exp.run.record.epochs_done} whole epochs of {exp.run.folder.name} are kept"
+        raise Stopped(f"{kept}; the same cell, or the same line, goes on from there") from None
 
 
 class _RunRecord(Hook):

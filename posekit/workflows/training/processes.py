@@ -15,6 +15,7 @@ import torch
 
 from ...config.machine import usable_cores
 from ...errors import PosekitError
+from ...files.progress import say
 from ...reporting.record import read_record
 from ...weights import RUN_WEIGHTS, load_weights
 from .experiment import Experiment
@@ -54,7 +55,7 @@ def _follow(command: list[str], count: int) -> None:
     with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
         try:
             for line in process.stdout:
-                print(line, end="", flush=True)
+                say(line, end="")
         except BaseException:
             process.terminate()
             raise
