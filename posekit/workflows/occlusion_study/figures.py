@@ -42,9 +42,9 @@ def before_and_after(study: Study) -> Image | str:
         others=clips.to_crop(clips.keypoints)[rows],
     )
     one, row = max(worst.items(), key=lambda case: study.drop(0, case[0])[case[1]])
-    joints = clips.to_crop(study.predictions[0][one].keypoints)[row]
+    joints, part = clips.to_crop(study.predictions[0][one].keypoints)[row], one.target
     image = figures.portrait(_crop(study, 0, row, one), joints, clips.skeleton)
-    study.run.picture("0-best.png", encoded(image), f"What costs most: no {one.target}.")
+    study.run.picture("0-best.png", encoded(image), f"The worst case: {part} occluded.")
     caption = (
         "Above as they are, below with the named part occluded and the change in points: the worst "
         "case of each part. Lines are predictions, dots the annotation."
