@@ -1,6 +1,7 @@
 """Figures. Every function returns a Figure (or the bytes of a GIF) and shows nothing.
 
 Colours tell the person's sides apart: right is vermilion, left is blue, the middle is green.
+Backgrounds are transparent and texts of a grey that can be read on white and on black.
 Images are (h, w, 3) uint8 RGB; keypoints are (K, 2) pixels of the image they are drawn on.
 """
 
@@ -10,15 +11,20 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from ..geometry.skeletons import Skeleton
 
 Images = Sequence[np.ndarray]
 _RIGHT, _LEFT, _MIDDLE = "#d55e00", "#0072b2", "#009e73"
+_GREY, _JOINTS = "#7a7a7a", 7  # the colour of texts, joints beside each other
+_GREYS = "text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"
+_CLEAR = "figure.facecolor", "axes.facecolor", "legend.facecolor"
+STYLE = dict.fromkeys(_GREYS, _GREY) | dict.fromkeys(_CLEAR, "none") | {"axes.titlecolor": _GREY}
 
 
 def side_colour(*joints: str) -> str:
@@ -46,6 +52,7 @@ def _draw_skeleton(
     axes.scatter(*keypoints[shown].T, s=4, c=colours, alpha=alpha, zorder=2, linewidths=0.5)
 
 
+@rc_context(STYLE)
 def picture_grid(
     images: Images, labels: Sequence[str], title: str, columns: int, width: float = 0.0
 ) -> Figure:
@@ -70,7 +77,7 @@ def picture_grid(
         ax.autoscale(False)
     for ax, label in zip(figure.axes, labels, strict=False):
         ax.set_title(label, fontsize=8, parse_math=False)
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(title, parse_math=False, wrap=True)
     return figure
 
 
@@ -118,10 +125,13 @@ def overlay(image: np.ndarray, heatmap: np.ndarray, top: float = 1.0) -> np.ndar
     return (grey * (1 - strength) + colours * strength).astype(np.uint8)
 
 
+@rc_context(STYLE)
 def heatmap_grid(
     images: Images, maps: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str
 ) -> Figure:
     """Heat maps laid over their images, one row per stage or frame, one column per joint.
+
+    Many joints stand in several blocks, one below the other.
 
     Args:
         images: R images of one size.
@@ -130,26 +140,27 @@ def heatmap_grid(
         columns: C labels.
         title: of the figure.
     """
-    cells = [
-        [overlay(image, heatmap) for heatmap in joints[: len(columns)]]
-        for image, joints in zip(images, maps, strict=True)
-    ]
-    h, w = np.add(images[0].shape[:2], gap := max(1, images[0].shape[1] // 20))
-    sheet = np.full((len(rows), len(columns), h, w, 3), 255, np.uint8)
-    sheet[:, :, gap:, gap:] = cells
-    figure = Figure(
-        figsize=(1.25 * len(columns), 1.25 * len(rows) * h / w + 0.6), layout="constrained"
-    )
-    ax = figure.subplots(subplot_kw={"frame_on": False})  # one picture is drawn faster than many
-    ax.imshow(sheet.swapaxes(1, 2).reshape(len(rows) * h, -1, 3))
     names = [column.replace("_", " ") for column in columns]
-    ax.set_xticks((np.arange(len(columns)) + 0.5) * w, names)
-    ax.set_yticks((np.arange(len(rows)) + 0.5) * h, rows, rotation=90, va="center")
-    ax.tick_params(length=0, labelsize=8, labeltop=True, labelbottom=False)
+    blocks = [range(c, min(c + _JOINTS, len(names))) for c in range(0, len(names), _JOINTS)]
+    h, w = np.add(images[0].shape[:2], gap := max(1, images[0].shape[1] // 20))
+    wide = len(blocks[0])
+    size = 1.5 * wide + 0.3, len(blocks) * (1.5 * len(rows) * h / w + 0.3) + 0.4
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(blocks), squeeze=False, subplot_kw={"frame_on": False})[:, 0]
+    for ax, block in zip(axes, blocks, strict=True):  # one picture is drawn faster than many
+        sheet = np.zeros((len(rows), wide, h, w, 4), np.uint8)
+        for row, image, joints in zip(sheet, images, maps, strict=True):
+            row[: len(block), gap:, gap:, :3] = [overlay(image, joints[c]) for c in block]
+        sheet[:, : len(block), gap:, gap:, 3] = 255
+        ax.imshow(sheet.swapaxes(1, 2).reshape(len(rows) * h, -1, 4))
+        ax.set_xticks((np.arange(len(block)) + 0.5) * w, [names[c] for c in block])
+        ax.set_yticks((np.arange(len(rows)) + 0.5) * h, rows, rotation=90, va="center")
+        ax.tick_params(length=0, labelsize=8, labeltop=True, labelbottom=False)
     figure.suptitle(title, parse_math=False)
     return figure
 
 
+@rc_context(STYLE)
 def panels(
     title: str, size: tuple[float, float], columns: int, sharey: bool = False
 ) -> tuple[Figure, np.ndarray]:
@@ -159,6 +170,7 @@ def panels(
     return figure, figure.subplots(1, columns, sharey=sharey, squeeze=False)[0]
 
 
+@rc_context(STYLE)
 def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
     """Training loss, validation score and learning rate over the epochs of a log.
 
@@ -171,6 +183,7 @@ def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
         points = [(r["epoch"], r[key]) for r in records if key in r]
         ax.plot(*zip(*points, strict=True), ".-" if len(points) < 40 else "-", color=_LEFT)
         ax.set(xlabel="epoch", title=label)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(alpha=0.3)
         for record in starts:
             ax.axvline(record["epoch"] - 0.5, color="0.5", linewidth=1, linestyle=":")
@@ -200,6 +213,7 @@ def paint_skeleton(
         cv2.line(image, *points[limb].tolist(), rgb, width, cv2.LINE_AA)
 
 
+@rc_context(STYLE)
 def tradeoff(
     points: list[tuple[str, float, float, float, float]], metric: str, baseline: float, title: str
 ) -> Figure:
@@ -226,11 +240,12 @@ def tradeoff(
         ax.margins(0.15)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel(metric)
-    names = [f"{number}  {name}" for number, name in enumerate(names, start=1)]
-    figure.supxlabel("\n".join(names), fontsize=8, ha="left", x=0.05)
+    lines = "\n".join(f"{number}  {name}" for number, name in enumerate(names, start=1))
+    figure.supxlabel(lines, fontsize=8, ha="left", x=0.05)
     return figure
 
 
+@rc_context(STYLE)
 def survival(kept: Sequence[float], drawn: Sequence[float], title: str) -> Figure:
     """Chance to keep each block of a network of stochastic depth, and the share that was kept.
 
@@ -249,6 +264,17 @@ def survival(kept: Sequence[float], drawn: Sequence[float], title: str) -> Figur
     return figure
 
 
+def portrait(
+    image: np.ndarray, keypoints: np.ndarray, skeleton: Skeleton, side: int = 384
+) -> np.ndarray:
+    """An image with its skeleton, enlarged or reduced until its longer side has so many pixels."""
+    scale = side / max(image.shape[:2])
+    drawn = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    points, everyone = (keypoints + 0.5) * scale - 0.5, np.ones(len(keypoints), bool)
+    paint_skeleton(drawn, points, everyone, skeleton, width=max(2, side // 128))
+    return drawn
+
+
 def skeleton_gif(frames: Images, keypoints: np.ndarray, skeleton: Skeleton, label: str) -> bytes:
     """A clip with its skeleton as an animated GIF, 320 pixels long, five frames a second.
 
@@ -258,13 +284,9 @@ def skeleton_gif(frames: Images, keypoints: np.ndarray, skeleton: Skeleton, labe
         skeleton: the joints.
         label: text in the lower left corner.
     """
-    images = []
-    for frame, points in zip(frames, keypoints, strict=True):
-        scale = 320 / max(frame.shape[:2])
-        image = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        paint_skeleton(image, (points + 0.5) * scale - 0.5, np.ones(len(points), bool), skeleton)
+    images = [portrait(*pair, skeleton, 320) for pair in zip(frames, keypoints, strict=True)]
+    for image in images:
         cv2.putText(image, label, (6, len(image) - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.42, [255] * 3)
-        images.append(image)
     return gif(images, 0.2)
 
 
@@ -273,6 +295,6 @@ def gif(images: Images, seconds: float) -> bytes:
     from PIL import Image
 
     first, *others = (Image.fromarray(image) for image in images)
-    buffer, pause = io.BytesIO(), round(1000 * seconds)
-    first.save(buffer, "GIF", save_all=True, append_images=others, duration=pause, loop=0)
+    kept = {"append_images": others, "duration": round(1000 * seconds), "loop": 0}
+    first.save(buffer := io.BytesIO(), "GIF", save_all=True, **kept)
     return buffer.getvalue()

@@ -5,26 +5,37 @@ report carries its images inside and makes no network request.
 """
 
 import base64
+import io
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
 
 from ..files.paths import reports_root
-from ..files.words import readable
 from ..files.writing import write_text
-from .record import RunRecord, all_runs, run_folders
-from .run_folder import Run
+from .board import PLOTLY, board, copy_plotly
+from .run_folder import Results, Run
 from .tables import as_text
 
+_IMAGE = '<img alt="{alt}" style="--size: {size}px" src="data:image/webp;base64,{data}">'
+_FIRST = "0-"  # what the names of pictures begin with that stand beside the result
 
-def shown(value: float | None) -> str:
-    """A score as text: AP with three decimals, percent with one; empty if there is none."""
-    if value is None or value != value:
-        return ""
-    return f"{value:.3f}" if 0 < abs(value) <= 1 else f"{value:.1f}"
+
+def _image(path: Path, alt: str) -> Markup:
+    """A picture as an element that holds it, as WebP, which is small and may move."""
+    buffer = io.BytesIO()
+    with Image.open(path) as picture:
+        moves = getattr(picture, "is_animated", False)
+        fine = 1 if moves or path.name.startswith(_FIRST) else 2  # figures are drawn twice as fine
+        picture.save(buffer, "WEBP", quality=75 if moves else 88, method=2, save_all=moves)
+        size = picture.width // fine
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return Markup(_IMAGE).format(alt=alt, size=size, data=data)
 
 
 _TEMPLATES = Environment(
@@ -34,11 +45,12 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_TEMPLATES.policies["json.dumps_kwargs"] = {}  # columns in their order
 _TEMPLATES.filters |= {
     "as_text": as_text,
-    "base64": lambda path: base64.b64encode(path.read_bytes()).decode(),
+    "anchor": lambda title: re.sub(r"\W+", "-", title),
+    "image": _image,
     "quoted": lambda name: quote(os.fsencode(name)),
-    "shown": shown,
 }
 
 
@@ -58,6 +70,35 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     return path
 
 
+def files_of(results: Results) -> list[str]:
+    """The names of what lies in a folder of results, or will, for people to open."""
+    hidden = "figures", "report.html"
+    found = [path for path in results.folder.iterdir() if path.name not in hidden]
+    names = {path.name + "/" * path.is_dir() for path in found if not path.name.startswith(".")}
+    return sorted(names | ({"run.ipynb"} if "POSEKIT_RUN_LINK" in os.environ else set()))
+
+
+def write_results(results: Results, template: str, **values: Any) -> Path:
+    """Write report.html of a folder of results, with its pictures and links to its files.
+
+    Args:
+        results: with its figures.
+        template: a file in posekit/reporting/templates/.
+        values: what else the template uses.
+
+    Returns:
+        The path of report.html.
+    """
+    groups = {"first": [], "clips": [], "curves": [], "pictures": []}
+    for name, caption in results.record.figures.items():
+        kinds = {"first": name.startswith(_FIRST), "clips": name.endswith(".gif")}
+        kinds |= {"curves": name.startswith("3-curves"), "pictures": True}
+        group = next(kind for kind, fits in kinds.items() if fits)
+        groups[group].append((results.folder / "figures" / name, caption))
+    page = results.folder / "report.html"
+    return write_page(page, template, **groups, files=files_of(results), **values)
+
+
 def write_report(run: Run, network: str, cells: list[str]) -> Path:
     """Write report.html from the run's records.
 
@@ -71,31 +112,24 @@ def write_report(run: Run, network: str, cells: list[str]) -> Path:
     """
     files = [run.folder / name for name in ("params.yaml", "log.jsonl", "environment.json")]
     texts = {file.name: file.read_text("utf-8") for file in files if file.exists()}
-    return write_page(
-        run.folder / "report.html",
+    record = run.record
+    published = {} if record.is_sample else record.published
+    return write_results(
+        run,
         "report.html",
-        title=f"{run.record.name} on {run.label}",
+        title=f"{record.name} on {run.label}",
         run=run,
+        untrained=not record.trained,
+        published={name: score for name, score in published.items() if score is not None},
         sources={"Network": network, **texts, "Code of the notebook": "\n\n".join(cells)},
     )
 
 
 def build_index() -> Path:
-    """Rebuild reports/index.html from every run's metrics.json.
+    """Rebuild reports/index.html, the board of all runs, from what they left behind.
 
-    Runs are grouped by data set, source and metric, because only those can be compared, the newest
-    first; a run that was killed appears as interrupted, a damaged record as a line that says so.
+    A run that was killed appears as interrupted, a damaged record as a line that says so.
     """
-    runs = all_runs()
-    groups: dict[tuple[str, str], list[tuple[Path, RunRecord]]] = {}
-    for folder, record in runs:
-        group = record.label or "?", record.metric or "no score"
-        groups.setdefault(group, []).append((folder, record))
-    damaged = set(run_folders()) - {folder for folder, _ in runs}
-    return write_page(
-        reports_root() / "index.html",
-        "index.html",
-        title="posekit reports",
-        groups=sorted(groups.items()),
-        damaged=sorted(readable(folder.name) for folder in damaged),
-    )
+    path = reports_root() / "index.html"
+    copy_plotly()
+    return write_page(path, "index.html", title="posekit results", board=board(), plotly=PLOTLY)

@@ -49,6 +49,7 @@ class RunRecord(BaseModel):
         started: local time, ISO 8601.
         notes: remarks that belong beside every number.
         figures: file -> caption.
+        smoke: a run of the test-suite, which shrinks everything to seconds.
     """
 
     model_config = ConfigDict(validate_assignment=True)
@@ -82,6 +83,7 @@ class RunRecord(BaseModel):
     started: Text = ""
     notes: list[Text] = []
     figures: dict[Text, Text] = {}
+    smoke: bool = False
 
     @property
     def is_sample(self) -> bool:
@@ -103,18 +105,34 @@ class RunRecord(BaseModel):
         """The one number of the run: AP on COCO, else Mean; None without a score."""
         return self.metrics.get("AP", self.metrics.get("Mean"))
 
+    @property
+    def decimals(self) -> int:
+        """Of a score as text: three of AP, which is a fraction, one of percent."""
+        return 3 if "AP" in self.metrics else 1
+
+    def shown(self, score: float | None) -> str:
+        """A score of this run's metric as text; a dash if there is none."""
+        return "–" if score is None or score != score else f"{score:.{self.decimals}f}"
+
+    @property
+    def comparable(self) -> str:
+        """Equal for runs whose scores can be compared: data, metric, split and number of people."""
+        if not self.metric:
+            return f"{self.label or 'unknown data'}: no score"
+        return f"{self.label}: {self.metric}, {self.split} split, {self.n_samples:,} people"
+
 
 FoundRun = tuple[Path, RunRecord]
 
 
-def read_record(folder: Path) -> RunRecord | None:
+def read_record(folder: Path, file: str = FILE) -> RunRecord | None:
     """The record of a run folder; None if there is none, or it is damaged.
 
     A record that says `running` though no process holds the folder is of a run that was killed; it
     is returned as `interrupted`.
     """
     try:
-        record = RunRecord.model_validate_json((folder / FILE).read_bytes())
+        record = RunRecord.model_validate_json((folder / file).read_bytes())
     except (OSError, ValueError):
         return None
     if record.status == "running" and not is_held(folder):

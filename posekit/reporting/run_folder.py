@@ -19,9 +19,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
+import cv2
+import numpy as np
 import pandas as pd
 import yaml
 from IPython.display import Image
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 
@@ -30,6 +33,7 @@ from ..data.registry import address, datasets
 from ..errors import PosekitError
 from ..files.paths import project_root, reports_root
 from ..files.writing import fingerprint_of, write_bytes, write_text
+from .figures import STYLE
 from .lock import hold
 from .record import FILE, FoundRun, RunRecord, all_runs
 from .tables import to_latex, to_markdown
@@ -44,11 +48,17 @@ class Results:
     Attributes:
         folder: of the results.
         record: the content of the file `record_file`, with `is_sample` and `figures`.
+        lock: the open file that keeps other processes out of the folder.
     """
 
     folder: Path
     record: BaseModel
+    lock: IO[str] | None = None
     record_file: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if self.lock:  # what is dropped unfinished releases its folder
+            weakref.finalize(self, self.lock.close)
 
     def update(self, **fields: Any) -> None:
         """Change fields of the record and write it.
@@ -70,8 +80,11 @@ class Results:
             caption: what the reader should see in it.
         """
         if self.record.is_sample:
-            figure.text(0.998, 0.995, "generated sample data", ha="right", va="top", size=7)
-        return self.picture(f"{name}.png", png(figure), caption)
+            style = {"ha": "right", "va": "top", "size": 7, "color": STYLE["text.color"]}
+            figure.text(0.998, 0.995, "generated sample data", **style)
+        shown = self.picture(f"{name}.png", png(figure), caption)
+        shown.width = round(figure.get_figwidth() * 100)  # drawn twice as fine
+        return shown
 
     def picture(self, name: str, data: bytes, caption: str) -> Image:
         """Save an encoded picture (PNG or GIF) and return it for display."""
@@ -91,18 +104,12 @@ class Run(Results):
     Attributes:
         tables: heading -> table, for the report.
         resumed: whether an interrupted run is being continued.
-        lock: the open file that keeps other processes out of the folder.
     """
 
     record_file = FILE
     record: RunRecord = field(default_factory=RunRecord)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     resumed: bool = False
-    lock: IO[str] | None = None
-
-    def __post_init__(self) -> None:
-        if self.lock:  # a run that is dropped unfinished releases its folder
-            weakref.finalize(self, self.lock.close)
 
     @classmethod
     def open(cls, config: Config, resume: bool = False) -> "Run":
@@ -139,6 +146,7 @@ class Run(Results):
             status="running",
             fingerprint=fingerprint,
             data_stamp=stamp,
+            smoke=config.smoke,
             started=dt.datetime.now().isoformat(timespec="seconds"),
         )
         return run
@@ -204,8 +212,14 @@ def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     size = {"compress_level": 3}  # of 9, for speed
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None}, pil_kwargs=size)
+    with rc_context(STYLE):  # ticks are made here
+        figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None}, pil_kwargs=size)
     return buffer.getvalue()
+
+
+def encoded(image: np.ndarray) -> bytes:
+    """An image (h, w, 3) uint8 RGB as the bytes of a PNG file."""
+    return cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
 
 
 def new_folder(stem: str) -> Path:

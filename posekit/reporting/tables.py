@@ -48,24 +48,30 @@ def comparison(
         for p in published
         if p["metric"] == score.metric
     ]
-    return pd.DataFrame(rows).fillna({"source": ""}).round(3 if score.headline == "AP" else 2)
+    return pd.DataFrame(rows).fillna({"source": ""}).round(3)
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table's cells as they are read: AP with three decimals, percent with one, NaN empty.
+    """A table's cells as they are read: AP with three decimals, percent with one, a dash for none.
 
-    A column has one number of decimals: three where no value is above 1.
+    The table's column `metric` says what its numbers are; without it a column keeps the decimals
+    that it was rounded to, three at most. Thousands are separated.
     """
+    metrics = [str(name) for name in frame.get("metric", ())]
+    is_ap = any(name.startswith("AP") for name in metrics)
 
     def column(values: pd.Series) -> pd.Series:
-        numbers = [abs(v) for v in values if isinstance(v, float) and v == v]
-        decimals = 3 if max(numbers, default=0) <= 1 else 1
+        known = [value for value in values if isinstance(value, float) and value == value]
+        needed = (n for n in (1, 2) if all(round(value, n) == value for value in known))
+        decimals = 3 if is_ap else 1 if metrics else next(needed, 3)
         return values.astype(object).map(lambda value: cell(value, decimals))
 
     def cell(value: Any, decimals: int) -> str:
-        if not isinstance(value, float):
-            return str(value)
-        return "" if value != value else f"{value:.{decimals}f}"
+        if value is None or value != value or is_ap and value == -1:  # COCO's for "nobody"
+            return "–"
+        if isinstance(value, float):
+            return f"{round(value, decimals) + 0:,.{decimals}f}"  # no minus before a zero
+        return f"{value:,}" if type(value) is int else str(value)
 
     return frame.apply(column).rename(columns=str)
 

@@ -54,7 +54,7 @@ def efficiency(exp: Experiment, repeats: int = 5) -> pd.DataFrame:
     times = latencies({name: _timed(one, joints) for name, one in chosen.items()}, repeats)
     table = costs(chosen, joints).round(_DECIMALS).rename_axis("network").reset_index()
     table[["ms", "ms with flip test"]] = np.round(list(times.values()), 1)
-    run.tables["Efficiency: one image, one CPU thread, random weights"] = table.astype(str)
+    run.tables["Efficiency: one image, one CPU thread, random weights"] = table
     own = times[_title_of(exp.settings)]
     run.update(latency_ms=round(own[0], 2), latency_flip_ms=round(own[1], 2))
     return table

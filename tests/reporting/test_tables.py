@@ -53,20 +53,31 @@ def test_tables_in_three_formats():
     run = Run.open(config())
     frame = pd.DataFrame({"result": ["a|b_c"], "Mean": [81.254], "none": [float("nan")]})
     run.keep("PCK", frame, "table")
-    assert (run.folder / "table.md").read_text().splitlines()[2] == "| a\\|b_c | 81.3 |  |"
-    assert r"a|b\_c & 81.3 &  \\" in (run.folder / "table.tex").read_text()
+    assert (run.folder / "table.md").read_text().splitlines()[2] == "| a\\|b_c | 81.254 | – |"
+    assert r"a|b\_c & 81.254 & – \\" in (run.folder / "table.tex").read_text()
     assert pd.read_csv(run.folder / "table.csv").shape == (1, 3)
 
 
 def test_a_column_has_one_number_of_decimals():
     frame = pd.DataFrame(
-        [["a", 0.5, 1.25, 1, 0.5], ["b", float("nan"), 100.0, 2, None]],
-        columns=["text", "AP", "percent", 7, 7],
+        [["a", 0.5, 1.25, 1, 0.5], ["b", float("nan"), 1234.5, 12067870, -1.0]],
+        columns=["text", "seconds", "percent", 7, 7],
     )
     text = tables.as_text(frame)
-    assert list(text.columns) == ["text", "AP", "percent", "7", "7"]
+    assert list(text.columns) == ["text", "seconds", "percent", "7", "7"]
     assert text.to_numpy().tolist() == [
-        ["a", "0.500", "1.2", "1", "0.500"],
-        ["b", "", "100.0", "2", ""],
+        ["a", "0.5", "1.25", "1", "0.5"],
+        ["b", "–", "1,234.50", "12,067,870", "-1.0"],
     ]
     assert tables.as_text(frame.iloc[:0]).shape == (0, 5)
+
+
+def test_the_metric_says_how_its_numbers_are_written():
+    percent = pd.DataFrame({"Mean": [0.5, 0.04], "metric": ["PCKh@0.5"] * 2})
+    assert tables.as_text(percent)["Mean"].tolist() == ["0.5", "0.0"]
+    fraction = pd.DataFrame({"AP": [1.0, 0.0], "APL": [-1.0, 0.5], "metric": ["AP, own boxes"] * 2})
+    text = tables.as_text(fraction)
+    assert text["AP"].tolist() == ["1.000", "0.000"] and text["APL"].tolist() == ["–", "0.500"]
+    record = RunRecord(metrics={"AP": 1.0})
+    assert [record.shown(score) for score in (1.0, 0.0, None)] == ["1.000", "0.000", "–"]
+    assert RunRecord(metrics={"Mean": 0.5}).shown(0.5) == "0.5"

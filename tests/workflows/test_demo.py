@@ -89,8 +89,9 @@ def test_a_video_is_followed_and_written(video, spots):
     record = json.loads((demo.results.folder / "demo.json").read_text(encoding="utf-8"))
     assert (record["status"], record["frames"], record["people"]) == ("finished", 24, [24, 24])
     page = (demo.results.folder / "report.html").read_text(encoding="utf-8")
-    assert "data:image/gif" in page and "://" not in page and 'href="./poses.mp4"' in page
-    assert not [p for p in demo.results.folder.rglob(".*")], "nothing half-written"
+    assert "data:image/webp" in page and "://" not in page and 'href="./poses.mp4"' in page
+    hidden = [path.name for path in demo.results.folder.rglob(".*")]
+    assert hidden == [".lock"], "nothing half-written"
 
 
 def test_images_keep_their_numbers_and_given_boxes(tmp_path, spots):
@@ -226,7 +227,7 @@ def test_nothing_given_shows_the_sample_and_says_that_networks_are_untrained():
     frames.process(demo)
     show.poses(demo)
     show.finish(demo)
-    assert [*demo.results.record.figures] == ["1-poses-sample.png"]
+    assert [*demo.results.record.figures] == ["0-best-sample.png", "1-poses-sample.png"]
     page = (demo.results.folder / "report.html").read_text(encoding="utf-8")
     assert "generated sample" in page and "not trained" in page
 

@@ -32,6 +32,8 @@ def every_step(pictures: bool = False, **knobs) -> lab.Evaluation:
     exp.shown = [lab.load(exp), lab.build(exp), lab.evaluate(exp), lab.protocol(exp)]
     if pictures:
         lab.error_gallery(exp)
+        pictures = [name.removesuffix("-sample.png") for name in exp.run.record.figures]
+        assert [name.removesuffix(".png") for name in pictures][:2] == ["0-best", "0-worst"]
         lab.heatmaps(exp)
     exp.shown.append(lab.finish(exp))
     return exp

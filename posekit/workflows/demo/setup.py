@@ -26,6 +26,7 @@ from ...inference.open_network import open_estimator
 from ...inference.pose_statistics import Jitter, ScoreStatistics
 from ...inference.sampling import EvenSample
 from ...models.mobilepose import TrainedOn
+from ...reporting.lock import hold
 from ...reporting.run_folder import Results, new_folder
 from ..default_networks import default_networks
 
@@ -178,8 +179,13 @@ def open_networks(demo: Demo) -> str:
     demo.gif = EvenSample(settings.gif_frames)
     stem = "".join(c if c.isalnum() else "-" for c in media.path.stem)[:40].strip("-")
     folder = new_folder(f"demo-{stem or 'images'}" + "-sample" * demo.sample)
-    demo.results = DemoResults(folder, DemoRecord(is_sample=demo.sample))
+    demo.results = DemoResults(folder, DemoRecord(is_sample=demo.sample), hold(folder))
     demo.results.update(
+        paper="demo",
+        model=f"Poses of {', '.join(e.name for e in estimators)}",
+        dataset=demo.label.removesuffix(" (generated sample)"),
+        source="sample" if demo.sample else "real",
+        smoke=smoke(),
         input=demo.label,
         people=demo.boxes.about,
         networks=[e.story for e in estimators],

@@ -7,6 +7,7 @@ import pandas as pd
 from IPython.display import Image
 
 from ...reporting import figures, pages
+from ...reporting.run_folder import encoded
 from .setup import HEATMAPS, SHEET, Demo
 
 _MIN_GIF_STEP, _MAX_GIF_LENGTH = 0.02, 655.0  # seconds of a GIF's frame, of all of them
@@ -16,6 +17,7 @@ def poses(demo: Demo) -> Image:
     """A figure of some frames with the skeletons of every network."""
     names, images = zip(*demo.poses.spread(SHEET), strict=True)
     columns = 1 if len(images) == 1 else 2 if len(demo.estimators) > 1 else 4
+    demo.results.picture("0-best.png", encoded(images[0]), f"Poses in {names[0]}.")
     figure = figures.picture_grid(images, names, f"Poses: {demo.label}", columns)
     caption = (
         f"Frames with the joints that score at least {demo.settings.threshold:g}: right side "
@@ -72,21 +74,16 @@ def jitter(demo: Demo) -> pd.DataFrame | str:
 
 def finish(demo: Demo) -> str:
     """Write report.html, one page without outside resources; where the results are, as text."""
-    files = sorted(
-        path.name + "/" * path.is_dir()
-        for path in demo.results.folder.iterdir()
-        if not path.name.startswith(".") and path.name not in ("figures", "report.html")
-    )
-    path = pages.write_page(
-        demo.results.folder / "report.html",
+    path = pages.write_results(
+        demo.results,
         "demo.html",
         title=f"Poses on {demo.label}",
         demo=demo,
         trained=all(estimator.trained for estimator in demo.estimators),
         tables={"Networks": demo.speed, "Jitter": jitter(demo), "Scores": scores(demo)},
-        files=files,
         parameters=json.dumps(demo.results.record.parameters, indent=1),
     )
+    files = pages.files_of(demo.results)
     demo.results.update(status="finished", files=files)
     lines = [f"note: {note}" for note in demo.media.notes]
     lines += [f"results {demo.results.folder}", f"files   {', '.join(files)}", f"report  {path}"]

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from ...data.occlusion.regions import disc, occlude_region
 from ...inference.evaluate import average_heatmaps
 from ...reporting import figures
+from ...reporting.run_folder import encoded
 from ..training.panels import heated
 from ..training.pictures import crop_of
 from .measure import occlude
@@ -40,6 +41,10 @@ def before_and_after(study: Study) -> Image | str:
         labels=["nothing"] * len(worst) + [label.replace("_", " ") for label in labels],
         others=clips.to_crop(clips.keypoints)[rows],
     )
+    one, row = max(worst.items(), key=lambda case: study.drop(0, case[0])[case[1]])
+    joints, part = clips.to_crop(study.predictions[0][one].keypoints)[row], one.target
+    image = figures.portrait(_crop(study, 0, row, one), joints, clips.skeleton)
+    study.run.picture("0-best.png", encoded(image), f"The worst case: {part} occluded.")
     caption = (
         "Above as they are, below with the named part occluded and the change in points: the worst "
         "case of each part. Lines are predictions, dots the annotation."

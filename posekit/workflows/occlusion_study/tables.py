@@ -9,7 +9,6 @@ from ...data.scores import joint_scores, official_score
 from ...files.paths import project_root
 from ...geometry.body_parts import PARTS
 from ...metrics.bootstrap import bootstrap_means
-from ...reporting.pages import shown
 from ..training.opening import close_run
 from .setup import UNOCCLUDED, Study, nan_mean
 
@@ -141,5 +140,6 @@ def finish(study: Study) -> str:
     )
     title = "Published: training with occlusion, test without"
     places = close_run(run, "\n\n".join([study.text(), title, published().to_string(index=False)]))
-    numbers = ", ".join(f"{name} {shown(value) or 'nobody'}" for name, value in named.items())
+    lost = {name: "nobody" if drop != drop else round(drop, 1) + 0 for name, drop in named.items()}
+    numbers = ", ".join(f"{name} {points}" for name, points in lost.items())
     return f"{run.record.metric}: {numbers}\n{places}"

@@ -86,6 +86,7 @@ def open_run(config: Config, resume: bool = False) -> Run:
     _watch(run)
     if link := os.environ.get("POSEKIT_RUN_LINK"):
         Path(link).write_text(str(run.folder), encoding="utf-8")
+    build_index()
     return run
 
 
@@ -105,6 +106,7 @@ def _watch(run: Run) -> None:
         error = result.error_in_exec or result.error_before_exec
         if run and error is not None:
             run.note_error(error)
+            build_index()
 
     if shell := get_ipython():
         shell.events.register("pre_run_cell", before_cell)

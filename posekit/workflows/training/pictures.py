@@ -14,7 +14,7 @@ from ...files.writing import write_bytes
 from ...inference.sampling import spread_rows
 from ...models import cost
 from ...reporting import figures
-from ...reporting.run_folder import png
+from ...reporting.run_folder import encoded, png
 from ...train.hooks import Hook, TensorBoard
 from .building import batch_of
 from .experiment import Experiment
@@ -26,16 +26,18 @@ def sample_grid(exp: Experiment, clips: int = 6) -> Any:
     """A figure of training clips as the network sees them, augmented, with their keypoints."""
     source = exp.train
     samples = [source[0, clip] for clip in spread_rows(len(source), clips).tolist()]
-    shown = [(s, t) for t in range(min(source.rows.shape[1], 3)) for s in samples]
+    frames = min(source.rows.shape[1], 3)
+    shown = [(s, t) for t in range(frames) for s in samples]
     figure = figures.skeleton_grid(
         [sample["images"][t].transpose(1, 2, 0) for sample, t in shown],
         [sample["keypoints"][t] for sample, t in shown],
         [sample["visible"][t] for sample, t in shown],
         source.skeleton,
-        f"Training clips, one a column: {exp.run.label}",
+        f"Training {'clips, one a column' if frames > 1 else 'crops'}: {exp.run.label}",
         columns=len(samples),
     )
-    caption = "Training crops after augmentation with their annotated joints; frames go downwards."
+    caption = "Training crops after augmentation with their annotated joints"
+    caption += "; frames go downwards." if frames > 1 else "."
     return exp.run.figure("1-samples", figure, caption)
 
 
@@ -61,7 +63,8 @@ def codec_check(exp: Experiment, clips: int = 4) -> Any:
         f"in crops of {size[0]} x {size[1]} px with cells of {size[0] / cells[0]:.3g} px"
     )
     images = batch["images"][:clips, 0].permute(0, 2, 3, 1).cpu().numpy()
-    rows = [f"clip {clip + 1}" for clip in range(len(images))]
+    what = "clip" if source.rows.shape[1] > 1 else "person"
+    rows = [f"{what} {number}" for number in range(1, len(images) + 1)]
     names = [*source.skeleton.joints, "background"][: target.shape[2]]
     title = f"What the network is taught: {exp.run.label}"
     figure = figures.heatmap_grid(images, target[:clips, 0].cpu().numpy(), rows, names, title)
@@ -123,13 +126,29 @@ def error_gallery(exp: Experiment, columns: int = 6) -> Any:
     else:
         order = np.argsort(-found.scores.mean(1), kind="stable")
         labels = [f"score {score:.2f}" for score in found.scores.mean(1)]
-    middle = max(0, (len(order) - columns) // 2)
-    rows = np.r_[order[:columns], order[middle : middle + columns], order[-columns:]].tolist()
-    title = f"{'Best' if known else 'Surest'}, middling and worst frames: {exp.run.label}"
-    columns = min(columns, len(order))
+    order, most = _one_each(order, clips.people.group), columns
+    columns = min(columns, -(-len(order) // 3))
+    middle = max(columns, (len(order) - columns) // 2)
+    rows = np.r_[order[:columns], order[middle : middle + columns], order[-columns:]]
+    rows = list(dict.fromkeys(rows.tolist()))
+    kinds = ("best" if known else "surest"), ("worst" if known else "least sure")
+    for kind, file, row in zip(kinds, ("best", "worst"), (rows[0], rows[-1]), strict=True):
+        joints = clips.to_crop(exp.predictions.keypoints)[row]
+        picture = encoded(figures.portrait(crop_of(clips, row), joints, clips.skeleton))
+        exp.run.picture(f"0-{file}.png", picture, f"The {kind} prediction, {labels[row]}.")
+    title = f"{kinds[0].capitalize()}, middling and {kinds[1]} people: {exp.run.label}"
+    columns = max(columns, min(most, len(rows)))
     figure = _predicted(exp, rows, title, columns, [labels[row] for row in rows])
-    caption = "Predictions (lines) over the annotation (dotted): best, middling and worst frames."
+    caption = (
+        f"Predictions (lines) over the annotation (dotted): {kinds[0]}, middling and {kinds[1]} "
+        "people, each of another image or video."
+    )
     return exp.run.figure("4-predictions", figure, caption)
+
+
+def _one_each(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The first of the rows of every group, in their order."""
+    return rows[np.sort(np.unique(groups[rows], return_index=True)[1])]
 
 
 def errors_of(clips: Clips, keypoints: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ from ...data.dataset import NoScore
 from ...data.scores import mobilepose_score, official_score, save_predictions
 from ...inference.evaluate import mean_pose, predict_tested
 from ...metrics.score import Score
-from ...reporting.pages import shown
 from ...reporting.tables import comparison
 from .experiment import Experiment
 from .opening import close_run
@@ -120,6 +119,6 @@ def finish(exp: Experiment) -> str:
     places = close_run(run, exp.network)
     result = record.protocol
     if record.metric:
-        mean_pose = shown(record.baseline["mean_pose"])
-        result = f"{shown(record.headline)} {record.metric} (mean pose {mean_pose})"
+        mean_pose = record.shown(record.baseline["mean_pose"])
+        result = f"{record.shown(record.headline)} {record.metric} (mean pose {mean_pose})"
     return f"{record.name} on {run.label}: {result}\n{places}"
