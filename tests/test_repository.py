@@ -250,3 +250,11 @@ def test_later_cells_leave_the_parameters_alone(path):
         for name in {n.id for n in nodes if isinstance(n.ctx, ast.Store)}:
             # resolve would take them for parameters, or for misspelt ones, when it runs again.
             assert name not in knobs and not difflib.get_close_matches(name, knobs, 1, 0.8), name
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_metrics_in_texts_do_not_become_mail_addresses(path):
+    book = json.loads(path.read_text(encoding="utf-8"))
+    texts = ["".join(c["source"]) for c in book["cells"] if c["cell_type"] == "markdown"]
+    bare = re.sub(r"```.*?```|`[^`]*`", "", "\n\n".join(texts), flags=re.DOTALL)
+    assert not re.findall(r"\w+@[\d.]+\d", bare), "write `PCK@0.2`, with backticks"

@@ -79,4 +79,4 @@ def painted(
 def heated(picture: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     """A heat map (H, W) over a picture: grey where it is lowest, bright where it is highest."""
     lowest = float(heatmap.min())
-    return overlay(picture, heatmap - lowest, max(1e-6, float(heatmap.max()) - lowest))
+    return overlay(picture, heatmap - lowest, max(1e-30, float(heatmap.max()) - lowest))
