@@ -121,6 +121,7 @@ def dense_reuse(exp: Experiment) -> Drawn:
     return figure, "Dense connections and pyramid fusion", caption
 
 
+@torch.inference_mode()
 def reuse(block: DenseBlock) -> np.ndarray:
     """Mean size of the weights from each source (columns) to each layer (rows), NaN for none."""
     layers = list(block.children())
