@@ -51,7 +51,10 @@ def source(exp: Experiment) -> Markdown:
     network = type(exp.task.model)
     file = sys.modules[network.__module__]
     parts = getattr(file, "IDEA", (network.forward,))
-    lines = "\n\n".join(dedent(inspect.getsource(part)).rstrip() for part in parts)
+    try:
+        lines = "\n\n".join(dedent(inspect.getsource(part)).rstrip() for part in parts)
+    except (OSError, TypeError):  # not every network was read from a file
+        lines = f"# the source of {network.__qualname__} is not at hand"
     return Markdown(f"From `{network.__module__}`:\n\n```python\n{lines}\n```")
 
 
@@ -63,12 +66,12 @@ def architecture(exp: Experiment) -> Any:
     """
     images = batch_of(exp.test, np.array([0]), exp.machine)["images"]
     found = stages(exp.task.model.eval(), partial(exp.task.outputs, images))
+    if not found:
+        print("nothing to draw: no part of this network returns maps")
+        return None
     picture = images[0, 0].permute(1, 2, 0).cpu().numpy()
     figure = _drawn(found, picture, f"{exp.about.name} as built for {exp.run.label}")
-    caption = (
-        "The network in the order in which it is computed: boxes are as high as the maps (height x "
-        "width below), wider for more channels (above); parallel branches are rows."
-    )
+    caption = "Stages as computed: as high as their maps (size below), wider for more channels."
     return exp.run.figure("2-architecture", figure, caption)
 
 
@@ -97,13 +100,13 @@ def stages(model: nn.Module, run: Callable[[], Any]) -> list[Stage]:
         if name in done:
             done[name].times += 1
             return
-        calls.append(Stage(name, _shapes(output if isinstance(output, list) else [output])))
+        calls.append(Stage(name, _shapes(output if isinstance(output, list | tuple) else [output])))
         if name not in active:
             done[name] = calls[-1]
 
     hooks = []
     for name, module in model.named_modules():
-        if 0 <= name.count(".") < 2 and name and not isinstance(module, nn.BatchNorm2d | nn.ReLU):
+        if name and name.count(".") < 2 and not isinstance(module, nn.BatchNorm2d | nn.ReLU):
             hooks.append(module.register_forward_pre_hook(partial(enter, name)))
             hooks.append(module.register_forward_hook(partial(leave, name)))
     run()

@@ -63,9 +63,7 @@ def resolutions(exp: Experiment, channels: int = 6) -> Drawn:
         chosen = [(f"channel {n}", features[n].float().cpu().numpy()) for n in order]
         rows.append([("the crop so coarse", seen), *chosen])
         names.append(f"{size_of(features)}, {len(features)} channels")
-    caption = (
-        "One person: the crop at each resolution and the channels that vary most over its cells."
-    )
+    caption = "One person: the crop at each resolution and the channels that vary most there."
     return sheet(rows, names), "Four resolutions side by side", caption
 
 
@@ -83,14 +81,11 @@ def attention(exp: Experiment) -> Drawn | None:
         row: list[Cell] = [("crop", picture)]
         for number, look in enumerate(looks, start=1):
             times = (look[person] * look[person].numel()).float().cpu().numpy()
-            label = f"layer {number}: {times.min():.1f} to {times.max():.1f} times even"
-            row.append(
-                (label, figures.overlay(picture, times - times.min(), max(np.ptp(times), 0.5)))
-            )
+            label = f"layer {number}: at most {times.max():.1f} times even"
+            shown = figures.overlay(picture, times - times.min(), max(np.ptp(times), 0.5))
+            row.append((label, shown))
         rows.append(row)
-    caption = (
-        "Attention of each layer's last bottleneck: it sums to 1; colours go from least to most."
-    )
+    caption = "Attention at the end of each layer; it sums to 1, colours go from least to most."
     return sheet(rows), "Context attention", caption
 
 
@@ -152,7 +147,5 @@ def survival(exp: Experiment, draws: int = 1000, samples: int = 12) -> Drawn:
     above.legend(loc="lower left")
     below.pcolormesh(numbers, np.arange(1, samples + 1), kept[:, :samples].T, cmap="Blues")
     below.set(xlabel="block of the finest branch, along the depth", ylabel="sample", yticks=())
-    caption = (
-        "Chances and draws; below, the blocks (white) that each sample of one step goes round."
-    )
+    caption = "Chances and draws; below, the blocks (white) that samples of one step go round."
     return figure, "Stochastic depth", caption
