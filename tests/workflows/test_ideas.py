@@ -143,7 +143,8 @@ def test_the_decisive_lines_are_few_and_from_the_networks_own_file(network):
     file = sys.modules[network.__module__]
     text = re.sub(r"\s+", " ", open(file.__file__).read())
     assert file.__name__ in shown
-    assert all(re.sub(r"\s+", " ", part) in text for part in code.split("\n\n"))
+    parts = [part for part in code.split("\n\n") if not part.startswith("# ")]
+    assert all(re.sub(r"\s+", " ", part) in text for part in parts)
 
 
 @by_paper

@@ -52,7 +52,9 @@ def source(exp: Experiment) -> Markdown:
     file = sys.modules[network.__module__]
     parts = getattr(file, "IDEA", (network.forward,))
     try:
-        lines = "\n\n".join(dedent(inspect.getsource(part)).rstrip() for part in parts)
+        lines = "\n\n".join(
+            f"# {part.__qualname__}\n\n{dedent(inspect.getsource(part)).rstrip()}" for part in parts
+        )
     except (OSError, TypeError):  # not every network was read from a file
         lines = f"# the source of {network.__qualname__} is not at hand"
     return Markdown(f"From `{network.__module__}`:\n\n```python\n{lines}\n```")
