@@ -151,3 +151,6 @@ class CPM(nn.Module):
             refine = self.get_submodule(f"stage{stage}")
             beliefs.append(refine(evidence, beliefs[-1], centre))
         return torch.stack(beliefs, dim=1)
+
+
+IDEA = Refinement, CPM.forward  # what the notebook shows of this file

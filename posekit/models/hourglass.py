@@ -120,6 +120,7 @@ def _linear(channels: int) -> nn.Sequential:
     )
 
 
+IDEA = Hourglass.forward, StackedHourglass.forward  # what the notebook shows of this file
 for _stacks in STACKS:
     _about = Description(f"hourglass_{_stacks}", PAPER, colour="BGR", fast_bf16=True)
     register(_about)(partial(StackedHourglass, _stacks))

@@ -202,5 +202,6 @@ def _branch(channels: int) -> nn.Sequential:
     return nn.Sequential(*(BasicBlock(channels) for _ in range(BLOCKS)))
 
 
+IDEA = HighResolutionFrame.stages, Exchange.forward, _path  # what the notebook shows of this file
 for _base in (32, 48):
     register(Description(f"hrnet_w{_base}", PAPER, fast_bf16=True))(partial(HRNet, _base))

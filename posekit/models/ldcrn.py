@@ -114,5 +114,6 @@ class LDCRN(HighResolutionFrame):
         return self.final_layer((fused + sum(finest)).relu())
 
 
+IDEA = DenseBlock, LDCRN.forward  # what the notebook shows of this file
 PAPER = "LDCRN, Yang et al., Journal of Real-Time Image Processing 2020"
 register(Description("ldcrn", PAPER))(LDCRN)

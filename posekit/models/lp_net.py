@@ -97,6 +97,7 @@ def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
+IDEA = ContextBlock, LightBottleneck  # what the notebook shows of this file
 for _depth in BLOCKS:
     _about = Description(f"lp_net_{_depth}", PAPER, stem="lpn", recipe="lpn/lp_net", colour="BGR")
     register(_about)(partial(LPNet, _depth))

@@ -120,5 +120,6 @@ def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
+IDEA = GlobalContext, LightBottleneck  # what the notebook shows of this file
 for _depth in BLOCKS:
     register(_description(_depth))(partial(LPN, _depth))

@@ -240,5 +240,6 @@ def _grouped_down(in_channels: int, out_channels: int, last: bool) -> nn.Module:
     return conv_bn(in_channels, out_channels, 3, 2, groups=in_channels)
 
 
+IDEA = StochasticBlock, survival_probabilities  # what the notebook shows of this file
 for _base in (32, 48):
     register(Description(f"lsdnet_w{_base}", PAPER))(partial(LSDNet, _base))

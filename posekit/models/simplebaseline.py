@@ -105,6 +105,7 @@ def _deconv(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
+IDEA = ResNetFrame.forward, PoseResNet.__init__, _deconv  # what the notebook shows of this file
 for _depth in BLOCKS:
     _about = Description(f"pose_resnet_{_depth}", PAPER, colour="BGR", fast_bf16=True)
     register(_about)(partial(PoseResNet, _depth))

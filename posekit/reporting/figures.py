@@ -245,25 +245,6 @@ def tradeoff(
     return figure
 
 
-@rc_context(STYLE)
-def survival(kept: Sequence[float], drawn: Sequence[float], title: str) -> Figure:
-    """Chance to keep each block of a network of stochastic depth, and the share that was kept.
-
-    Args:
-        kept: chances, one a block along the depth.
-        drawn: shares over many draws.
-        title: of the figure.
-    """
-    figure = Figure(figsize=(8, 2.8), layout="constrained")
-    ax = figure.subplots()
-    blocks = range(1, len(kept) + 1)
-    ax.bar(blocks, drawn, color=_LEFT, alpha=0.5, label="share kept in the draws")
-    ax.plot(blocks, kept, ".-", color=_RIGHT, label="chance to be kept")
-    ax.set(xlabel="block, along the depth", ylim=(0, 1.05), title=title)
-    ax.legend(loc="lower left")
-    return figure
-
-
 def portrait(
     image: np.ndarray, keypoints: np.ndarray, skeleton: Skeleton, side: int = 384
 ) -> np.ndarray:

@@ -12,28 +12,7 @@ from ..data.predictions import Predictions
 from ..data.scores import validation_score
 from ..inference.evaluate import predict
 from ..models.lsdnet import StochasticBlock
-from ..reporting import figures
 from .training.experiment import Experiment
-
-
-def survival(exp: Experiment, draws: int = 1000) -> Any:
-    """A figure of each block's chance to be kept, and the share of training draws that kept it.
-
-    The blocks of the finest branch are shown; the others have the same chances.
-
-    Args:
-        exp: after `build`.
-        draws: samples that each block draws for.
-    """
-    named = exp.task.model.named_modules()
-    blocks = [(name, block) for name, block in named if isinstance(block, StochasticBlock)]
-    finest = [block for name, block in blocks if ".branches.0." in name]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(exp.settings.seed)
-        drawn = [block.draw(torch.empty(draws, 1, 1, 1)).mean().item() for block in finest]
-    title = f"Stochastic depth of {exp.settings.network}: {draws:,} draws a block"
-    figure = figures.survival([block.survival for block in finest], drawn, title)
-    return exp.run.figure("2-survival", figure, "Chance of each block to be kept, and draws.")
 
 
 def dropping(exp: Experiment, draws: int = 2) -> pd.DataFrame:
