@@ -21,6 +21,7 @@ def notebook_overhead() -> Pair:
     empty = nbformat.v4.new_notebook(cells=cells)
     nbformat.write(empty, Path(folder.name, "empty.ipynb"))
     environment = os.environ | {"POSEKIT_SMOKE": "1", "POSEKIT_REPORTS": folder.name}
+    environment["PYTHONDONTWRITEBYTECODE"] = ""  # modules are compiled once, by the first round
 
     def way(notebook: Path) -> Way:
         out = Path(folder.name, "out.ipynb")
