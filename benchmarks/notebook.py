@@ -25,10 +25,11 @@ def notebook_overhead() -> Pair:
 
     def way(notebook: Path) -> Way:
         out = Path(folder.name, "out.ipynb")
-        command = [sys.executable, "-m", "papermill", "-k", "python3", notebook, out]
+        command = [sys.executable, "-m", "papermill", "-k", "python3", "--start-timeout", "600"]
 
         def run() -> bool:
-            subprocess.run(command, check=True, capture_output=True, env=environment)
+            words = [*command, notebook, out]
+            subprocess.run(words, check=True, capture_output=True, env=environment)
             return out.stat().st_size > 0
 
         return run
