@@ -75,6 +75,9 @@ def set_up():
     needs = "It needs a network and 10 GB of space; .venv can be deleted to start again."
     run(UV, "pip", "install", "--python", PYTHON, *packages, why=needs)
     check_libraries()
+    # What a notebook imports is compiled now, even where Python is told to keep nothing compiled.
+    modules = "import papermill, ipykernel.kernelapp, posekit.workflows.training"
+    subprocess.run([PYTHON, "-c", modules], env=os.environ | {"PYTHONDONTWRITEBYTECODE": ""})
     STAMP.write_text(wanted)
     say(f"Set up in {time.time() - start:.0f} s.")
 

@@ -21,13 +21,15 @@ def notebook_overhead() -> Pair:
     empty = nbformat.v4.new_notebook(cells=cells)
     nbformat.write(empty, Path(folder.name, "empty.ipynb"))
     environment = os.environ | {"POSEKIT_SMOKE": "1", "POSEKIT_REPORTS": folder.name}
+    environment["PYTHONDONTWRITEBYTECODE"] = ""  # modules are compiled once, by the first round
 
     def way(notebook: Path) -> Way:
         out = Path(folder.name, "out.ipynb")
-        command = [sys.executable, "-m", "papermill", "-k", "python3", notebook, out]
+        command = [sys.executable, "-m", "papermill", "-k", "python3", "--start-timeout", "600"]
 
         def run() -> bool:
-            subprocess.run(command, check=True, capture_output=True, env=environment)
+            words = [*command, notebook, out]
+            subprocess.run(words, check=True, capture_output=True, env=environment)
             return out.stat().st_size > 0
 
         return run

@@ -23,6 +23,7 @@ View = Callable[[dict[str, Tensor]], Tensor]
 _AS_IT_IS: View = itemgetter("images")
 
 
+@torch.no_grad()
 def average_heatmaps(task: Task, images: Tensor, flip_test: bool = False) -> Tensor:
     """The network's belief about each frame, with `flip_test` averaged with the mirror image's.
 
@@ -39,7 +40,14 @@ def average_heatmaps(task: Task, images: Tensor, flip_test: bool = False) -> Ten
         maps = task.heatmaps(torch.cat(views)).float().chunk(len(views))
     else:
         maps = [task.heatmaps(view).float() for view in views]
-    return (maps[0] + task.flip_back(maps[1])).div_(2) if flip_test else maps[0]
+    if not flip_test:
+        return maps[0]
+    people = len(images) if images.is_cuda else 2  # so few stay in a processor's cache
+    mean = torch.empty_like(maps[0])
+    parts = (view.split(people) for view in (*maps, mean))
+    for ours, other, part in zip(*parts, strict=True):
+        torch.add(ours, task.flip_back(other), out=part).div_(2)
+    return mean
 
 
 @dataclass

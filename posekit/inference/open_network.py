@@ -22,6 +22,7 @@ from ..weights.identify import open_questions
 from ..weights.onnx_reader import OnnxNetwork, load_onnx
 from . import stored_settings as stored
 from .estimator import Estimator
+from .openvino_runtime import choose_runtime
 
 ONNX_INPUT = ("skeleton", "colour", "mean", "std", "half_pixel")  # a file may not say them
 _GUESSES = ("coco", "mpii", "lsp", "penn_action")  # skeletons of files that do not say theirs
@@ -268,6 +269,7 @@ def _guess(settings: TestingSettings, path: Path) -> str:
 
 def _of_onnx(path: Path, dataset: str | None, known: Mapping[str, Any]) -> Found:
     network = load_onnx(path, **{name: known.get(name) for name in ONNX_INPUT})
+    runtime = choose_runtime(network)
     about = network.description
     changes: dict[str, Any] = {"width": 1.0}
     if about.family == "top_down":
@@ -276,7 +278,7 @@ def _of_onnx(path: Path, dataset: str | None, known: Mapping[str, Any]) -> Found
         changes["image_size"] = size
     settings = stored.usual_settings(_LIKE[about.family], dataset or stored.home_of(about.skeleton))
     mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (about.mean, about.std))
-    story = f"{path.name} computed by onnxruntime: {about.colour}, mean {mean}, std {std} of 0..255"
+    story = f"{path.name} computed by {runtime}: {about.colour}, mean {mean}, std {std} of 0..255"
     return Found(
         name=path.stem,
         story=story,

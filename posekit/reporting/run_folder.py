@@ -213,6 +213,9 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     size = {"compress_level": 3}  # of 9, for speed
     with rc_context(STYLE):  # ticks are made here
+        if layout := figure.get_layout_engine():  # else all is drawn once more to find it
+            layout.execute(figure)
+            figure.set_layout_engine(None)
         figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None}, pil_kwargs=size)
     return buffer.getvalue()
 
@@ -259,16 +262,19 @@ def _params_yaml(config: Config) -> str:
 def _environment() -> dict[str, Any]:
     import torch
 
-    installed = {package.name: package.version for package in metadata.distributions()}
     return {
         "python": platform.python_version(),
         "system": platform.platform(terse=True),
-        "packages": {name: installed.get(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in _PACKAGES},
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "git_commit": _git_commit(),
     }
+
+
+def _version(package: str) -> str | None:
+    return next((found.version for found in metadata.distributions(name=package)), None)
 
 
 def _git_commit() -> str | None:

@@ -36,18 +36,20 @@ class OnnxNetwork(nn.Module):
         description: what it takes and returns.
         input_size: (h, w) that the file demands, None where it takes any.
         described: whether the file has a description.
+        compute: inputs by name -> outputs.
     """
 
     def __init__(self, path: Path, known: dict[str, Any]) -> None:
         super().__init__()
         self.path = path
-        self._session = open_session(path)
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        session = open_session(path)
+        self.compute = lambda feed: session.run(None, feed)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
         _check_interface(path, inputs, outputs)
         self._names = [value.name for value in inputs]
         self._batch, *_, h, w = inputs[0].shape
         self.input_size = (h, w) if isinstance(h, int) and isinstance(w, int) else None
-        stored = _stored_fields(path, self._session.get_modelmeta().custom_metadata_map)
+        stored = _stored_fields(path, session.get_modelmeta().custom_metadata_map)
         self.described = bool(stored)
         maps = outputs[0].shape[-3] if isinstance(outputs[0].shape[-3], int) else 0
         usual = Description(path.name, f"a network stored as ONNX, {path.name}", num_keypoints=maps)
@@ -82,9 +84,9 @@ class OnnxNetwork(nn.Module):
         if isinstance(self._batch, int) and count < self._batch:
             arrays = [np.concatenate([a, a[:1].repeat(self._batch - count, 0)]) for a in arrays]
         try:
-            maps = self._session.run(None, dict(zip(self._names, arrays, strict=True)))[0]
-        except Exception as error:  # onnxruntime's own errors have no common class
-            raise PosekitError(f"{self.path}: onnxruntime stopped: {_first_line(error)}") from error
+            maps = self.compute(dict(zip(self._names, arrays, strict=True)))[0]
+        except Exception as error:  # a runtime's own errors have no common class
+            raise PosekitError(f"{self.path}: the runtime stopped: {_first_line(error)}") from error
         return maps[:count]
 
 
@@ -100,8 +102,7 @@ def load_onnx(path: str | os.PathLike, **known: Any) -> OnnxNetwork:
     Raises:
         PosekitError: the file cannot be read, or is no heatmap network.
     """
-    given = {name: value for name, value in known.items() if value is not None}
-    return OnnxNetwork(expanded(path), given)
+    return OnnxNetwork(expanded(path), {n: v for n, v in known.items() if v is not None})
 
 
 def open_session(path: Path) -> Any:

@@ -87,6 +87,12 @@ def test_threads_and_workers_are_as_many_as_may_run(bound, processors, quotas, t
     assert heard == [threads]
 
 
+def test_a_gpu_is_fed_by_more_processes(bound, monkeypatch):
+    bound(64)
+    monkeypatch.setattr(torch, "zeros", lambda *_, **__: None)  # there may be no GPU here
+    assert choose_machine("cuda", "bf16").workers == 24
+
+
 def test_the_users_number_of_threads_is_kept(bound, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "16")
     heard = bound(4)

@@ -1,8 +1,11 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
 from spots import CPU
 
+from posekit import export_onnx
 from posekit.errors import PosekitError
 from posekit.geometry.skeletons import COCO
 from posekit.inference.open_network import find_network, open_estimator
@@ -120,3 +123,25 @@ def test_the_crop_is_that_of_the_files_name(tmp_path, name, size):
     opened = open_estimator(str(own), CPU)
     assert opened.framing.image_size == (64, 64)
     assert "crops of 64x64 although the file's NAME SAYS 320x256" in opened.story
+
+
+def test_an_onnx_file_is_computed_by_the_runtime_that_is_named(tmp_path, monkeypatch):
+    model, path = create_model("hourglass_1", 17, width=0.125).eval(), tmp_path / "net.onnx"
+    export_onnx(model, path, (64, 64), "coco")
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = model(images)
+    monkeypatch.setenv("POSEKIT_ONNX_RUNTIME", "openvno")
+    with pytest.raises(PosekitError, match="choose onnxruntime or openvino"):
+        find_network(str(path))
+    monkeypatch.setenv("POSEKIT_ONNX_RUNTIME", "openvino")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(PosekitError, match=r"pip install 'posekit\[openvino\]'"):
+        find_network(str(path))
+    monkeypatch.undo()
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("POSEKIT_ONNX_RUNTIME", "openvino")
+    found = find_network(str(path))
+    assert "computed by openvino" in found.story
+    away = (found.onnx(images) - expected).abs().max() / expected.abs().max()
+    assert 0 < away < 0.03

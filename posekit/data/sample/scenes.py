@@ -76,7 +76,8 @@ def draw_scene(
     images, sight = [], []
     for t in range(frames):
         x, y = np.rint(drift[t]).astype(int)
-        canvas = np.dstack([world[y : y + h, x : x + w], np.zeros((h, w), np.uint8)])
+        canvas = np.zeros((h, w, 4), np.uint8)
+        canvas[..., :3] = world[y : y + h, x : x + w]
         for label, figure in labelled:
             paint(canvas, figure, t, label)
         for outline, colour in occluders:
@@ -205,5 +206,6 @@ def in_sight(
         side, _, kind = name.partition("_")
         carriers = [part.format(side) for part in _CARRIERS.get(kind, _TRUNK)]
         own = [n for n, part in enumerate(figure.parts, first_label) if part.name in carriers]
-        shown.append(np.isin(labels[y - 1 : y + 2, x - 1 : x + 2], own).mean() >= 0.5)
+        around = labels[y - 1 : y + 2, x - 1 : x + 2]
+        shown.append((around[..., None] == own).sum() > around.size / 2)
     return inside, inside & shown
