@@ -12,13 +12,20 @@ _PAIR = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VAL
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 1 for a failed run, 2 for bad input."""
+    """Run one command; the exit status is 0, 1 for a failed run, 2 for bad input, 130 for Ctrl-C."""
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.do(parsed) or 0
     except PosekitError as error:
         print(error, file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"{error}; what was written before is kept", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        kept = "interrupted; whole epochs are kept: the same command goes on from there"
+        print(f"\n{kept}", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

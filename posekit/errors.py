@@ -1,5 +1,8 @@
 """The one exception that posekit raises for bad input."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 class PosekitError(ValueError):
     """What is wrong, where, and what to do about it, in one message.
@@ -9,3 +12,25 @@ class PosekitError(ValueError):
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Say in one message what has ended a loading process; PyTorch does so in many lines.
+
+    Raises:
+        PosekitError: a loading process met an error of that kind, or was killed.
+    """
+    try:
+        yield
+    except (PosekitError, RuntimeError) as error:
+        said = str(error)
+        if "DataLoader worker" not in said:
+            raise
+        problem = (
+            said.rpartition(f"{PosekitError.__name__}: ")[2].strip()
+            if isinstance(error, PosekitError)
+            else "a loading process was killed, perhaps as memory ran out; whole epochs are kept: "
+            "lower workers, then give the same command again"
+        )
+        raise PosekitError(problem) from error

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..files.paths import reports_root
 from ..files.words import readable
-from ..files.writing import write_text
+from ..files.writing import write_text, writing
 from .record import RunRecord, all_runs, run_folders
 from .run_folder import Run
 from .tables import as_text
@@ -53,7 +53,8 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     Returns:
         The path.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, _TEMPLATES.get_template(template).render(values))
     return path
 

@@ -6,7 +6,12 @@ from typing import Any
 import torch
 
 from ..errors import PosekitError
-from ..files.writing import replacing
+from ..files.paths import regular_file
+from ..files.writing import replacing, writing
+
+
+_WEIGHTS = {"model": dict, "epoch": int}  # what a checkpoint holds
+_STATE = _WEIGHTS | {"best": float, "optimiser": dict, "scaler": dict}
 
 
 class Checkpoints:
@@ -21,30 +26,51 @@ class Checkpoints:
 
     def save(self, state: dict[str, Any], best: bool) -> None:
         """Write `last.pt`, and `best.pt` too if this is the best so far."""
-        self.last.parent.mkdir(parents=True, exist_ok=True)
+        with writing(self.last):
+            self.last.parent.mkdir(parents=True, exist_ok=True)
         if best or not self.best.exists():
             _write({"model": state["model"], "epoch": state["epoch"]}, self.best)
         _write(state, self.last)
 
     def load_last(self) -> dict[str, Any] | None:
-        """The state to continue from, None if there is none."""
-        return _read(self.last) if self.last.exists() else None
+        """The state to continue from, None if there is none.
+
+        Raises:
+            PosekitError: this checkpoint, or that of the best epoch, is damaged.
+        """
+        if not self.last.exists():
+            return None
+        self.best_weights()
+        return _read(self.last, _STATE)
 
     def best_weights(self) -> dict[str, torch.Tensor]:
         """The state dict of the best epoch."""
-        return _read(self.best)["model"]
+        return _read(self.best, _WEIGHTS)["model"]
+
+
+def unusable(path: Path, problem: object) -> PosekitError:
+    """The error of a checkpoint that training cannot go on from."""
+    return PosekitError(
+        f"checkpoint {path} cannot be used ({problem}): delete it, or set resume=never, to train "
+        "from the start"
+    )
 
 
 def _write(state: dict[str, Any], path: Path) -> None:
-    with replacing(path) as partial:
-        torch.save(state, partial)
+    with replacing(path) as partial, partial.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # of torch's writer, in the place of the disk's own
+            raise error.__context__ or error from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        regular_file(path, "checkpoint")
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise PosekitError(
-            f"checkpoint {path} cannot be read ({type(error).__name__}): delete it, or set "
-            "resume=never, to train from the start"
-        ) from error
+        raise unusable(path, type(error).__name__) from error
+    for name, kind in kinds.items():
+        if not isinstance(state, dict) or not isinstance(state.get(name), kind):
+            raise unusable(path, f"it has no {name}")
+    return state

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 
 from ..config.families import TrainingSettings
 from ..config.machine import Machine
-from ..errors import PosekitError
+from ..errors import PosekitError, loading
 from ..models.families.task import Task
 from . import distributed
-from .checkpoints import Checkpoints
+from .checkpoints import Checkpoints, unusable
 from .hooks import Hook
 from .optimiser import lr_factor, make_optimiser
 
@@ -73,6 +73,7 @@ class Trainer:
         for hook in self.hooks:
             hook.trainer = weakref.proxy(self)  # a circle would keep a run's folder locked
 
+    @loading()
     def fit(self, checkpoints: Checkpoints, round_number: int | None = None) -> None:
         """Train for one schedule, or go on where an interrupted training stopped.
 
@@ -202,6 +203,9 @@ class Trainer:
 
         Returns:
             How many epochs of the schedule are done.
+
+        Raises:
+            PosekitError: the checkpoint is damaged or of another training.
         """
         fp16 = self.machine.precision == "fp16"
         self.optimiser = make_optimiser(self.task.model, self.settings)
@@ -210,8 +214,13 @@ class Trainer:
         state = distributed.from_first(checkpoints.load_last)
         if state is None:
             return 0
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+        try:
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+        except Exception as error:  # PyTorch has no common class for what does not fit
+            raise unusable(checkpoints.last, "of another network or optimiser") from error
+        if not 1 <= state["epoch"] <= self.settings.epochs:
+            raise unusable(checkpoints.last, f"of epoch {state['epoch']}")
         self.best = state["best"]
         return state["epoch"]
 
