@@ -40,8 +40,9 @@ class Checkpoints:
         """
         if not self.last.exists():
             return None
+        state = _read(self.last, _STATE)
         self.best_weights()
-        return _read(self.last, _STATE)
+        return state
 
     def best_weights(self) -> dict[str, torch.Tensor]:
         """The state dict of the best epoch."""
@@ -51,8 +52,8 @@ class Checkpoints:
 def unusable(path: Path, problem: object) -> PosekitError:
     """The error of a checkpoint that training cannot go on from."""
     return PosekitError(
-        f"checkpoint {path} cannot be used ({problem}): delete it, or set resume=never, to train "
-        "from the start"
+        f"checkpoint {path} cannot be used ({problem}): delete {path.parent}, or set "
+        "resume=never, to train from the start"
     )
 
 
@@ -69,7 +70,7 @@ def _read(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
         regular_file(path, "checkpoint")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise unusable(path, type(error).__name__) from error
+        raise unusable(path, "missing" if not path.exists() else type(error).__name__) from error
     for name, kind in kinds.items():
         if not isinstance(state, dict) or not isinstance(state.get(name), kind):
             raise unusable(path, f"it has no {name}")

@@ -69,7 +69,7 @@ class Trainer:
     hooks: Sequence[Hook] = ()
 
     def __post_init__(self) -> None:
-        self.loss = distributed.parallel(TaskLoss(self.task))
+        self.loss = distributed.parallel(TaskLoss(self.task), self.settings.sync_batchnorm)
         for hook in self.hooks:
             hook.trainer = weakref.proxy(self)  # a circle would keep a run's folder locked
 

@@ -20,6 +20,7 @@ from ..errors import PosekitError
 from ..files.paths import expanded, regular_file
 from ..geometry.skeletons import USUAL_SKELETON
 from ..models import Description
+from ..models.complexity import refuse_loops
 from .metadata import checked_description
 
 METADATA = "posekit"  # key of the metadata, a JSON object with the fields of a Description
@@ -120,6 +121,7 @@ def open_session(path: Path) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # errors are raised, no need to print them as well
     try:
+        refuse_loops(path)
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors have no common class
         raise PosekitError(
