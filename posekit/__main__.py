@@ -12,7 +12,7 @@ _PAIR = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VAL
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 1 for a failed run, 2 for bad input, 130 for Ctrl-C."""
+    """Run one command; the exit status is 0, 1 a failed run, 2 bad input, 130 for Ctrl-C."""
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.do(parsed) or 0

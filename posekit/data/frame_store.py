@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import PosekitError
+from ..files.paths import regular_file
 from ..files.reading import decode, is_whole, reading
 from .annotations import Annotations
 
 STORES = {"train": "train.lmdb", "test": "valid.lmdb"}  # split -> store of the MobilePose layout
 _READABLE = "a readable LMDB", "build it again"
+_LARGEST = 2**45  # bytes
 _BATCH = 1000  # frames in one transaction
 _ABANDONED = 3600  # seconds after which a partial store that does not grow has lost its writer
 Progress = Callable[[int, int], None]  # called with (frames written, frames in all)
@@ -78,6 +80,7 @@ def _environment(path: Path) -> Any:
     import lmdb
 
     with reading(path, *_READABLE):
+        regular_file(_file(path), "LMDB", _LARGEST)  # another one would be waited for
         options = {"readonly": True, "create": False, "lock": False, "readahead": False}
         store = lmdb.open(str(path), subdir=path.is_dir(), **options)
     # Reading a page behind the end of a cut file would kill the process with SIGBUS.

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.reading import decode
+from ..files.reading import MAX_IMAGE, decode, read_file
 from ..files.words import readable
 from ..files.writing import replacing
 

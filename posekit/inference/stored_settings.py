@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from ..config.families import TestingSettings, TrainingSettings, settings_of
 from ..config.recipes import recipe_of_network
 from ..data import DATASETS

@@ -9,7 +9,6 @@ from ..errors import PosekitError
 from ..files.paths import regular_file
 from ..files.writing import replacing, writing
 
-
 _WEIGHTS = {"model": dict, "epoch": int}  # what a checkpoint holds
 _STATE = _WEIGHTS | {"best": float, "optimiser": dict, "scaler": dict}
 

@@ -5,7 +5,7 @@ import random
 import signal
 
 import pytest
-from conftest import SLOW, content, partials, runs
+from faults import SLOW, content, partials, runs, slow
 
 WORDS = "-p source sample -p eval_every 1 -p device cpu -p precision fp32"
 TRAININGS = {
@@ -48,11 +48,10 @@ def aims(writes, seconds, number):
 
 @pytest.mark.parametrize("number", range(ATTEMPTS))
 @pytest.mark.parametrize(
-    "name", [n if n.startswith("LPM") else pytest.param(n, marks=pytest.mark.slow) for n in TRAININGS]
+    "name",
+    [n if n.startswith("LPM") else pytest.param(n, marks=slow) for n in TRAININGS],
 )
-def test_a_killed_run_ends_as_if_nothing_had_happened(
-    commands, references, tmp_path, name, number
-):
+def test_a_killed_run_ends_as_if_nothing_had_happened(commands, references, tmp_path, name, number):
     expected, writes, seconds = references(name)
     for turn, aim in enumerate(aims(writes, seconds, number)):
         sent = SIGNALS[(number + turn) % len(SIGNALS)]

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SLOW
+from faults import SLOW
 
 import posekit
 from posekit import data
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks and limit
 EACH = 130 if SLOW else 5  # mutants of each file
 SECONDS, WAITING = 5, 60  # of computing and of the clock, which other jobs slow down
 ROOM = 1_500_000_000  # bytes that a reader may take beyond what the process has
-NUMBERS = b"1e300 -1e300 -1e9 NaN -Infinity null true [] {} \"1\" -1 0".split()
+NUMBERS = b'1e300 -1e300 -1e9 NaN -Infinity null true [] {} "1" -1 0'.split()
 NUMBERS += [b"9" * 400, b'"\\ud800"', b"[" * 3000, b"2147483648", b"1e-320"]
 RAW = [struct.pack("<d", value) for value in (1e300, -1e9, float("nan"), float("inf"), 5e-324)]
 RAW += [b"\xff" * 8, b"\0" * 8, struct.pack("<q", 2**62), struct.pack("<ff", 1e38, -1e38)]
@@ -58,7 +58,8 @@ def mutant(content: bytes, rng: random.Random) -> bytes:
         for _ in range(rng.choice([1, 1, 4, 40])):
             found[place(rng, found)] ^= 1 << rng.randrange(8)
     elif way == "number" and content[:1] in b"[{d" and numbers:
-        for one in sorted(rng.sample(numbers, min(rng.choice([1, 3]), len(numbers))), key=str):
+        chosen = rng.sample(numbers, min(rng.choice([1, 3]), len(numbers)))
+        for one in sorted(chosen, key=lambda found: -found.start()):
             found[one.start() : one.end()] = rng.choice(NUMBERS)
     elif way == "number":
         at = place(rng, found) // 8 * 8
@@ -75,7 +76,8 @@ def mutant(content: bytes, rng: random.Random) -> bytes:
 def place(rng: random.Random, found: bytearray) -> int:
     """Anywhere in a file, most often in its tables at both ends."""
     end = len(found)
-    return rng.choice([rng.randrange(end), rng.randrange(min(end, 400)), max(0, end - 1 - rng.randrange(400))])
+    table = rng.randrange(min(end, 400))
+    return rng.choice([rng.randrange(end), table, end - 1 - table])
 
 
 def read_store(path: Path) -> None:
@@ -95,7 +97,9 @@ def read_results(path: Path) -> None:
 
 
 def labels(name: str, split: str = "train"):
-    return lambda path: data.load(name, split, next(p for p in path.parents if (p / "root").exists()))
+    return lambda path: data.load(
+        name, split, next(p for p in path.parents if (p / "root").exists())
+    )
 
 
 def weights(path: Path) -> None:
