@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, read without pickle."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 
 from ..errors import PosekitError
 from ..files.paths import regular_file
-from ..files.writing import replacing, writing
+from ..files.writing import write_bytes, writing
 
 _WEIGHTS = {"model": dict, "epoch": int}  # what a checkpoint holds
 _STATE = _WEIGHTS | {"best": float, "optimiser": dict, "scaler": dict}
@@ -57,11 +58,9 @@ def unusable(path: Path, problem: object) -> PosekitError:
 
 
 def _write(state: dict[str, Any], path: Path) -> None:
-    with replacing(path) as partial, partial.open("wb") as file:
-        try:
-            torch.save(state, file)
-        except RuntimeError as error:  # of torch's writer, in the place of the disk's own
-            raise error.__context__ or error from None
+    content = io.BytesIO()  # onto the disk by Python, which says what a disk refuses
+    torch.save(state, content)
+    write_bytes(path, content.getbuffer())
 
 
 def _read(path: Path, kinds: dict[str, type]) -> dict[str, Any]:

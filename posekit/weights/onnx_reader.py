@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import PosekitError
 from ..files.paths import expanded, regular_file
+from ..files.reading import reading
 from ..geometry.skeletons import USUAL_SKELETON
 from ..models import Description
 from ..models.complexity import refuse_loops
@@ -43,12 +44,14 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         self.path = path
         self._session = open_session(path)
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        _check_interface(path, inputs, outputs)
-        self._names = [value.name for value in inputs]
-        self._batch, *_, h, w = inputs[0].shape
+        with reading(path, "a readable ONNX file"):  # its texts may be no texts
+            inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            _check_interface(path, inputs, outputs)
+            self._names = [value.name for value in inputs]
+            self._batch, *_, h, w = inputs[0].shape
+            stored = _stored_fields(path, metadata)
         self.input_size = (h, w) if isinstance(h, int) and isinstance(w, int) else None
-        stored = _stored_fields(path, self._session.get_modelmeta().custom_metadata_map)
         self.described = bool(stored)
         maps = outputs[0].shape[-3] if isinstance(outputs[0].shape[-3], int) else 0
         usual = Description(path.name, f"a network stored as ONNX, {path.name}", num_keypoints=maps)

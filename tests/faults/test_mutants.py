@@ -163,6 +163,8 @@ def originals(tmp_path_factory):
         "safetensors": (run / "a.safetensors", weights),
         "ONNX": (run / "a.onnx", lambda p: load_onnx(p)(torch.zeros(1, 3, 64, 64))),
     }
+    with pytest.raises(PosekitError, match="does not fit"):  # names the owner, slowly once
+        load_weights(create_model("lpm", width=0.02), run / "a.pth")
     for path, read in files.values():
         with redirect_stdout(sys.stderr):
             read(path)
