@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .errors import PosekitError
+from .errors import PosekitError, loading
 
 _PAIR = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
 
@@ -15,7 +15,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 a failed run, 2 bad input, 130 for Ctrl-C."""
     parsed = _parser().parse_args(arguments)
     try:
-        return parsed.do(parsed) or 0
+        with loading():
+            return parsed.do(parsed) or 0
     except PosekitError as error:
         print(error, file=sys.stderr)
         return 2

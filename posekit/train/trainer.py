@@ -121,14 +121,17 @@ class Trainer:
             The mean loss of the steps, and clips a second over all processes.
         """
         rank, processes = distributed.share()
-        torch.manual_seed(self.settings.seed * 1_000_003 + number - 1 + rank * 99_991)
         self.batches.sampler.epoch = number - 1
+        batches = iter(self.batches)
+        torch.manual_seed(self.settings.seed * 1_000_003 + number - 1 + rank * 99_991)
+        # A loader draws a number when it starts, and none when its processes go on: drawn for both.
+        torch.empty((), dtype=torch.int64).random_()
         self.task.model.train()
         steps, clips, started = len(self.batches), 0, time.perf_counter()
         total = torch.zeros((), device=self.machine.device)
         for hook in self.hooks:
             hook.on_epoch_start(number, steps)
-        for step, batch in enumerate(self.batches):
+        for step, batch in enumerate(batches):
             factor = lr_factor(self.settings, epoch * steps + step, self.settings.epochs * steps)
             for group in self.optimiser.param_groups:
                 group["lr"] = group["base_lr"] * factor

@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+import posekit
+
 SLOW = os.environ.get("POSEKIT_SLOW") == "1"
+PLACE = str(Path(posekit.__file__).parents[1])  # of this posekit, if others are installed
 OF_TIME = {"seconds", "clips_per_second", "memory_mb"}
 
 
@@ -42,7 +45,7 @@ class Commands:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"POSEKIT_SMOKE": "1", "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"POSEKIT_SMOKE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": PLACE},
         )
         assert self.server.stdout.readline() == '"ready"\n'
 

@@ -16,7 +16,7 @@ TRAININGS = {
     "occlusion": f"train simplebaseline COCO -p epochs 2 -p occlusion blur -p workers 1 {WORDS}",
 }
 SIGNALS = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
-ATTEMPTS = 13 if SLOW else 1  # of each training; each is killed twice, and some at random moments
+ATTEMPTS = 15 if SLOW else 1  # of each training; each is killed twice, and some at random moments
 killed = dict.fromkeys(TRAININGS, 0)
 
 
@@ -82,6 +82,28 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(commands, references, tmp_
         seconds = sum(line["seconds"] for line in log)
         assert after[folder]["train_seconds"] == pytest.approx(seconds)
     assert not [path for folder in begun for path in partials(tmp_path / folder)]
+
+
+STOP = """
+from posekit.train.trainer import Trainer
+epoch = Trainer.train_epoch
+def stopping(self, number, total):
+    if total == 2:
+        raise KeyboardInterrupt
+    return epoch(self, number, total)
+Trainer.train_epoch = stopping
+"""
+
+
+def test_loading_processes_and_a_stop_change_no_number(commands, references, tmp_path):
+    """Dropout is drawn alike whether a loader starts with the epoch or goes on."""
+    expected, _, _ = references("LPM")
+    whole, _, _ = references("LPM with workers")
+    assert whole[1:4] == expected[1:4]
+    assert commands.run(TRAININGS["LPM with workers"], tmp_path, code=STOP).status == 130
+    assert commands.run(TRAININGS["LPM with workers"], tmp_path).status == 0
+    (folder,) = runs(tmp_path)
+    assert content(tmp_path / folder) == whole
 
 
 def test_how_many_were_killed():
