@@ -232,7 +232,9 @@ def test_damaged_neighbours_and_folders_of_odd_names(commands, tmp_path):
     assert ended.status == 0, ended.said
     index = (tmp_path / "index.html").read_text()
     assert "<script>alert" not in index and 'href="javascript:' not in index
-    assert all(name in index for name in NEIGHBOURS) and "pipe" in index
+    damaged = index[index.index("<h2>Damaged") :]
+    assert all(f"{name}<br>" in damaged for name in [*NEIGHBOURS, "pipe"] if name != "markup")
+    assert "&lt;script&gt;alert(1)" in index
     assert 'href="./javascript' in index
 
 
