@@ -46,11 +46,9 @@ class OnnxNetwork(nn.Module):
         self._session = open_session(path)
         with reading(path, "a readable ONNX file"):  # its texts may be no texts
             inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-            metadata = self._session.get_modelmeta().custom_metadata_map
             _check_interface(path, inputs, outputs)
-            self._names = [value.name for value in inputs]
-            self._batch, *_, h, w = inputs[0].shape
-            stored = _stored_fields(path, metadata)
+            stored = _stored_fields(path, self._session.get_modelmeta().custom_metadata_map)
+        self._names, (self._batch, *_, h, w) = [v.name for v in inputs], inputs[0].shape
         self.input_size = (h, w) if isinstance(h, int) and isinstance(w, int) else None
         self.described = bool(stored)
         maps = outputs[0].shape[-3] if isinstance(outputs[0].shape[-3], int) else 0
