@@ -14,6 +14,9 @@ __version__ = "0.1.0"
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+# OpenCV reads this when it is imported: a small file may claim a picture of gigabytes.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
+
 _HOME = {
     "PosekitError": "errors",
     "create_model": "models",

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .errors import PosekitError
+from .errors import PosekitError, loading
 from .files.progress import heartbeat, say
 
 _PAIR = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
@@ -16,12 +16,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; the status is 0, 1 for a failed run, 2 for bad input, 130 for Ctrl-C."""
     parsed = _parser().parse_args(arguments)
     try:
-        return parsed.do(parsed) or 0
+        with loading():
+            return parsed.do(parsed) or 0
     except PosekitError as error:
         print(error, file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"{error}; what was written before is kept", file=sys.stderr)
+        return 1
     except KeyboardInterrupt as error:
-        print(f"\nStopped. {error}".rstrip(), file=sys.stderr)
+        kept = str(error) or "Whole epochs are kept: the same command goes on from there."
+        print(f"\nStopped. {kept}", file=sys.stderr)
         return 130
 
 

@@ -210,6 +210,7 @@ class TrainingKnobs(Settings):
     bias_lr_factor: Positive = knob("learning rate of biases, relative", 1.0)
     first_stage_lr_factor: Positive = knob("learning rate of stage 1, relative", 1.0)
     clip_grad: float = knob("largest global gradient norm; 0 for none", 0.0, ge=0)
+    sync_batchnorm: bool = knob("batch statistics over all GPUs, where several train", False)
     eval_every: Count = knob("epochs between validations", 1)
     resume: Literal["auto", "never"] = knob("continue an interrupted run", "auto")
     tensorboard: bool = knob("also write TensorBoard events", False)

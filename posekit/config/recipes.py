@@ -2,13 +2,13 @@
 
 import csv
 import re
+from pathlib import Path
 from typing import Any
-
-import yaml
 
 from ..data import DATASETS, dataset_name
 from ..errors import PosekitError
 from ..files.paths import project_root
+from ..files.yaml_files import load_yaml
 from ..models import describe, list_models, options_of
 from .families import first_dataset
 
@@ -55,12 +55,7 @@ def read_recipe(paper: str, file: str) -> dict[str, Any]:
 
     A first line `base: <file>` starts from another file of the folder.
     """
-    try:
-        values = yaml.safe_load(_content(paper, file))
-    except yaml.YAMLError as error:
-        raise PosekitError(f"params/{paper}/{file} is not readable YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise PosekitError(f"params/{paper}/{file} must hold `name: value` lines")
+    values = load_yaml(_file(paper, file))
     if "base" not in values:
         return values
     base = str(values.pop("base"))
@@ -71,13 +66,13 @@ def read_recipe(paper: str, file: str) -> dict[str, Any]:
 
 def recipe_sources(paper: str, file: str) -> dict[str, str]:
     """What a recipe's comments say about the source of its values."""
-    return dict(_COMMENT.findall(_content(paper, file).decode("utf-8")))
+    return dict(_COMMENT.findall(_file(paper, file).read_text(encoding="utf-8")))
 
 
-def _content(paper: str, file: str) -> bytes:
+def _file(paper: str, file: str) -> Path:
     path = project_root() / "params" / paper / file
     if path.is_file():
-        return path.read_bytes()
+        return path
     dataset, _, variant = path.stem.partition("-")
     variants = sorted(p.stem.partition("-")[2] for p in path.parent.glob(f"{dataset}-*.yaml"))
     has = f"{paper} has those of {', '.join(recipe_datasets(paper)) or 'no data set'}"

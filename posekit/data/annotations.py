@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.reading import decode
+from ..files.reading import MAX_IMAGE, decode, read_file
 from ..geometry.crops import box_iou
 from ..geometry.skeletons import Skeleton, convert
 
@@ -37,11 +37,7 @@ class Folder:
         return decode(self.encoded(name), str(self.root / name))
 
     def encoded(self, name: str) -> bytes:
-        path = self.root / name
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise PosekitError(f"cannot read image {path}: {error.strerror}") from error
+        return read_file(self.root / name, "image", MAX_IMAGE)
 
     def present(self, names: np.ndarray) -> np.ndarray:
         parts = [name.rpartition("/") for name in names.tolist()]

@@ -79,7 +79,7 @@ class CropCache:
             kept = cv2.resize(kept, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         quality = cv2.IMWRITE_JPEG_QUALITY, _QUALITY
         data = cv2.imencode(".jpg", kept[..., ::-1], quality)[1].tobytes()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, PosekitError):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             if shutil.disk_usage(self.folder).free > _SPARE:
                 write_bytes(Path(path), data)

@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -18,10 +18,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import PosekitError
+from ..files.paths import regular_file
 from ..files.reading import decode, is_whole, reading
 from .annotations import Annotations
 
 STORES = {"train": "train.lmdb", "test": "valid.lmdb"}  # split -> store of the MobilePose layout
+_READABLE = "a readable LMDB", "build it again"
+_LARGEST = 2**45  # bytes
 _BATCH = 1000  # frames in one transaction
 _ABANDONED = 3600  # seconds after which a partial store that does not grow has lost its writer
 Progress = Callable[[int, int], None]  # called with (frames written, frames in all)
@@ -40,8 +43,15 @@ class FrameStore:
     def read(self, name: str) -> np.ndarray:
         return decode(self.encoded(name), f"{self.path}: {name}")
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Any]:
+        """A transaction of the store, whose damage is one clear error."""
+        store = _environment(self._key)
+        with reading(self.path, *_READABLE), store.begin() as transaction:
+            yield transaction
+
     def encoded(self, name: str) -> bytes:
-        with _environment(self._key).begin() as transaction:
+        with self._reading() as transaction:
             value = transaction.get(name.encode()) if name else None
         if value is None:
             raise PosekitError(f"{self.path} has no frame {name}: build the store again")
@@ -52,7 +62,7 @@ class FrameStore:
 
     def names(self) -> list[str]:
         """All frame names in order."""
-        with _environment(self._key).begin() as transaction:
+        with self._reading() as transaction:
             keys = transaction.cursor().iternext(keys=True, values=False)
             return [bytes(key).decode(errors="replace") for key in keys]
 
@@ -69,7 +79,8 @@ def _environment(path: Path) -> Any:
     """The LMDB environment of a store: all tables share it, as none may be opened twice."""
     import lmdb
 
-    with reading(path, "a readable LMDB", "build it again"):
+    with reading(path, *_READABLE):
+        regular_file(_file(path), "LMDB", _LARGEST)  # another one would be waited for
         options = {"readonly": True, "create": False, "lock": False, "readahead": False}
         store = lmdb.open(str(path), subdir=path.is_dir(), **options)
     # Reading a page behind the end of a cut file would kill the process with SIGBUS.

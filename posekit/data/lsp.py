@@ -6,13 +6,14 @@ coordinates. Layouts: joints_2000.mat with images_2000/ and joints_10000.mat wit
 joints.mat with images/.
 """
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.reading import check_shape, first_existing, load_mat, reading
+from ..files.reading import MAX_IMAGE, check_shape, first_existing, load_mat, read_file, reading
 from ..geometry.crops import keypoint_box
 from ..geometry.skeletons import LSP
 from ..metrics.score import Protocol
@@ -101,7 +102,8 @@ def _size(path: Path) -> tuple[int, int]:
     """Width and height as the header says."""
     from PIL import Image
 
-    with reading(path, "a readable image", "replace the file"), Image.open(path) as image:
+    data = io.BytesIO(read_file(path, "image", MAX_IMAGE))
+    with reading(path, "a readable image", "replace the file"), Image.open(data) as image:
         return image.size
 
 

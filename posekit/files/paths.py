@@ -85,8 +85,8 @@ def regular_file(
         raise PosekitError(f"{path}: no such {kind}, it is a folder, a pipe or a device.")
     if size > largest:
         raise PosekitError(
-            f"{path}: {size / 1e9:.1f} GB, more than any {kind} of posekit's networks; "
-            "store the weights alone."
+            f"{path}: {size / 1e9:.1f} GB, more than any {kind} has: take the original, and of "
+            "networks the weights alone."
         )
     return path
 

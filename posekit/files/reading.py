@@ -1,8 +1,10 @@
 """Files that others wrote: opened with care, refused with one clear sentence."""
 
 import contextlib
+import io
 import json
 import os
+import stat
 import struct
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -17,6 +19,8 @@ from ..errors import PosekitError
 
 MAX_ELEMENTS = 2**24  # forty times the largest array of any data set read here
 MAX_JSON = 2**32  # bytes; sixteen times the largest file of labels read here
+MAX_MAT = 2**30  # bytes
+MAX_IMAGE = 2**28  # bytes; a hundred times the largest image file of any data set
 MAX_PIXELS = 1e6  # of a coordinate; no image of any data set is a tenth as large
 _NUMBERS = "double single logical int8 uint8 int16 uint16 int32 uint32 int64 uint64".split()
 
@@ -74,7 +78,8 @@ def load_mat(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
     """
     from scipy.io import loadmat, whosmat
 
-    with reading(path, "a readable MATLAB file"), Path(path).open("rb") as file:
+    content = read_file(path, "MATLAB file", MAX_MAT)
+    with reading(path, "a readable MATLAB file"), io.BytesIO(content) as file:
         # The headers first: what they promise is what loadmat would allocate.
         found = {name: (shape, kind) for name, shape, kind in whosmat(file)}
         for field in fields:
@@ -124,6 +129,26 @@ def _check_header(path: Path, field: str, shape: tuple[int, ...] | None, kind: s
         raise PosekitError(f"{path}: field {field} claims the shape {shape}: copy the file again")
 
 
+def read_file(path: Path, kind: str, largest: int) -> bytes:
+    """The bytes of a file of others, which is no pipe or device, and not too large.
+
+    Raises:
+        PosekitError: it is, or cannot be read.
+    """
+    with reading(path, f"a readable {kind}"), open(path, "rb", opener=_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is a pipe or a device")
+        if status.st_size > largest:
+            raise ValueError(f"it has {status.st_size / 1e9:.1f} GB")
+        return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to as well, where that is possible."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def load_json(path: Path) -> object:
     """Read a json file.
 
@@ -131,12 +156,11 @@ def load_json(path: Path) -> object:
         PosekitError: the file is missing, damaged or too large.
     """
     with reading(path, "readable json"):
-        if Path(path).stat().st_size > MAX_JSON:
-            raise PosekitError(f"{path} is too large for a file of labels: copy it again")
+        content = read_file(path, "file of labels", MAX_JSON)
         try:
-            return from_json(Path(path).read_bytes())
+            return from_json(content)
         except ValueError:  # json is slower, knows more encodings, and says where it is wrong
-            return json.loads(Path(path).read_bytes())
+            return json.loads(content)
 
 
 def load_records(path: Path) -> list[dict]:

@@ -14,8 +14,10 @@ from typing import IO
 
 import numpy as np
 
+from ..errors import PosekitError
 from .paths import project_root
 
+_PARTIAL = ".partial"
 _UNREADABLE = OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile
 
 
@@ -26,15 +28,43 @@ def replacing(path: Path) -> Iterator[Path]:
     It has the same suffix, and is on the disk before it is renamed: after a power failure there is
     the old file or the new one. After an error it is removed, and a file that was there before
     stays.
+
+    Raises:
+        PosekitError: the disk is full, or the folder gone or not to be written.
     """
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{_PARTIAL}{path.suffix}")
     try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        with writing(path):
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what a disk refuses while a file or folder is written into one clear error.
+
+    Raises:
+        PosekitError: the disk is full, or the folder gone or not to be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise PosekitError(
+            f"cannot write {path}: {error.strerror or error}; what was written before is kept: "
+            "make room or the folder writable, then give the same command again"
+        ) from error
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what a killed process had not written to the end, anywhere below a folder."""
+    for partial in folder.rglob(f".*{_PARTIAL}*"):
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -42,7 +72,7 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write a file whole or not at all."""
     with replacing(path) as partial:
         partial.write_bytes(data)
@@ -89,7 +119,7 @@ def cached(
         if stored.pop("fingerprint").item() == fingerprint:
             return stored
     columns = read()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, PosekitError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with replacing(path) as partial:
             np.savez(partial, **columns, fingerprint=np.array(fingerprint))

@@ -14,6 +14,7 @@ from ..config.families import TestingSettings
 from ..config.machine import Machine
 from ..data.clips import Clips
 from ..data.predictions import Predictions
+from ..errors import loading
 from ..files.progress import bar
 from ..geometry.heatmaps import resampled
 from ..models.families.task import Task
@@ -99,6 +100,7 @@ def predict_tested(
     return [replace(one, keypoints=one.keypoints - moved, ranking=ranking) for one in found]
 
 
+@loading()
 @torch.inference_mode()
 def predict_views(
     task: Task,

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ..errors import PosekitError
-from ..files.reading import decode
+from ..files.reading import MAX_IMAGE, decode, read_file
 from ..files.words import readable
 from ..files.writing import replacing
 
@@ -136,10 +136,8 @@ def numbers_of(files: Sequence[Path]) -> list[int]:
 
 def _read_images(files: Sequence[Path], numbers: Sequence[int]) -> Iterator[Frame]:
     for number, file in zip(numbers, files, strict=True):
-        try:
-            yield Frame(number, readable(file.name), decode(file.read_bytes(), str(file), True))
-        except OSError as error:
-            raise PosekitError(f"{file} cannot be read ({error.strerror}): replace it") from error
+        data = read_file(file, "image", MAX_IMAGE)
+        yield Frame(number, readable(file.name), decode(data, str(file), True))
 
 
 def _open_video(path: Path) -> Media:

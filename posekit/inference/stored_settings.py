@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from ..config.families import TestingSettings, TrainingSettings, settings_of
 from ..config.recipes import recipe_of_network
@@ -14,6 +13,7 @@ from ..data import DATASETS
 from ..data import dataset as data_set
 from ..errors import PosekitError
 from ..files.paths import existing_path, named_size
+from ..files.yaml_files import load_yaml
 from ..geometry.skeletons import SKELETONS
 from ..models import options_of
 from ..weights import read_metadata, read_weights
@@ -65,13 +65,10 @@ def run_settings(folder: Path) -> TrainingSettings:
     """
     path = folder / "params.yaml"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError("it holds no `name: value` lines")
-        values = {str(name): value for name, value in values.items()} | {"init": None}
+        values = load_yaml(path) | {"init": None}
         return settings_of(str(values.get("network"))).made(values, "these values are refused:")
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or str(error)[:1000]
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = str(error)[:1000]
         raise PosekitError(f"{path} cannot be used, copy the run folder again: {reason}") from error
 
 

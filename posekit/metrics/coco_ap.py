@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from ..errors import PosekitError
-from ..files.reading import column, load_json, reading
+from ..files.reading import MAX_PIXELS, column, load_json, reading
 from ..files.writing import cached
 from ..geometry.skeletons import COCO
 from .keypoint_ap import COCO_METRICS, Detections, Truth, match, summarise
@@ -26,6 +26,7 @@ _TRIPLETS = (3 * len(COCO),)  # x, y and flag or score of the joints
 # What records are asked for, and the shapes of it.
 _ANNOTATION = dict.fromkeys(("id", "image_id", "category_id", "iscrowd", "area"), ())
 _ANNOTATION |= {"bbox": (4,), "keypoints": _TRIPLETS}
+_LIMITS = dict.fromkeys(("bbox", "keypoints", "score"), MAX_PIXELS) | {"area": MAX_PIXELS**2}
 _RESULT = {"image_id": (), "category_id": (), "keypoints": _TRIPLETS, "score": ()}
 
 
@@ -120,7 +121,10 @@ def _truth(where: str | Path, content: object) -> Truth:
     if not any(record.get("id") == PERSON for record in categories):
         raise PosekitError(f"{where} has no category {PERSON}: use COCO's person_keypoints_*.json")
     known = np.unique(column(where, images, "id", (), "image", np.inf))
-    columns = {n: column(where, people, n, s, "annotation", np.inf) for n, s in _ANNOTATION.items()}
+    columns = {
+        n: column(where, people, n, s, "annotation", _LIMITS.get(n, np.inf))
+        for n, s in _ANNOTATION.items()
+    }
     check_annotations(where, columns["id"], columns["image_id"], known)
     triplets = columns["keypoints"].reshape(-1, len(COCO), 3)
     visible, crowd = triplets[..., 2] > 0, columns["iscrowd"] > 0
@@ -188,7 +192,7 @@ def read_results(results: Iterable[dict[str, Any]]) -> Detections:
     if not all(isinstance(result, dict) for result in results):
         raise PosekitError("no results: COCO results are a list of detections, one a dict")
     image, category, keypoints, scores = (
-        column("the results", results, field, shape, "COCO result", np.inf)
+        column("the results", results, field, shape, "COCO result", _LIMITS.get(field, np.inf))
         for field, shape in _RESULT.items()
     )
     if (others := category != PERSON).any():

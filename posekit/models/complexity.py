@@ -158,6 +158,24 @@ def onnx_cost(path: Path, height: int, width: int) -> OnnxCost:
     return OnnxCost(params, macs / 1e9, (1, *sizes[graph.output[0].name][1:]))
 
 
+def refuse_loops(path: Path) -> None:
+    """Refuse a stored network with loops, which may run for ever; heatmap networks have none.
+
+    Raises:
+        ValueError: it has one.
+    """
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    graphs = [model.graph, *model.functions]
+    while graphs:
+        for node in graphs.pop().node:
+            if node.op_type in ("Loop", "Scan"):
+                raise ValueError(f"it has the loop {node.name or node.op_type}")
+            for attribute in node.attribute:
+                graphs += [*attribute.graphs, attribute.g]
+
+
 def _positions(node: Any, output: tuple[int, ...]) -> float:
     """Where a convolution multiplies its weights; NaN where the size of its output is unknown."""
     if not output or not all(output):

@@ -3,23 +3,30 @@
 The operating system releases a lock when its process ends, however it ends.
 """
 
-from multiprocessing.util import register_after_fork
-from operator import methodcaller
+import os
 from pathlib import Path
 from typing import IO
+from weakref import WeakSet
+
+from ..files.writing import writing
 
 _FILE = ".lock"
+_HELD: WeakSet[IO[str]] = WeakSet()
 
 
 def hold(folder: Path) -> IO[str] | None:
     """Lock a run folder for this process, until the returned file is closed.
 
-    Loading processes, which live on for some seconds when this one is killed, let go of it.
+    Forked processes, which live on for some seconds when this one is killed, let go of it.
 
     Returns:
         The open lock file; None if another process holds the folder.
+
+    Raises:
+        PosekitError: the folder is gone or cannot be written.
     """
-    file = (folder / _FILE).open("w")
+    with writing(folder):
+        file = (folder / _FILE).open("w")
     try:
         import fcntl
 
@@ -29,8 +36,17 @@ def hold(folder: Path) -> IO[str] | None:
         return None
     except (ImportError, OSError):  # Windows and some network drives have no such locks
         pass
-    register_after_fork(file, methodcaller("close"))
+    _HELD.add(file)
     return file
+
+
+def _release() -> None:
+    for file in _HELD:
+        file.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release)
 
 
 def is_held(folder: Path) -> bool:

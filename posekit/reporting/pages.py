@@ -17,7 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from ..files.paths import reports_root
-from ..files.writing import write_text
+from ..files.writing import write_text, writing
 from .board import PLOTLY, board, copy_plotly
 from .run_folder import Results, Run
 from .tables import as_text
@@ -65,7 +65,8 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     Returns:
         The path.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, _TEMPLATES.get_template(template).render(values))
     return path
 

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..files.paths import reports_root
+from ..files.reading import read_file
 from ..weights import RUN_WEIGHTS
 from .lock import is_held
 
 FILE = "metrics.json"
+_MAX_BYTES = 2**24
 _LARGEST = 10**15  # no number of a run gets there, and a longer one could not be shown
 
 
@@ -132,8 +134,8 @@ def read_record(folder: Path, file: str = FILE) -> RunRecord | None:
     is returned as `interrupted`.
     """
     try:
-        record = RunRecord.model_validate_json((folder / file).read_bytes())
-    except (OSError, ValueError):
+        record = RunRecord.model_validate_json(read_file(folder / file, "record", _MAX_BYTES))
+    except ValueError:
         return None
     if record.status == "running" and not is_held(folder):
         record.status = "interrupted"

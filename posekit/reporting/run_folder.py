@@ -32,7 +32,7 @@ from ..config.resolve import Config
 from ..data.registry import address, datasets
 from ..errors import PosekitError
 from ..files.paths import project_root, reports_root
-from ..files.writing import fingerprint_of, write_bytes, write_text
+from ..files.writing import fingerprint_of, remove_partials, write_bytes, write_text, writing
 from .figures import STYLE
 from .lock import hold
 from .record import FILE, FoundRun, RunRecord, all_runs
@@ -91,7 +91,8 @@ class Results:
         stem, _, kind = name.rpartition(".")
         file = f"{stem}-sample.{kind}" if self.record.is_sample else name
         path = self.folder / "figures" / file
-        path.parent.mkdir(exist_ok=True)
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
         write_bytes(path, data)
         self.update(figures=self.record.figures | {file: caption})
         return Image(data=data, format=kind, alt=caption)
@@ -127,6 +128,8 @@ class Run(Results):
                 print(f"{folder.name} had these parameters but other data: a new run begins")
             elif held := hold(folder):
                 run = cls(folder, record, resumed=True, lock=held)
+                remove_partials(folder)
+                write_text(folder / "params.yaml", _params_yaml(config))
                 run.update(status="running")
                 return run
         sample = "-sample" * (config.source == "sample")
@@ -229,8 +232,9 @@ def new_folder(stem: str) -> Path:
     """Make a folder `<stem>-<time>` below reports/, numbered if there is one from this second."""
     name = first = f"{stem}-{dt.datetime.now():%Y%m%d-%H%M%S}"
     for attempt in itertools.count(2):
-        with contextlib.suppress(FileExistsError):
-            (folder := reports_root() / name).mkdir(parents=True)
+        folder = reports_root() / name
+        with writing(folder), contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
             return folder
         name = f"{first}-{attempt}"
 

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from ..errors import PosekitError
+
 
 @contextmanager
 def process_group() -> Iterator[None]:
@@ -46,12 +48,26 @@ def is_first() -> bool:
     return share()[0] == 0
 
 
-def parallel(module: nn.Module) -> nn.Module:
+def parallel(module: nn.Module, sync_batchnorm: bool = False) -> nn.Module:
     """A module that averages its gradients over the processes in every backward pass.
 
     All processes start with the weights of the first one. Before each training pass they take over
     its buffers too: the running statistics of batch normalisation.
+
+    Two things differ from one process: batch normalisation sees the process's own share of the
+    batch, and dropout is drawn by process.
+
+    Args:
+        module: on its device.
+        sync_batchnorm: let batch normalisation see the whole batch, by PyTorch's SyncBatchNorm.
+
+    Raises:
+        PosekitError: batch normalisation cannot be shared on CPUs.
     """
+    if sync_batchnorm and share()[1] > 1:
+        if not next(module.parameters()).is_cuda:
+            raise PosekitError("sync_batchnorm=True needs GPUs: PyTorch has it for them alone")
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
     # A network may leave parameters out: LPM on single frames has no recurrent step. Those are
     # found in the first pass, and are the same in every pass of every network here.
     return DistributedDataParallel(module, static_graph=True) if share()[1] > 1 else module

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ..errors import PosekitError
 from ..files.progress import bar, clock, is_due, say
-from ..files.writing import write_text
+from ..files.writing import write_text, writing
 
 
 class Hook:
@@ -49,21 +50,19 @@ class Hook:
 
 
 class Log(Hook):
-    """`log.jsonl`, one line an epoch, flushed as it is written.
+    """`log.jsonl`, one line an epoch, on the disk before training goes on.
 
-    Of a file that is there, the records before the first damaged line are kept: a crash may have
-    cut one off.
+    Of a file that is there, damaged lines are left out: a crash may have cut one off.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.records: list[dict[str, Any]] = []
-        damage = ValueError, KeyError, TypeError, RecursionError
-        with contextlib.suppress(FileNotFoundError, *damage):
-            for line in path.read_bytes().splitlines():
+        for line in path.read_bytes().splitlines() if path.is_file() else ():
+            with contextlib.suppress(ValueError, RecursionError):
                 record = json.loads(line)
-                int(record["epoch"])
-                self.records.append(record)
+                if _is_record(record):
+                    self.records.append(record)
 
     def on_start(self, epochs: int) -> None:
         """Drop what came after the checkpoint that training continues from."""
@@ -73,8 +72,19 @@ class Log(Hook):
     def on_epoch(self, record: dict[str, Any]) -> None:
         """Append a record."""
         self.records.append(record)
-        with self.path.open("a", encoding="utf-8") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _is_record(record: Any) -> bool:
+    """Whether a line of the log has what every epoch has, all of it numbers."""
+    return (
+        isinstance(record, dict)
+        and record.keys() >= {"epoch", "loss", "lr", "seconds"}
+        and all(type(value) in (int, float) for value in record.values())
+    )
 
 
 class Progress(Hook):

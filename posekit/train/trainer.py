@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 
 from ..config.families import TrainingSettings
 from ..config.machine import Machine
-from ..errors import PosekitError
+from ..errors import PosekitError, loading
 from ..models.families.task import Task
 from . import distributed
-from .checkpoints import Checkpoints
+from .checkpoints import Checkpoints, unusable
 from .hooks import Hook
 from .optimiser import lr_factor, make_optimiser
 
@@ -69,10 +69,11 @@ class Trainer:
     hooks: Sequence[Hook] = ()
 
     def __post_init__(self) -> None:
-        self.loss = distributed.parallel(TaskLoss(self.task))
+        self.loss = distributed.parallel(TaskLoss(self.task), self.settings.sync_batchnorm)
         for hook in self.hooks:
             hook.trainer = weakref.proxy(self)  # a circle would keep a run's folder locked
 
+    @loading()
     def fit(self, checkpoints: Checkpoints, round_number: int | None = None) -> None:
         """Train for one schedule, or go on where an interrupted training stopped.
 
@@ -120,14 +121,17 @@ class Trainer:
             The mean loss of the steps, and clips a second over all processes.
         """
         rank, processes = distributed.share()
-        torch.manual_seed(self.settings.seed * 1_000_003 + number - 1 + rank * 99_991)
         self.batches.sampler.epoch = number - 1
+        batches = iter(self.batches)
+        torch.manual_seed(self.settings.seed * 1_000_003 + number - 1 + rank * 99_991)
+        # A loader draws a number when it starts, and none when its processes go on: drawn for both.
+        torch.empty((), dtype=torch.int64).random_()
         self.task.model.train()
         steps, clips, started = len(self.batches), 0, time.perf_counter()
         total = torch.zeros((), device=self.machine.device)
         for hook in self.hooks:
             hook.on_epoch_start(number, steps)
-        for step, batch in enumerate(self.batches):
+        for step, batch in enumerate(batches):
             factor = lr_factor(self.settings, epoch * steps + step, self.settings.epochs * steps)
             for group in self.optimiser.param_groups:
                 group["lr"] = group["base_lr"] * factor
@@ -202,6 +206,9 @@ class Trainer:
 
         Returns:
             How many epochs of the schedule are done.
+
+        Raises:
+            PosekitError: the checkpoint is damaged or of another training.
         """
         fp16 = self.machine.precision == "fp16"
         self.optimiser = make_optimiser(self.task.model, self.settings)
@@ -210,8 +217,13 @@ class Trainer:
         state = distributed.from_first(checkpoints.load_last)
         if state is None:
             return 0
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+        try:
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+        except Exception as error:  # PyTorch has no common class for what does not fit
+            raise unusable(checkpoints.last, "of another network or optimiser") from error
+        if not 1 <= state["epoch"] <= self.settings.epochs:
+            raise unusable(checkpoints.last, f"of epoch {state['epoch']}")
         self.best = state["best"]
         return state["epoch"]
 

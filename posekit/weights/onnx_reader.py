@@ -18,8 +18,10 @@ from torch import Tensor, nn
 
 from ..errors import PosekitError
 from ..files.paths import expanded, regular_file
+from ..files.reading import reading
 from ..geometry.skeletons import USUAL_SKELETON
 from ..models import Description
+from ..models.complexity import refuse_loops
 from .metadata import checked_description
 
 METADATA = "posekit"  # key of the metadata, a JSON object with the fields of a Description
@@ -44,12 +46,12 @@ class OnnxNetwork(nn.Module):
         self.path = path
         session = open_session(path)
         self.compute = lambda feed: session.run(None, feed)
-        inputs, outputs = session.get_inputs(), session.get_outputs()
-        _check_interface(path, inputs, outputs)
-        self._names = [value.name for value in inputs]
-        self._batch, *_, h, w = inputs[0].shape
+        with reading(path, "a readable ONNX file"):  # its texts may be no texts
+            inputs, outputs = session.get_inputs(), session.get_outputs()
+            _check_interface(path, inputs, outputs)
+            stored = _stored_fields(path, session.get_modelmeta().custom_metadata_map)
+        self._names, (self._batch, *_, h, w) = [v.name for v in inputs], inputs[0].shape
         self.input_size = (h, w) if isinstance(h, int) and isinstance(w, int) else None
-        stored = _stored_fields(path, session.get_modelmeta().custom_metadata_map)
         self.described = bool(stored)
         maps = outputs[0].shape[-3] if isinstance(outputs[0].shape[-3], int) else 0
         usual = Description(path.name, f"a network stored as ONNX, {path.name}", num_keypoints=maps)
@@ -121,6 +123,7 @@ def open_session(path: Path) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # errors are raised, no need to print them as well
     try:
+        refuse_loops(path)
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors have no common class
         raise PosekitError(

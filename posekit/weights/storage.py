@@ -254,7 +254,4 @@ def save_weights(
     notes = {"model": about.name, "trained_on": about.trained_on} if about else {}
     notes = {name: text for name, text in notes.items() if text} | (metadata or {})
     tensors = {n: t.cpu().clone().contiguous() for n, t in model.state_dict().items()}
-    try:
-        write_bytes(Path(path), save(tensors, notes))
-    except OSError as error:
-        raise PosekitError(f"cannot write {path}: {error.strerror or error}.") from error
+    write_bytes(Path(path), save(tensors, notes))

@@ -97,9 +97,12 @@ class _RunRecord(Hook):
         self.run = run
         self.log = log
 
-    def on_epoch(self, record: dict[str, Any]) -> None:
+    def on_start(self, epochs: int) -> None:
         seconds = sum(r["seconds"] for r in self.log.records)
-        self.run.update(epochs_done=record["epoch"], train_seconds=seconds)
+        self.run.update(epochs_done=epochs, train_seconds=seconds)
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        self.on_start(record["epoch"])
 
 
 def _hooks(exp: Experiment) -> list[Hook]:
