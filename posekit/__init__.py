@@ -15,6 +15,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOME = {
+    "Estimator": "inference.images",
     "PosekitError": "errors",
     "create_model": "models",
     "export_onnx": "weights.onnx_export",

@@ -48,7 +48,9 @@ class Skeleton:
     def sides(self) -> dict[str, str]:
         """Left or right, of the joints that have a side."""
         pairs = mirror_pairs(self.joints) if self.mirror is None else self.mirror
-        return {joint: side for p in pairs for joint, side in zip(p, ("left", "right"), strict=True)}
+        return {
+            joint: side for p in pairs for joint, side in zip(p, ("left", "right"), strict=True)
+        }
 
     @cached_property
     def flip(self) -> np.ndarray:

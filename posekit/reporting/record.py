@@ -30,6 +30,7 @@ class RunRecord(BaseModel):
     Attributes:
         model: name of the network.
         trained_on: the data sets that are trained on, where they are several.
+        started_from: the run or file of weights that training began with; empty for none.
         source: real or sample.
         metric: name of the score, such as "PCK@0.2 box".
         protocol: how the score is made, one sentence.
@@ -57,6 +58,7 @@ class RunRecord(BaseModel):
     model: Text = ""
     dataset: Text = ""
     trained_on: Text = ""
+    started_from: Text = ""
     source: Text = ""
     split: Text = ""
     metric: Text = ""

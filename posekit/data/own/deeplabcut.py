@@ -52,15 +52,21 @@ def _read(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
         image = table.iloc[:, :first].astype(str).agg("/".join, axis=1).str.replace("\\", "/")
         animals, names, axis = (head.iloc[row, first:].tolist() for row in (1, depth - 1, depth))
         animals = animals if depth == 3 else ["animal"] * len(names)
-        table = table.iloc[:, first:].set_axis(pd.MultiIndex.from_arrays([animals, names, axis]), axis=1)
+        table = table.iloc[:, first:].set_axis(
+            pd.MultiIndex.from_arrays([animals, names, axis]), axis=1
+        )
         if (twice := table.columns.duplicated()).any():
             twice = sorted({joint for _, joint, _ in table.columns[twice]})
             raise PosekitError(f"{path}: {few(twice)}: a joint name occurs twice: rename one")
         joints = check_joints(path, list(dict.fromkeys(names)))
         columns = pd.MultiIndex.from_product([joints, ["x", "y"]])
         found = [table[animal].reindex(columns=columns) for animal in dict.fromkeys(animals)]
-        keypoints = np.concatenate([one.to_numpy(float).reshape(-1, len(joints), 2) for one in found])
-    return joints, np.tile(image.to_numpy(str), len(found)), keypoints
+        keypoints = np.concatenate(
+            [one.to_numpy(float).reshape(-1, len(joints), 2) for one in found]
+        )
+    image = np.tile(image.to_numpy(str), len(found))
+    there = np.isfinite(keypoints).any((1, 2)) | (len(found) == 1)  # not every image shows them all
+    return joints, image[there], keypoints[there]
 
 
 def write(

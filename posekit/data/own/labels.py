@@ -66,7 +66,10 @@ def mended(labels: Labels, folder: Path) -> Labels:
     text = f"{bare.sum()} of {len(bare)} annotations without a joint are left out"
     labels = labels.rows(~bare, text * bool(bare.any()))
     image, note = _found(labels.image, folder)
-    boxes, lost = labels.boxes.astype(np.float32), ~(labels.boxes[:, 2:] > labels.boxes[:, :2]).all(1)
+    boxes, lost = (
+        labels.boxes.astype(np.float32),
+        ~(labels.boxes[:, 2:] > labels.boxes[:, :2]).all(1),
+    )
     extent = keypoint_box(labels.keypoints, labels.flag > 0)
     side = (extent[:, 2:] - extent[:, :2]).max(1)
     usual = np.median(side[side > 0]) if (side > 0).any() else 1.0

@@ -32,7 +32,9 @@ def _open(path: Path, mode: str = "r") -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise PosekitError(f"{path}: SLEAP's files need the package h5py: pip install h5py") from error
+        raise PosekitError(
+            f"{path}: SLEAP's files need the package h5py: pip install h5py"
+        ) from error
     return h5py.File(path, mode)
 
 
@@ -43,7 +45,10 @@ def read(path: Path) -> Labels:
         PosekitError: the file is damaged, h5py is not installed, or nobody has labelled anything.
     """
     with reading(path, "a file of SLEAP"), _open(path) as file:
-        about, level = json.loads(file["metadata"].attrs["json"]), file["metadata"].attrs["format_id"]
+        about, level = (
+            json.loads(file["metadata"].attrs["json"]),
+            file["metadata"].attrs["format_id"],
+        )
         frames, instances, points = (file[name][:] for name in ("frames", "instances", "points"))
         videos = [json.loads(text) for text in file["videos_json"][:]]
         joints, limbs, mirror = _skeleton(path, about)
@@ -111,7 +116,9 @@ def extract(path: Path, folder: Path) -> int:
     written = 0
     with reading(path, "a file of SLEAP"), _open(path) as file:
         videos = [json.loads(text).get("backend") for text in file["videos_json"][:]]
-        for number, index in zip(file["frames"]["video"].tolist(), file["frames"]["frame_idx"].tolist(), strict=True):
+        for number, index in zip(
+            file["frames"]["video"].tolist(), file["frames"]["frame_idx"].tolist(), strict=True
+        ):
             backend, target = videos[number], folder / f"video{number}" / f"{index:06d}.png"
             if isinstance(backend["filename"], list) or target.exists():
                 continue
@@ -129,13 +136,17 @@ def extract(path: Path, folder: Path) -> int:
 
 def _frame(path: Path, video: Path, index: int) -> np.ndarray:
     """A frame (h, w, 3) BGR of a video."""
-    place = next((p for p in (video, path.parent / video, path.parent / video.name) if p.exists()), video)
+    place = next(
+        (p for p in (video, path.parent / video, path.parent / video.name) if p.exists()), video
+    )
     film = cv2.VideoCapture(str(place))
     film.set(cv2.CAP_PROP_POS_FRAMES, index)
     done, image = film.read()
     film.release()
     if not done:
-        raise PosekitError(f"{path}: frame {index} of {video} cannot be read: put the video beside it")
+        raise PosekitError(
+            f"{path}: frame {index} of {video} cannot be read: put the video beside it"
+        )
     return image
 
 
@@ -187,7 +198,10 @@ def write(
 
 def _about(skeleton: Skeleton) -> dict[str, Any]:
     """What the metadata hold of a skeleton."""
-    graph, mirror = {"name": skeleton.name, "num_edges_inserted": len(skeleton.limbs)}, skeleton.flip
+    graph, mirror = (
+        {"name": skeleton.name, "num_edges_inserted": len(skeleton.limbs)},
+        skeleton.flip,
+    )
     symmetries = [(i, int(j)) for i, j in enumerate(mirror) if i < j]
     links, seen = [], []
     for kind, pairs in ((_EDGE, skeleton.limb_indices), (_SYMMETRY, symmetries)):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ...errors import PosekitError
 from ...files.paths import existing_path, project_root
-from ...files.words import few, mistakes, plain
+from ...files.words import few, mistakes
 from ...geometry.skeletons import Skeleton, kind_and_side, mirror_pairs, skeleton
 from ...metrics.keypoint_ap import Detections, Truth, match, summarise
 from ...metrics.score import Protocol, Score
@@ -73,7 +73,9 @@ def _read(path: Path, category: str | None) -> Labels:
         raise PosekitError(f"annotations={str(path)!r}: there is no such file")
     if path.suffix.lower() == ".slp":
         return sleap.read(path)
-    return coco_file.read(path, category) if path.suffix.lower() == ".json" else deeplabcut.read(path)
+    return (
+        coco_file.read(path, category) if path.suffix.lower() == ".json" else deeplabcut.read(path)
+    )
 
 
 def define(
@@ -152,10 +154,10 @@ def animal(file: str = "animal.json") -> Definition:
 
 
 def _pairs(what: str, text: str | None, joints: tuple, usual: tuple) -> tuple[tuple[str, str], ...]:
-    """Pairs as a reader writes them, `a b, c d`; the word none for none."""
+    """Pairs as a reader writes them, `a b, c d`; the word no for none."""
     if text is None:
         return usual
-    pairs = [tuple(pair.split()) for pair in text.split(",") if pair.strip().lower() != "none"]
+    pairs = [tuple(pair.split()) for pair in text.split(",") if pair.strip().lower() != "no"]
     strange = [" ".join(p) for p in pairs if len(p) != 2 or not set(p) <= set(joints)]
     if strange or (what == "mirror" and len({j for p in pairs for j in p}) < 2 * len(pairs)):
         raise PosekitError(

@@ -4,7 +4,6 @@ A four-legged animal from the side, with a skeleton of its own; its left legs ar
 it looks to the left.
 """
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 
 from ...geometry.skeletons import Skeleton
-from ..own import deeplabcut, sleap
+from ..own import coco_file, deeplabcut, sleap
 from .bodies import Figure, Part, capsule
 from .scenes import draw_scene
 from .writers import generator, save_image
@@ -39,7 +38,7 @@ def write_animal(folder: Path, train: int, test: int) -> None:
         test: images to test.
     """
     (folder / "images").mkdir()
-    images, annotations = [], []
+    image, keypoints, flags = [], [], []
     for number in range(1, train + test + 1):
         rng, name = generator(_STREAM, number), f"images/{number:06d}.jpg"
         count = 1 + int(rng.random() < 0.3)
@@ -47,25 +46,16 @@ def write_animal(folder: Path, train: int, test: int) -> None:
         more = {"people": count, "heights": (75, 115), "margin": -8, "somebody": _animal}
         scene = draw_scene(rng, size, JOINTS, **more)
         save_image(folder / name, scene.images[0])
-        images.append({"id": number, "file_name": name, "height": size[0], "width": size[1]})
-        flags = scene.inside[:, 0] * (1 + scene.seen[:, 0])
-        for figure, flag in zip(scene.people, flags, strict=True):
-            points = np.where(flag[:, None] > 0, figure.keypoints(JOINTS)[0].round(2), 0)
-            joints = np.column_stack([points, flag]).ravel().tolist()
-            about = {"id": len(annotations) + 1, "image_id": number, "category_id": 1}
-            annotations.append(about | {"keypoints": joints, "num_keypoints": int((flag > 0).sum())})
-    links = [[JOINTS.index(a) + 1, JOINTS.index(b) + 1] for a, b in LIMBS]
-    category = {"id": 1, "name": "animal", "keypoints": list(JOINTS), "skeleton": links}
-    content = {"images": images, "annotations": annotations, "categories": [category]}
-    (folder / FILES[0]).write_text(json.dumps(content), encoding="utf-8")
-    triplets = np.array([one["keypoints"] for one in annotations]).reshape(-1, len(JOINTS), 3)
-    keypoints = np.where(triplets[..., 2:] > 0, triplets[..., :2], np.nan)
-    image = np.array([images[one["image_id"] - 1]["file_name"] for one in annotations])
-    animal = np.arange(len(image)) - np.searchsorted(image, image)  # of an image, from 0
-    skeleton = Skeleton("animal", JOINTS, LIMBS, {})
-    deeplabcut.write(folder / FILES[1], skeleton, image, keypoints, animal=animal)
+        image += [name] * count
+        keypoints += [figure.keypoints(JOINTS)[0] for figure in scene.people]
+        flags += [*(scene.inside[:, 0] * (1 + scene.seen[:, 0]))]
+    names, flag, skeleton = np.array(image), np.array(flags), Skeleton("animal", JOINTS, LIMBS, {})
+    points = np.where(flag[..., None] > 0, np.round(keypoints, 2), np.nan)
+    animal = np.arange(len(names)) - np.searchsorted(names, names)  # of an image, from 0
+    coco_file.write(folder / FILES[0], skeleton, names, points, flag)
+    deeplabcut.write(folder / FILES[1], skeleton, names, points, animal=animal)
     if find_spec("h5py"):
-        sleap.write(folder / FILES[2], skeleton, image, keypoints)
+        sleap.write(folder / FILES[2], skeleton, names, points)
 
 
 def _animal(

@@ -22,7 +22,9 @@ _CARRIERS = {
     "hip": ("{}_thigh", "torso", "pelvis"),
     "knee": ("{}_thigh", "{}_shin"),
     "ankle": ("{}_shin", "{}_foot"),
-    **{f"{leg}_{joint}": (f"{{}}_{leg}",) for leg in ("front", "hind") for joint in ("knee", "paw")},
+    **{
+        f"{leg}_{joint}": (f"{{}}_{leg}",) for leg in ("front", "hind") for joint in ("knee", "paw")
+    },
 }
 _GRAIN = np.random.default_rng(0).normal(0, 6, (480, 480, 3)).astype(np.float32)
 

@@ -15,6 +15,7 @@ from ...inference.stored_settings import noted_settings
 from ...reporting import figures
 from ...reporting.run_folder import Run
 from ...train import distributed
+from ...train.fine_tuning import FrozenBackbone
 from ...train.hooks import Hook, Log, Progress, TensorBoard
 from ...train.rounds import fit_rounds
 from ...train.trainer import Trainer
@@ -42,6 +43,8 @@ def train(
     exp.log = Log(run.folder / "log.jsonl")
     if run.resumed:
         print(f"continuing {run.folder.name}")
+    if exp.settings.frozen_epochs:
+        hooks = [FrozenBackbone(exp.settings, exp.train.skeleton), *hooks]
     best = fit_rounds(
         trainer(
             task=exp.task,
@@ -55,7 +58,7 @@ def train(
     )
     if best is not None:
         exp.task.model.load_state_dict(best.best_weights())
-        about, joints = exp.about, exp.train.skeleton.name
+        about, joints = exp.about, exp.train.skeleton.address
         metadata = {"paper": about.paper, "colour": about.colour, "skeleton": joints}
         metadata |= {"run": run.folder.name, "data": run.label} | noted_settings(exp.settings)
         save_weights(exp.task.model, run.folder / RUN_WEIGHTS, metadata)
