@@ -3,6 +3,7 @@
 The others are those of `workflows.training`.
 """
 
+import contextlib
 from collections.abc import MutableMapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from ..config.settings import Settings, early, knob
 from ..data.own.spec import animal, define
 from ..data.own.suspects import suspects
 from ..data.sample import ensure_sample
+from ..errors import PosekitError
 from ..inference.images import Estimator, Keypoints
 from ..models import cost, describe
 from ..reporting import figures
@@ -31,7 +33,7 @@ from .training.opening import begin_training
 
 TITLE = "the train_own notebook cannot run with this:"
 NETWORK = "pose_resnet_50"  # narrow on a CPU
-_PACE = {"cpu": 9.0, "other": 900.0}  # GMACs of crops that are trained on in a second
+_PACE = {"cpu": 7.0, "other": 900.0}  # GMACs of crops that are trained on in a second
 _FEWEST, _MOST = 4, 300  # epochs
 
 
@@ -94,8 +96,11 @@ def scaled(config: Config, paper: str, minutes: float) -> Config:
         origins.update({n: why[n] for n in mine})
         return kind.made(settings.model_dump() | mine, TITLE)
 
-    side = max(take().image_size)
-    changes["image_size"], why["image_size"] = (side, side), "square, for any posture"
+    for side in sorted(take().image_size):  # some networks ask for sizes of their own
+        changes["image_size"], why["image_size"] = (side, side), "square, for any posture"
+        with contextlib.suppress(PosekitError):
+            take().check_shapes(spec.skeleton)
+            break
     now = take()
     about = describe(now.network)
     work = cost(now.shapes_only(spec.skeleton), *now.one_clip(about)).gmacs * people * now.rounds
