@@ -22,6 +22,7 @@ from ..data.own.spec import animal, define
 from ..data.own.suspects import suspects
 from ..data.sample import ensure_sample
 from ..errors import PosekitError
+from ..inference.evaluate import mean_pose
 from ..inference.images import Estimator, Keypoints
 from ..models import cost, describe
 from ..reporting import figures
@@ -148,6 +149,19 @@ def suspicious(exp: Experiment, most: int = 12) -> Any:
         labels,
     )
     return exp.run.figure("0-suspicious", figure, "Annotations that look wrong; all are used.")
+
+
+def errors(exp: Experiment) -> pd.DataFrame:
+    """How far each joint is from its annotation, of this network and of the mean pose; kept."""
+    people, side = exp.test.people, exp.test.people.reference[:, None]
+    columns: dict[str, Any] = {"joint": people.skeleton.joints}
+    poses = {"": exp.predictions.keypoints, " of the mean pose": mean_pose(exp.train, exp.test)}
+    for name, keypoints in poses.items():
+        away = np.linalg.norm(keypoints - people.keypoints, axis=-1)
+        seen = np.where(people.visible, away, np.nan)
+        columns[f"median error{name}, px"] = np.nanmedian(seen, 0).round(1)
+        columns[f"median error{name}, % of the box"] = np.nanmedian(100 * seen / side, 0).round(1)
+    return exp.run.keep("Errors by joint", pd.DataFrame(columns))
 
 
 def gain(exp: Experiment) -> Any:

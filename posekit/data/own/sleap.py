@@ -187,7 +187,7 @@ def write(
         about = file.create_group("metadata").attrs
         about["format_id"], about["json"] = 1.2, np.bytes_(json.dumps(_about(skeleton)))
         backend = {"type": "ImageVideo", "filename": files.tolist()}
-        video = json.dumps({"filename": files.tolist(), "backend": backend})
+        video = json.dumps({"filename": files[0], "backend": backend})
         empty = np.zeros(0, _POINT + [("score", "f8")] * (scores is None))
         tables = {"points": points, "pred_points": empty}
         tables = tables if scores is None else {"points": empty, "pred_points": points}
