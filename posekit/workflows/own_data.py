@@ -4,7 +4,7 @@ The others are those of `workflows.training`.
 """
 
 import contextlib
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from ..models import cost, describe
 from ..reporting import figures
 from ..reporting.record import all_runs
 from ..weights.onnx_export import export_onnx
+from .training import build, curves, evaluate, finish, load, train
 from .training.experiment import Experiment
 from .training.loading import splits
 from .training.opening import begin_training
@@ -52,11 +53,12 @@ class OwnKnobs(Settings):
     network: str = knob("a name of posekit.list_models(), or my_module:MyNet", NETWORK)
 
 
-def start(namespace: MutableMapping[str, Any]) -> Experiment:
+def start(namespace: MutableMapping[str, Any], recipe: str | None = None) -> Experiment:
     """Look into the file, scale the network's recipe to it, and open the run folder.
 
     Args:
         namespace: the notebook's `globals()`.
+        recipe: the paper whose recipe is taken; by default the network's own.
 
     Raises:
         PosekitError: what is wrong with the file or the parameters, before any work.
@@ -65,8 +67,7 @@ def start(namespace: MutableMapping[str, Any]) -> Experiment:
     own = {n: getattr(asked, n) for n in OwnKnobs.model_fields if n not in ("minutes", "network")}
     made = define(**own) if asked.annotations else animal()
     hidden = dict(namespace) | dict.fromkeys(OwnKnobs.model_fields)
-    about = describe(asked.network)
-    paper = about.recipe.partition("/")[0]
+    paper = recipe or describe(asked.network).recipe.partition("/")[0]
     hidden |= {"dataset": made.address, "network": asked.network}
     config = resolve(paper, hidden)
     namespace |= {n: v for n, v in hidden.items() if n not in namespace}  # that it was checked
@@ -162,6 +163,38 @@ def errors(exp: Experiment) -> pd.DataFrame:
         columns[f"median error{name}, px"] = np.nanmedian(seen, 0).round(1)
         columns[f"median error{name}, % of the box"] = np.nanmedian(100 * seen / side, 0).round(1)
     return exp.run.keep("Errors by joint", pd.DataFrame(columns))
+
+
+def trained(
+    shared: Mapping[str, Any], widths: Mapping[str, float], recipe: str
+) -> list[Experiment]:
+    """Train and score networks of these widths by one recipe, for `compared`.
+
+    Args:
+        shared: parameters of all of them.
+        widths: of networks of `posekit.list_models()`.
+        recipe: the paper whose recipe they take.
+    """
+    done = []
+    for name, width in widths.items():
+        exp = start({**shared, "network": name, "width": width}, recipe)
+        print(exp.run.folder.name)
+        for step in (load, build, train, curves, evaluate, finish):
+            step(exp)
+        done.append(exp)
+    return done
+
+
+def compared(runs: Sequence[Experiment]) -> pd.DataFrame:
+    """What networks cost and score, on the same instances; the mean pose in the last row."""
+    rows = []
+    for exp in runs:
+        record = exp.run.record
+        cost_of = {"parameters": record.params_count, "GMACs": round(record.gmacs, 3)}
+        about = {"network": record.model, **cost_of, "epochs": record.epochs_done}
+        rows.append({**about, "seconds": round(record.train_seconds), **record.metrics})
+    mean = {"network": "mean pose", "Mean": runs[0].run.record.baseline["mean_pose"]}
+    return pd.DataFrame([*rows, mean]).dropna(axis=1, how="all").round(3)
 
 
 def gain(exp: Experiment) -> Any:

@@ -270,7 +270,8 @@ TABLES = {
     "labeled-data/a/1.png,1,2,3,4\nlabeled-data/a/2.png,5,6,,\n",
     "a path in columns": "scorer,,,me,me,me,me\nbodyparts,,,nose,nose,tail,tail\ncoords,,,x,y,x,y\n"
     "labeled-data,a,1.png,1,2,3,4\nlabeled-data,a,2.png,5,6,,\n",
-    "individuals": "scorer,me,me,me,me\nindividuals,one,one,one,one\nbodyparts,nose,nose,tail,tail\n"
+    "individuals": "scorer,me,me,me,me\nindividuals,one,one,one,one\n"
+    "bodyparts,nose,nose,tail,tail\n"
     "coords,x,y,x,y\nlabeled-data/a/1.png,1,2,3,4\nlabeled-data/a/2.png,5,6,,\n",
     "predictions": "scorer,me,me,me,me,me,me\nbodyparts,nose,nose,nose,tail,tail,tail\n"
     "coords,x,y,likelihood,x,y,likelihood\nlabeled-data/a/1.png,1,2,1,3,4,1\n"
