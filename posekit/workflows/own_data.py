@@ -17,11 +17,12 @@ from ..config.knobs import Positive
 from ..config.machine import choose_machine
 from ..config.recipes import read_recipe
 from ..config.resolve import Config, resolve
-from ..config.settings import Settings, early, knob
+from ..config.settings import Settings, early, knob, refuse
 from ..data.own.spec import animal, define
 from ..data.own.suspects import suspects
 from ..data.sample import ensure_sample
 from ..errors import PosekitError
+from ..files.words import near
 from ..inference.evaluate import mean_pose
 from ..inference.images import Estimator, Keypoints
 from ..models import cost, describe
@@ -36,6 +37,7 @@ from .training.opening import begin_training
 TITLE = "the train_own notebook cannot run with this:"
 NETWORK = "pose_resnet_50"  # narrow on a CPU
 _PACE = {"cpu": 7.0, "other": 900.0}  # GMACs of crops that are trained on in a second
+_BATCH = 8
 _FEWEST, _MOST = 4, 300  # epochs
 
 
@@ -63,10 +65,12 @@ def start(namespace: MutableMapping[str, Any], recipe: str | None = None) -> Exp
     Raises:
         PosekitError: what is wrong with the file or the parameters, before any work.
     """
-    asked = early(OwnKnobs, namespace, TITLE)
+    asked, names = early(OwnKnobs, namespace, TITLE), OwnKnobs.model_fields
+    hints = {n: near(n, names, 0.8) for n in namespace.keys() - names.keys() if n[0] != "_"}
+    refuse(TITLE, [f"{n}: unknown parameter{hint}" for n, hint in hints.items() if hint])
     own = {n: getattr(asked, n) for n in OwnKnobs.model_fields if n not in ("minutes", "network")}
     made = define(**own) if asked.annotations else animal()
-    hidden = dict(namespace) | dict.fromkeys(OwnKnobs.model_fields)
+    hidden = dict(namespace) | dict.fromkeys(names)
     paper = recipe or describe(asked.network).recipe.partition("/")[0]
     hidden |= {"dataset": made.address, "network": asked.network}
     config = resolve(paper, hidden)
@@ -92,6 +96,7 @@ def scaled(config: Config, paper: str, minutes: float) -> Config:
     kept = () if device == "cpu" else ("width", "image_size")
     changes = {n: v for n, v in read_recipe(paper, "sample.yaml").items() if n not in kept}
     why = dict.fromkeys(changes, "sample.yaml: few images, minutes")
+    changes["batch_size"], why["batch_size"] = _BATCH, "more steps in a short training"
 
     def take() -> Any:
         mine = {n: v for n, v in changes.items() if origins.get(n, "you") != "you"}
