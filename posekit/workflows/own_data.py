@@ -97,6 +97,7 @@ def scaled(config: Config, paper: str, minutes: float) -> Config:
     changes = {n: v for n, v in read_recipe(paper, "sample.yaml").items() if n not in kept}
     why = dict.fromkeys(changes, "sample.yaml: few images, minutes")
     changes["batch_size"], why["batch_size"] = _BATCH, "more steps in a short training"
+    changes["precision"], why["precision"] = "fp32", "numbers that compare across machines"
 
     def take() -> Any:
         mine = {n: v for n, v in changes.items() if origins.get(n, "you") != "you"}

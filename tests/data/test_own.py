@@ -149,7 +149,7 @@ MENDED = {
     "no boxes at all": (_no_boxes, "10 of 10 boxes are missing or empty"),
     "visibility 3": (
         lambda m: m["annotations"][1]["keypoints"].__setitem__(2, 3),
-        "1 joints have a visibility other than 0, 1 and 2: above 2 is read as seen",
+        "1 joints have a visibility other than 0, 1 and 2: 3 is read as seen",
     ),
     "a category without keypoints": (
         lambda m: m["categories"].append({"id": 9, "name": "bowl"}),

@@ -1,6 +1,7 @@
 """Keypoints in COCO's form with any skeleton, as Label Studio, CVAT and others export them."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,40 +30,17 @@ def read(path: Path, category: str | None = None) -> Labels:
     chosen, notes = _category(path, categories, category)
     joints = check_joints(path, list(chosen["keypoints"]))
     names = dict(zip(id_column(path, images, "id", "image").tolist(), images, strict=True))
-    counts = [0, 0, 0, 0]
-    kept: list[dict] = []
-    for record in records:
-        faults = (
-            record.get("category_id") != chosen["id"],
-            bool(record.get("iscrowd")),
-            record.get("image_id") not in names,
-            not record.get("keypoints"),
-        )
-        counts = [
-            n + (fault and not any(faults[:i]))
-            for i, (n, fault) in enumerate(zip(counts, faults, strict=True))
-        ]
-        kept += [record] * (not any(faults))
-    reasons = (
-        "of other categories",
-        "of crowds",
-        "of images that are not listed",
-        "without joints",
-    )
-    notes += [
-        f"{n} annotations {why} are left out" for n, why in zip(counts, reasons, strict=True) if n
-    ]
-    points = column(path, kept, "keypoints", (3 * len(joints),), "annotation").reshape(
-        -1, len(joints), 3
-    )
+    kept, left = _kept(records, chosen["id"], names.keys())
+    notes += left
+    points = column(path, kept, "keypoints", (3 * len(joints),), "annotation")
+    points = points.reshape(-1, len(joints), 3)
     flag = points[..., 2]
     if odd := int((~np.isin(flag, (0, 1, 2))).sum()):
-        notes.append(
-            f"{odd} joints have a visibility other than 0, 1 and 2: above 2 is read as seen"
-        )
+        notes.append(f"{odd} joints have a visibility other than 0, 1 and 2: 3 is read as seen")
     flag = np.clip(np.floor(flag), 0, 2).astype(np.uint8)
     given = [record if record.get("bbox") else {"bbox": (0, 0, 0, 0)} for record in kept]
     low, size = np.split(column(path, given, "bbox", (4,), "annotation"), 2, axis=1)
+    boxes = np.concatenate([low, low + size], 1)
     files = [str(names[record["image_id"]].get("file_name")) for record in kept]
     sigmas = chosen.get("sigmas") or ()
     return Labels(
@@ -73,12 +51,26 @@ def read(path: Path, category: str | None = None) -> Labels:
         image=np.array(files, str),
         keypoints=np.where(flag[..., None] > 0, points[..., :2], 0).astype(np.float32),
         flag=flag,
-        boxes=np.where(
-            (size > 0).all(1, keepdims=True), np.concatenate([low, low + size], 1), np.nan
-        ),
+        boxes=np.where((size > 0).all(1, keepdims=True), boxes, np.nan),
         annotation_id=_ids(kept, notes),
         notes=tuple(notes),
     )
+
+
+def _kept(records: list[dict], category: int, images: Collection) -> tuple[list[dict], list[str]]:
+    """The annotations that are read, and notes of those that are left out."""
+    notes = []
+    for why, wrong in {
+        "of other categories": lambda one: one.get("category_id") != category,
+        "of crowds": lambda one: one.get("iscrowd"),
+        "of images that are not listed": lambda one: one.get("image_id") not in images,
+        "without joints": lambda one: not one.get("keypoints"),
+    }.items():
+        kept = [one for one in records if not wrong(one)]
+        if count := len(records) - len(kept):
+            notes.append(f"{count} annotations {why} are left out")
+        records = kept
+    return records, notes
 
 
 def _category(
