@@ -28,10 +28,7 @@ class WeightsMetadata(BaseModel):
 
 
 def _known(name: str) -> str:
-    try:
-        return skeleton(name).name
-    except PosekitError as error:
-        raise ValueError(str(error)) from None
+    return skeleton(name).name
 
 
 _Mean = Annotated[float, Field(gt=-1e30, lt=1e30)]  # float32 ends near here
