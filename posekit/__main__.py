@@ -45,6 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     knobs = command("knobs", _knobs, "every knob: meaning, default, recipe value, source")
     knobs.add_argument("paper", help="lpm, cpm, ...")
     knobs.add_argument("dataset", nargs="?", help="whose recipe; the paper's first by default")
+    sweep = command("sweep", _sweep, "run a table of papers, data sets, knobs and seeds")
+    sweep.add_argument("file", type=Path, help="sweeps/<name>.yaml")
+    sweep.add_argument("--scheduler", help="address of a Dask scheduler; processes here by default")
+    sweep.add_argument("--cores", type=int, default=2, help="of a job on a machine without a GPU")
     doctor = command("doctor", _doctor, "what is installed, which data and weights are there")
     doctor.add_argument("--data-root", help="the folder that holds coco, LSP, mpii, PennAction")
     doctor.add_argument("--weights", type=Path, help="a further folder of weight files")
@@ -81,6 +85,12 @@ def _train(arguments: argparse.Namespace) -> None:
                 lab.error_gallery(exp)
                 lab.heatmaps(exp)
                 print(lab.finish(exp))
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from .workflows.sweep.running import sweep
+
+    return min(1, sweep(arguments.file, arguments.scheduler, arguments.cores))
 
 
 def _report(_: argparse.Namespace) -> None:

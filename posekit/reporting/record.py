@@ -99,6 +99,9 @@ class RunRecord(BaseModel):
         return self.metrics.get("AP", self.metrics.get("Mean"))
 
 
+FoundRun = tuple[Path, RunRecord]
+
+
 def read_record(folder: Path) -> RunRecord | None:
     """The record of a run folder; None if there is none, or it is damaged.
 
@@ -119,13 +122,13 @@ def run_folders() -> list[Path]:
     return sorted(path.parent for path in reports_root().glob(f"*/{FILE}"))
 
 
-def all_runs() -> list[tuple[Path, RunRecord]]:
+def all_runs() -> list[FoundRun]:
     """Run folders with their records, newest first; those with a damaged record are left out."""
     runs = [(folder, record) for folder in run_folders() if (record := read_record(folder))]
     return sorted(runs, key=lambda run: (run[1].started, run[0].name), reverse=True)
 
 
-def trained_runs() -> list[tuple[Path, RunRecord]]:
+def trained_runs() -> list[FoundRun]:
     """Finished runs that left weights, newest first."""
     return [
         (folder, record)

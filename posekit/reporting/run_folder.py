@@ -13,7 +13,7 @@ import os
 import platform
 import subprocess
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +30,7 @@ from ..data.registry import address, datasets
 from ..files.paths import project_root, reports_root
 from ..files.writing import fingerprint_of, write_bytes, write_text
 from .lock import hold
-from .record import FILE, RunRecord, all_runs
+from .record import FILE, FoundRun, RunRecord, all_runs
 from .tables import to_latex, to_markdown
 
 _PACKAGES = ("torch", "numpy", "opencv-python", "matplotlib", "pandas", "papermill")
@@ -200,6 +200,12 @@ def new_folder(stem: str) -> Path:
             (folder := reports_root() / name).mkdir(parents=True)
             return folder
         name = f"{first}-{attempt}"
+
+
+def runs_of(config: Config, runs: Sequence[FoundRun]) -> list[FoundRun]:
+    """Those of the runs that have the same parameters and data, in their order."""
+    same = [run for run in runs if run[1].fingerprint == config.fingerprint()]
+    return [run for run in same if run[1].data_stamp == _data_stamp(config)]
 
 
 def _data_stamp(config: Config) -> str:

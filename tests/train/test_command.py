@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from posekit.__main__ import main
+from posekit.errors import PosekitError
 from posekit.train.hooks import Log
 from posekit.workflows import training as lab
 
@@ -119,3 +120,35 @@ def test_the_hourglass_is_trained_where_pose_machines_are(reports, dataset, metr
     assert record["dataset"] == dataset and record["metrics"]["Mean"] >= 0
     clips = len(np.load(run / "predictions.npz")["frame"])
     assert clips == record["n_samples"] > 0
+
+
+def test_a_notebook_trains_in_two_processes(reports):
+    """The notebook's own process has the weights and the log of those that torchrun started."""
+    folder = reports("two")
+    given = {"dataset": "PennAction", "source": "sample", "width": 0.0625, "num_processes": 2}
+    exp = lab.start("lpm", dict(given, epochs=2, eval_every=1))
+    lab.load(exp)
+    lab.build(exp)
+    with pytest.raises(PosekitError, match="without hooks"):
+        lab.train(exp, hooks=[Log(folder / "mine")])
+    log = lab.train(exp)
+    assert log["epoch"].tolist() == [1, 2] and log["val"].notna().all()
+    assert exp.run.record.epochs_done == 2 and exp.run.record.status == "running"
+    stored = load_file(exp.run.folder / "weights.safetensors")
+    ours = exp.task.model.state_dict()
+    assert all(torch.equal(ours[name], value) for name, value in stored.items())
+    lab.evaluate(exp)
+    assert exp.run.record.metrics["Mean"] >= 0
+
+
+def test_a_process_that_fails_stops_the_notebook_with_one_message(reports, capfd):
+    reports("failed")
+    given = {"dataset": "PennAction", "source": "sample", "width": 0.0625, "num_processes": 2}
+    exp = lab.start("lpm", dict(given, epochs=1))
+    lab.load(exp)
+    lab.build(exp)
+    (exp.run.folder / "checkpoints").mkdir()
+    (exp.run.folder / "checkpoints" / "last.pt").write_bytes(b"damaged")
+    with pytest.raises(PosekitError, match="training in 2 processes stopped"):
+        lab.train(exp)
+    assert "last.pt cannot be read" in capfd.readouterr().out

@@ -4,8 +4,12 @@ import itertools
 import json
 import os
 import runpy
+import signal
+import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -166,3 +170,36 @@ def test_torchrun_leaves_one_run(tmp_path):
     log = [json.loads(line) for line in record.with_name("log.jsonl").read_text().splitlines()]
     assert [(r["round"], r["epoch"]) for r in log] == [(1, 1), (2, 2)]
     assert said.count("epoch 2/2") == 1 and said.count("report.html") == 1
+
+
+@pytest.mark.skipif("POSEKIT_SLOW" not in os.environ, reason="a minute: POSEKIT_SLOW is not set")
+def test_two_agents_lose_a_worker_and_finish(tmp_path):
+    """As two machines would: torchrun restarts all processes, which go on from the checkpoint."""
+    reports = tmp_path / "reports"
+    words = "-p source sample -p epochs 8 -p eval_every 8 -p width 0.0625".split()
+    agent = "--nnodes 2 --nproc-per-node 1 --max-restarts 2 --rdzv-backend c10d".split()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "torch.distributed.run", *agent, "--rdzv-endpoint", place]
+    command += ["-m", "posekit", "train", "lpm", "PennAction", *words]
+    environment = os.environ | {"POSEKIT_SMOKE": "1", "POSEKIT_REPORTS": str(reports)}
+    agents = [
+        subprocess.Popen(command, env=environment | {"OMP_NUM_THREADS": "1"}, text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]  # fmt: skip
+    end = time.monotonic() + 240
+    while sum(len(log.read_text().splitlines()) for log in reports.glob("*/log.jsonl")) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    children = Path(f"/proc/{agents[1].pid}/task/{agents[1].pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    printed = [one.communicate(timeout=240)[0] for one in agents]
+    assert [one.returncode for one in agents] == [0, 0], printed
+    (file,) = reports.glob("*/metrics.json")
+    record = json.loads(file.read_text())
+    assert record["status"] == "finished" and record["epochs_done"] == 8
+    lines = (file.parent / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 9))
+    assert sum("continuing" in text for text in printed) == 1

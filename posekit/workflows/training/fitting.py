@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from ...data import dataset
 from ...data.scores import validation_score
+from ...errors import PosekitError
 from ...inference.evaluate import predict
 from ...inference.stored_settings import noted_settings
 from ...reporting import figures
@@ -22,6 +23,7 @@ from ...train.trainer import Trainer
 from ...weights import RUN_WEIGHTS, save_weights
 from .experiment import Experiment
 from .pictures import DebugPictures
+from .processes import train_in_processes
 
 
 def train(
@@ -40,6 +42,12 @@ def train(
         The log, one row an epoch.
     """
     run, share = exp.run, distributed.share()
+    if exp.settings.num_processes > 1 and share[1] == 1:
+        if hooks or trainer is not Trainer:
+            raise PosekitError("num_processes > 1 trains without hooks and trainers of a notebook")
+        train_in_processes(exp)
+        exp.log = Log(run.folder / "log.jsonl")
+        return pd.DataFrame(exp.log.records)
     exp.log = Log(run.folder / "log.jsonl")
     if run.resumed:
         print(f"continuing {run.folder.name}")
