@@ -100,7 +100,8 @@ def _skeleton(path: Path, about: dict) -> tuple:
 
 def _image(video: dict, number: int, index: int) -> str:
     """The file of a frame: of a list of images its own, else where `extract` puts it."""
-    files = video.get("backend", video).get("filename", video.get("filename"))
+    backend = video.get("backend", video)
+    files = backend.get("filenames", backend.get("filename", video.get("filename")))
     return str(files[index]) if isinstance(files, list) else f"video{number}/{index:06d}.png"
 
 
@@ -120,7 +121,7 @@ def extract(path: Path, folder: Path) -> int:
             file["frames"]["video"].tolist(), file["frames"]["frame_idx"].tolist(), strict=True
         ):
             backend, target = videos[number], folder / f"video{number}" / f"{index:06d}.png"
-            if isinstance(backend["filename"], list) or target.exists():
+            if "filenames" in backend or isinstance(backend["filename"], list) or target.exists():
                 continue
             if backend["filename"] == ".":
                 place = file[backend["dataset"]]
@@ -186,7 +187,7 @@ def write(
     with replacing(path) as partial, _open(partial, "w") as file:
         about = file.create_group("metadata").attrs
         about["format_id"], about["json"] = 1.2, np.bytes_(json.dumps(_about(skeleton)))
-        backend = {"type": "ImageVideo", "filename": files.tolist()}
+        backend = {"type": "ImageVideo", "filename": files[0], "filenames": files.tolist()}
         video = json.dumps({"filename": files[0], "backend": backend})
         empty = np.zeros(0, _POINT + [("score", "f8")] * (scores is None))
         tables = {"points": points, "pred_points": empty}
