@@ -18,6 +18,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
 
 _HOME = {
+    "Estimator": "inference.images",
     "PosekitError": "errors",
     "create_model": "models",
     "export_onnx": "weights.onnx_export",

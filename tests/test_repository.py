@@ -29,12 +29,14 @@ from posekit.workflows.conversion import ConversionKnobs
 from posekit.workflows.evaluation import EvaluationKnobs
 from posekit.workflows.explore.setup import ExploreKnobs
 from posekit.workflows.notebooks import parameters_cell
+from posekit.workflows.own_data import OwnKnobs
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PARAMS = sorted((ROOT / "params").glob("*/*.yaml"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TRAINING = [path for path in NOTEBOOKS if path.stem.startswith("train_")]
+TRAINING.remove(ROOT / "notebooks" / "train_own.ipynb")  # of no paper
 STEMS = sorted({path.parent.name for path in PARAMS} | {p.stem[len("train_") :] for p in TRAINING})
 
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -227,14 +229,13 @@ def test_parameters_cell_is_the_one_that_posekit_writes(path):
 
 @pytest.mark.parametrize(("stem", "own"), [
     ("evaluate", EvaluationKnobs), ("convert_weights", ConversionKnobs),
-    ("compare", CompareSettings), ("explore", ExploreKnobs),
+    ("compare", CompareSettings), ("explore", ExploreKnobs), ("train_own", OwnKnobs),
 ])  # fmt: skip
 def test_parameters_cell_of_other_notebooks_declares_knobs(stem, own: type[Settings]):
     kinds = [own]
-    if own is EvaluationKnobs:
-        kinds += [settings_of(name, training=False) for name in list_models()]
-    if own is ExploreKnobs:
-        kinds += [settings_of(name) for name in list_models()]
+    if own in (EvaluationKnobs, ExploreKnobs, OwnKnobs):
+        training = own is not EvaluationKnobs
+        kinds += [settings_of(name, training=training) for name in list_models()]
     for name, written, value, meaning in notebook_parameters(ROOT / f"notebooks/{stem}.ipynb"):
         fields = [kind.model_fields[name] for kind in kinds if name in kind.model_fields]
         assert {simple_type(field.annotation).__name__ for field in fields} == {written}

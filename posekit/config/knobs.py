@@ -181,6 +181,7 @@ class TrainingKnobs(Settings):
 
     recipe: str = knob("variant: params/<paper>/<dataset>-<recipe>.yaml", "paper")
     init: str | None = knob("run folder or weights file to start from", None)
+    frozen_epochs: int = knob("epochs of the last layer alone, after init", 0, ge=0)
     num_processes: int = knob("processes that train together, one a GPU", 1, ge=1)
     backbone: str | None = knob("ImageNet weights: a file, auto, or none at all", None)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..data import dataset_name
-from ..data.registry import datasets
+from ..data.registry import address, datasets
 from ..errors import PosekitError
 from ..files.paths import data_root, smoke
 from ..models import describe, list_models
@@ -76,6 +76,7 @@ class Config:
         """Sixteen hex digits that are equal for runs that end with the same numbers."""
         values = self.settings.model_dump(mode="json", exclude=_NO_EFFECT)
         values |= {"paper": self.paper, "source": self.source, "smoke": self.smoke}
+        values["dataset"] = address(values["dataset"])  # of a file of labels, all that is set
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -7,6 +7,7 @@ from ..files.paths import imported
 from ..files.words import near, plain
 from ..geometry.skeletons import SKELETONS
 from .dataset import DataSet
+from .own.spec import ENDINGS, own_dataset
 
 DATASETS: dict[str, DataSet] = {}
 _ADDRESSES: dict[str, str] = {}  # name -> my_module:SPEC, of those from outside
@@ -39,12 +40,17 @@ def dataset(name: str) -> DataSet:
 
     Args:
         name: of a registered data set, or `my_module:SPEC` for a specification that a module
-            outside the package holds; it is registered then.
+            outside the package holds, or a file of labels, or the definition that `address` gives
+            of one: it is registered then.
 
     Raises:
         PosekitError: there is no such data set.
     """
     name = str(name)
+    if name.startswith("{") or name.lower().endswith(ENDINGS):
+        spec = register(own_dataset(name))
+        _ADDRESSES[spec.name] = spec.read.args[0].address
+        return spec
     if ":" in name:
         spec = register(imported("data set", name))
         _ADDRESSES[spec.name] = name

@@ -4,11 +4,15 @@ Sides are the person's own (person-centric): the right shoulder is the one besid
 right arm, whichever way the person faces. Index order is that of the data set's own files.
 """
 
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from ..errors import PosekitError
 
@@ -23,6 +27,7 @@ class Skeleton:
         limbs: pairs of joint names that are drawn as bones.
         groups: column of a PCK table -> joints that are counted in it.
         sigmas: the K fall-off constants of OKS, empty where the data set defines none.
+        mirror: pairs of a left and a right joint; None for those named left_ and right_.
     """
 
     name: str
@@ -30,6 +35,7 @@ class Skeleton:
     limbs: tuple[tuple[str, str], ...]
     groups: dict[str, tuple[str, ...]] = field(hash=False)
     sigmas: tuple[float, ...] = ()
+    mirror: tuple[tuple[str, str], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -39,11 +45,26 @@ class Skeleton:
         return [self.joints.index(joint) for joint in joints]
 
     @cached_property
+    def sides(self) -> dict[str, str]:
+        """Left or right, of the joints that have a side."""
+        pairs = mirror_pairs(self.joints) if self.mirror is None else self.mirror
+        return {
+            joint: side for p in pairs for joint, side in zip(p, ("left", "right"), strict=True)
+        }
+
+    @cached_property
     def flip(self) -> np.ndarray:
         """(K,) index that swaps left and right: `keypoints[:, flip]` fit the mirror image."""
-        sides = {"left": "right", "right": "left"}
-        parts = [joint.partition("_") for joint in self.joints]
-        return np.array(self.index(*("".join((sides.get(s, s), *rest)) for s, *rest in parts)))
+        order, paired = np.arange(len(self)), np.array(self.index(*self.sides), int).reshape(-1, 2)
+        order[paired] = paired[:, ::-1]
+        return order
+
+    @property
+    def address(self) -> str:
+        """What `skeleton` finds it by in any process: its name, or its definition as JSON."""
+        if self.name in _OURS:
+            return self.name
+        return json.dumps(asdict(self), separators=(",", ":")).replace("+", "\\u002b")
 
     @cached_property
     def limb_indices(self) -> list[tuple[int, int]]:
@@ -116,11 +137,56 @@ _SAME_JOINT = {"head": "head_top", "upper_neck": "neck"}
 _ABOUT_NECK = ("head_top", "right_shoulder", "left_shoulder")
 
 
+_OURS = frozenset(SKELETONS)
+_SIDE = re.compile(r"left|right|(?:^|(?<=[_\-. \d]))[lr](?=[_\-. \d]|$)", re.I)
+_CAPITAL = re.compile(r"^[LR](?=[A-Z])|(?<=[a-z\d])[LR]$")  # LPaw, pawL
+
+
 def skeleton(name: str) -> Skeleton:
-    """Look a skeleton up by name: coco, mpii, lsp, penn_action or pose_machine."""
-    if name not in SKELETONS:
-        raise PosekitError(f"unknown skeleton {name!r}: choose one of {', '.join(SKELETONS)}")
-    return SKELETONS[name]
+    """Look a skeleton up by name, or by the definition that its `address` is.
+
+    Raises:
+        PosekitError: there is none of this name, or the definition makes none.
+    """
+    if name in SKELETONS:
+        return SKELETONS[name]
+    if not name.startswith("{"):
+        known = ", ".join(SKELETONS)
+        raise PosekitError(f"unknown skeleton {name[:40]!r}: choose one of {known}")
+    try:
+        found = TypeAdapter(Skeleton).validate_json(name)
+        pairs = (*found.limbs, *(found.mirror or ()), *found.groups.values())
+        strange = {joint for pair in pairs for joint in pair} - {*found.joints}
+        if strange or len({*found.joints}) < len(found) or len(found.sigmas) not in (0, len(found)):
+            raise PosekitError(f"skeleton {found.name[:40]}: its joints do not fit together")
+    except ValidationError as error:
+        raise PosekitError(f"this is no skeleton: {error.errors()[0]['msg']}") from None
+    known = SKELETONS.setdefault(found.name, found)
+    if known.joints != found.joints:
+        raise PosekitError(f"the skeleton {found.name[:40]} exists with other joints")
+    return known
+
+
+def mirror_pairs(joints: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The pairs of a left and a right joint that names tell: left/right, L/R, _l/_r.
+
+    Args:
+        joints: names, such as left_paw, paw_l, L.paw, LPaw or pawLeft beside those of the right.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for joint in joints:
+        kind, side = kind_and_side(joint)
+        found.setdefault(kind.lower(), {"l": [], "r": [], "": []})[side].append(joint)
+    both = [sides for sides in found.values() if len(sides["l"]) == len(sides["r"]) == 1]
+    return tuple((sides["l"][0], sides["r"][0]) for sides in both)
+
+
+def kind_and_side(joint: str) -> tuple[str, str]:
+    """The name of a joint without its side, and l, r or nothing."""
+    if match := _SIDE.search(joint) or _CAPITAL.search(joint):
+        rest = joint[: match.start()], joint[match.end() :]
+        return "_".join(filter(None, (part.strip("_-. ") for part in rest))), match[0][0].lower()
+    return joint, ""
 
 
 def convert(

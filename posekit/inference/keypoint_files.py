@@ -13,6 +13,7 @@ from ..data.predictions import Predictions
 from ..files.writing import whole_file
 from ..geometry.skeletons import COCO, convert
 from ..metrics.coco_ap import result_texts
+from ..metrics.keypoint_ap import Detections
 from .estimator import Estimator, PoseEstimate
 from .media import Frame
 from .tracker import Tracks
@@ -23,7 +24,8 @@ class KeypointWriter:
 
     The json holds what an evaluation on COCO scores, people rescored and without duplicates, in
     COCO's 17 joints, also of networks with others: joints they lack are zero, and so are those that
-    are not finite, which json cannot hold. The csv holds everybody in the network's own joints.
+    are not finite, which json cannot hold. The csv, and both where the skeleton is the reader's
+    own, hold everybody in the network's own joints.
 
     Attributes:
         not_finite: how many joints were not finite.
@@ -46,14 +48,20 @@ class KeypointWriter:
         keypoints, scores = estimate.keypoints, estimate.scores
         finite = np.isfinite(keypoints).all(-1) & np.isfinite(scores)
         self.not_finite += int((~finite).sum())
-        points, known = convert(keypoints, finite, skeleton, COCO)
-        pairs, _ = convert(np.stack([scores, scores], -1), finite, skeleton, COCO)
-        found = Predictions(
-            keypoints=np.where(known[..., None], points, np.nan),
-            scores=np.where(known, pairs[..., 0], 0),
-            areas=framing.areas(framing.place(tracks.boxes)[1]),
-        )
-        kept = coco_detections(np.full(len(scores), frame.number), tracks.scores, found)
+        image = np.full(len(scores), frame.number)
+        if skeleton.address == skeleton.name:
+            points, known = convert(keypoints, finite, skeleton, COCO)
+            pairs, _ = convert(np.stack([scores, scores], -1), finite, skeleton, COCO)
+            found = Predictions(
+                keypoints=np.where(known[..., None], points, np.nan),
+                scores=np.where(known, pairs[..., 0], 0),
+                areas=framing.areas(framing.place(tracks.boxes)[1]),
+            )
+            kept = coco_detections(image, tracks.scores, found)
+        else:  # joints of the reader's own
+            heights = np.where(finite, scores, 0)
+            points = np.where(finite[..., None], keypoints, 0)
+            kept = Detections(image, points, heights.mean(1), heights)
         for text in result_texts(kept._replace(keypoints=np.nan_to_num(kept.keypoints))):
             self._results.write(self._before + text)
             self._before = ",\n"

@@ -10,11 +10,10 @@ import torch
 from ..config.families import TestingSettings, TrainingSettings, settings_of
 from ..config.recipes import recipe_of_network
 from ..data import DATASETS
-from ..data import dataset as data_set
 from ..errors import PosekitError
 from ..files.paths import existing_path, named_size
 from ..files.yaml_files import load_yaml
-from ..geometry.skeletons import SKELETONS
+from ..geometry.skeletons import skeleton
 from ..models import options_of
 from ..weights import read_metadata, read_weights
 from ..weights.identify import match_network
@@ -99,8 +98,8 @@ def file_settings(
     said = {name: value for name, value in said.items() if value and name in names}
     noted = said | {k: _value(v) for k, v in read_metadata(path).items() if k in names}
     trained_on = noted.pop("dataset", None)
-    if dataset is None and isinstance(trained_on, str) and ":" not in trained_on:
-        dataset = data_set(trained_on).name
+    if dataset is None and trained_on in DATASETS:
+        dataset = trained_on
     title = f"{path}: its metadata make no network, write the file again with save_weights:"
     width = usual_settings(network, dataset, noted, title).options().get("width")
     seen = match_network(tensors_of(path), [network], width=width).options
@@ -113,13 +112,15 @@ def noted_skeleton(path: Path) -> str | None:
     Raises:
         PosekitError: there is no such skeleton.
     """
-    name = read_metadata(path).get("skeleton")
-    if name is not None and name not in SKELETONS:
+    if (name := read_metadata(path).get("skeleton")) is None:
+        return None
+    try:
+        return skeleton(name).name
+    except PosekitError as error:
         raise PosekitError(
-            f"{path}: its metadata say skeleton={name[:40]!r}, which is not one of "
-            f"{', '.join(SKELETONS)}: write the file again with save_weights"
-        )
-    return name
+            f"{path}: its metadata say skeleton={name[:40]!r}: {error}: write the file again with "
+            "save_weights"
+        ) from None
 
 
 def weights_path(given: str) -> Path:

@@ -33,7 +33,7 @@ _RESULT = {"image_id": (), "category_id": (), "keypoints": _TRIPLETS, "score": (
 def result_texts(found: Detections) -> list[str]:
     """The records of a file in COCO's results format, one text a detection."""
     triplets = np.concatenate([found.keypoints, found.joint_scores[..., None]], -1)
-    rows = to_json(triplets.reshape(-1, *_TRIPLETS).tolist(), inf_nan_mode="constants")
+    rows = to_json(triplets.reshape(-1, 3 * triplets.shape[1]).tolist(), inf_nan_mode="constants")
     joints = rows.decode().replace(",", ", ")[2:-2].split("], [")
     scores = json.dumps(found.scores.tolist())[1:-1].split(", ")
     return [

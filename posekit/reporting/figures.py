@@ -27,8 +27,8 @@ _CLEAR = "figure.facecolor", "axes.facecolor", "legend.facecolor"
 STYLE = dict.fromkeys(_GREYS, _GREY) | dict.fromkeys(_CLEAR, "none") | {"axes.titlecolor": _GREY}
 
 
-def side_colour(*joints: str) -> str:
-    sides = {joint.partition("_")[0] for joint in joints}
+def side_colour(skeleton: Skeleton, *joints: str) -> str:
+    sides = {skeleton.sides.get(joint) for joint in joints}
     return _RIGHT if sides == {"right"} else _LEFT if sides == {"left"} else _MIDDLE
 
 
@@ -36,7 +36,7 @@ def _limbs(skeleton: Skeleton, shown: np.ndarray) -> Iterator[tuple[list[int], s
     """The joints (a, b) and the colour of each limb between joints that are shown."""
     for limb, names in zip(skeleton.limb_indices, skeleton.limbs, strict=True):
         if all(shown[list(limb)]):
-            yield list(limb), side_colour(*names)
+            yield list(limb), side_colour(skeleton, *names)
 
 
 def _draw_skeleton(
@@ -48,7 +48,7 @@ def _draw_skeleton(
     lines, colours = [keypoints[limb] for limb, _ in limbs], [colour for _, colour in limbs]
     drawn = LineCollection(lines, linewidths=1.6, colors=colours, linestyles=style, alpha=alpha)
     axes.add_collection(drawn, autolim=False)
-    colours = [side_colour(skeleton.joints[joint]) for joint in np.flatnonzero(shown)]
+    colours = [side_colour(skeleton, skeleton.joints[joint]) for joint in np.flatnonzero(shown)]
     axes.scatter(*keypoints[shown].T, s=4, c=colours, alpha=alpha, zorder=2, linewidths=0.5)
 
 

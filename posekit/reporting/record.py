@@ -33,6 +33,7 @@ class RunRecord(BaseModel):
         model: name of the network.
         trained: False for random weights, whose numbers mean nothing.
         trained_on: the data sets that are trained on, where they are several.
+        started_from: the run or file of weights that training began with; empty for none.
         source: real or sample.
         metric: name of the score, such as "PCK@0.2 box".
         protocol: how the score is made, one sentence.
@@ -62,6 +63,7 @@ class RunRecord(BaseModel):
     trained: bool = True
     dataset: Text = ""
     trained_on: Text = ""
+    started_from: Text = ""
     source: Text = ""
     split: Text = ""
     metric: Text = ""

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ..errors import PosekitError
 from ..files.words import mistakes
-from ..geometry.skeletons import SKELETONS
+from ..geometry.skeletons import SKELETONS, skeleton
 from ..models import Description
 
 
@@ -27,10 +27,8 @@ class WeightsMetadata(BaseModel):
     run: str | None = None
 
 
-def _known(skeleton: str) -> str:
-    if skeleton not in SKELETONS:
-        raise ValueError(f"choose one of {', '.join(SKELETONS)}")
-    return skeleton
+def _known(name: str) -> str:
+    return skeleton(name).name
 
 
 _Mean = Annotated[float, Field(gt=-1e30, lt=1e30)]  # float32 ends near here

@@ -86,7 +86,8 @@ def export_onnx(
     path = expanded(path)
     _check_request(model, path, input_size)
     skeleton = _skeleton(path, model.description, skeleton)
-    about = replace(model.description, skeleton=skeleton)
+    address = SKELETONS[skeleton].address if skeleton else None
+    about = replace(model.description, skeleton=address)
     model = copy.deepcopy(model).cpu().eval()
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:

@@ -195,7 +195,7 @@ def save(job: Conversion) -> str:
     path = job.folder / RUN_WEIGHTS
     noted = {n: v for n, v in _noted(job.files[0]).items() if n in stored.NOTED}
     noted |= {n: getattr(about, n) for n in ("paper", "colour", "num_keypoints")}
-    noted |= {"skeleton": job.skeleton} if job.skeleton else {}
+    noted |= {"skeleton": SKELETONS[job.skeleton].address} if job.skeleton else {}
     noted |= {n: getattr(settings, n) for n in options_of(settings.network)}
     noted |= {"image_size": list(job.image_size), "source": ", ".join(f.name for f in job.files)}
     save_weights(model, path, {name: str(value) for name, value in noted.items()})

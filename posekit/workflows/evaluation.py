@@ -15,8 +15,10 @@ from ..config.knobs import DataKnobs, Joints
 from ..config.resolve import Config, resolve_source
 from ..config.settings import Settings, check, early, is_set, knob
 from ..data import dataset, dataset_name
+from ..data.own.spec import OwnDataSet
 from ..errors import PosekitError
 from ..files.paths import existing_path, named_size, smoke
+from ..inference import stored_settings as stored
 from ..inference.open_network import ONNX_INPUT, Found, check_joints, find_network
 from ..models import list_models
 from ..models.registry import Width
@@ -73,10 +75,10 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     unasked = {} if asked.model else {"model": default_networks(["hrnet_w32"], name)[0]}
     asked = asked.model_copy(update=unasked)
     record = read_record(existing_path(asked.model))
-    name = name or (record and record.dataset) or "COCO"
+    name = _own_data(asked.model) or name or (record and record.dataset) or "COCO"
     found = _find(asked, name)
     kind = create_model("EvaluationSettings", __base__=(EvaluationKnobs, type(found.settings)))
-    given = check(kind, namespace, _TITLE)
+    given = check(kind, namespace, _TITLE) | {"dataset": name}
     about = found.about
     values = found.settings.model_dump(exclude=DataKnobs.model_fields.keys() - {"boxes"})
     values |= {n: getattr(about, n) for n in ONNX_INPUT}
@@ -100,6 +102,14 @@ def start(namespace: MutableMapping[str, Any]) -> Evaluation:
     evaluation = begin(Evaluation, config, about, found=found)
     evaluation.run.update(trained=found.trained)
     return evaluation
+
+
+def _own_data(model: str) -> str | None:
+    """The data set of the reader's own that a run was trained on, which only that run knows."""
+    if not (folder := existing_path(model)).is_dir() or not (folder / "params.yaml").is_file():
+        return None
+    spec = dataset(stored.run_settings(folder).scored)
+    return spec.name if isinstance(spec, OwnDataSet) else None
 
 
 def _find(asked: EvaluationKnobs, dataset: str) -> Found:

@@ -1,6 +1,6 @@
 """Images for the generated sample: people on clutter, photographed, with what can be seen."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -13,7 +13,7 @@ from .motion import ACTIONS, pose
 _SHIFT = 4  # cv2 draws at 1/16 pixel
 _OCCLUDER = 255
 _PER_PERSON = 40  # labels kept free for the parts of one person
-_TRUNK = ("head", "neck", "torso", "pelvis")
+_TRUNK = ("head", "neck", "torso", "pelvis", "tail")
 # kind of a joint: the parts that it sits on; any other sits on the trunk
 _CARRIERS = {
     "shoulder": ("{}_upper_arm", "torso"),
@@ -22,6 +22,9 @@ _CARRIERS = {
     "hip": ("{}_thigh", "torso", "pelvis"),
     "knee": ("{}_thigh", "{}_shin"),
     "ankle": ("{}_shin", "{}_foot"),
+    **{
+        f"{leg}_{joint}": (f"{{}}_{leg}",) for leg in ("front", "hind") for joint in ("knee", "paw")
+    },
 }
 _GRAIN = np.random.default_rng(0).normal(0, 6, (480, 480, 3)).astype(np.float32)
 
@@ -52,6 +55,7 @@ def draw_scene(
     people: int = 1,
     heights: tuple[float, float] = (60, 100),
     margin: float = 4,
+    somebody: Callable[..., Figure] | None = None,
 ) -> Scene:
     """Draw people side by side on clutter.
 
@@ -63,12 +67,14 @@ def draw_scene(
         people: how many; each gets an equal strip of the image.
         heights: range of standing heights, pixels.
         margin: pixels kept free around the people; negative lets limbs leave the image.
+        somebody: makes a figure as `_person` does, for scenes without people.
     """
     h, w = size
     action = list(ACTIONS)[rng.integers(len(ACTIONS))]
     strip, inset = w / people, np.array([1, 1, -1, -1]) * margin
     rooms = [np.array([i * strip, 0, (i + 1) * strip - 1, h - 1]) + inset for i in range(people)]
-    cast = [_person(rng, frames, action, heights, room) for room in rooms]
+    somebody = somebody or _person
+    cast = [somebody(rng, frames, action, heights, room) for room in rooms]
     labelled = list(zip(range(1, _OCCLUDER, _PER_PERSON), cast, strict=False))
     world, drift = _world(rng, size, frames)
     occluders = _occluders(rng, cast)

@@ -34,7 +34,8 @@ def figure(exp: Exploration) -> Image:
     places = _in_box(exp)[np.random.default_rng(0).permutation(len(people))[:1000]]
     for number, name in enumerate(people.skeleton.joints):
         x, y = places[:, number].T
-        poses.scatter(x, y, s=4, alpha=0.5, color=figures.side_colour(name), linewidths=0)
+        colour = figures.side_colour(people.skeleton, name)
+        poses.scatter(x, y, s=4, alpha=0.5, color=colour, linewidths=0)
     poses.set(xlim=(-0.1, 1.1), ylim=(1.1, -0.1), title="joints in the box", aspect="equal")
     height = (people.boxes[:, 2:] - people.boxes[:, :2]).max(1).clip(1)
     sizes.hist(height, bins=np.geomspace(height.min(), height.max() + 1, 30), color="#0072b2")

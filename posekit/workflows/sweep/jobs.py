@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ...config.resolve import Config, resolve
 from ...config.settings import Settings, knob
 from ...errors import PosekitError
-from ...files.paths import regular_file
+from ...files.yaml_files import load_yaml
 from ...reporting.record import FoundRun
 from ...reporting.run_folder import runs_of
 
@@ -70,13 +68,8 @@ def read_jobs(path: Path) -> list[Job]:
     Raises:
         PosekitError: naming the file and what is wrong in it, or the first job that cannot run.
     """
-    try:
-        values = yaml.safe_load(regular_file(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise PosekitError(f"{path} is not a readable YAML file: {error}") from error
-    if not isinstance(values, dict):
-        raise PosekitError(f"{path} must hold lines such as `papers: [lpm]` and `seeds: [0, 1]`")
-    told = SweepFile.made({str(n): v for n, v in values.items()}, f"{path} cannot be run:")
+    values = load_yaml(path)
+    told = SweepFile.made(values, f"{path} cannot be run:")
     names = list(told.knobs)
     jobs = []
     for paper, dataset, *chosen, seed in itertools.product(

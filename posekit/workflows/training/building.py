@@ -14,7 +14,7 @@ from ...errors import PosekitError
 from ...files.paths import existing_path, regular_file, weight_folders
 from ...models import cost
 from ...models.complexity import onnx_cost
-from ...weights import load_weights
+from ...train.fine_tuning import start_from
 from ...weights.imagenet import BACKBONES, PAGE, init_backbone
 from ...weights.onnx_reader import OnnxNetwork
 from .experiment import Experiment
@@ -35,7 +35,7 @@ def build(exp: Experiment) -> str:
     elif settings.backbone and not settings.init:
         notes.append("the backbone starts at random: no ImageNet weights are published for it")
     if settings.init:
-        notes.append(str(load_weights(model, settings.init)))
+        notes.append(start_from(model, exp.train.skeleton, settings.init))
     if exp.machine.training_dtype is not exp.machine.dtype:
         notes.append(f"trained in {exp.machine.precision}: precision=fp32 compares with other CPUs")
     return use(exp, model, notes)

@@ -18,6 +18,7 @@ from ...inference.stored_settings import noted_settings
 from ...reporting import figures
 from ...reporting.run_folder import Run
 from ...train import distributed
+from ...train.fine_tuning import FrozenBackbone
 from ...train.hooks import Hook, Log, Progress, TensorBoard
 from ...train.rounds import fit_rounds
 from ...train.trainer import Trainer
@@ -58,6 +59,8 @@ def train(
     exp.log = Log(run.folder / "log.jsonl")
     if run.resumed:
         print(f"continuing {run.folder.name}")
+    if exp.settings.frozen_epochs:
+        hooks = [FrozenBackbone(exp.settings, exp.train.skeleton), *hooks]
     with _stopping(exp), watched(exp, validation_metric(exp)) as live:
         made = trainer(
             task=exp.task,
@@ -70,7 +73,7 @@ def train(
         best = fit_rounds(made, run.folder / "checkpoints")
     if best is not None:
         exp.task.model.load_state_dict(best.best_weights())
-        about, joints = exp.about, exp.train.skeleton.name
+        about, joints = exp.about, exp.train.skeleton.address
         metadata = {"paper": about.paper, "colour": about.colour, "skeleton": joints}
         metadata |= {"run": run.folder.name, "data": run.label} | noted_settings(exp.settings)
         save_weights(exp.task.model, run.folder / RUN_WEIGHTS, metadata)

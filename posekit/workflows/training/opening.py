@@ -37,7 +37,15 @@ def start(paper: str, namespace: MutableMapping[str, Any]) -> Experiment:
     Raises:
         PosekitError: naming everything that is wrong with the parameters, before any work.
     """
-    config = resolve(paper, namespace)
+    return begin_training(resolve(paper, namespace))
+
+
+def begin_training(config: Config) -> Experiment:
+    """Open the run folder of a training, or that of an interrupted one of the same parameters.
+
+    Raises:
+        PosekitError: naming what is wrong with the network or the weights it starts from.
+    """
     settings = config.settings
     if settings.init:
         path = Path(os.path.expanduser(settings.init))
@@ -49,7 +57,8 @@ def start(paper: str, namespace: MutableMapping[str, Any]) -> Experiment:
     exp = begin(Experiment, config, describe(settings.network), training=True)
     own = exp.run.record.precision or exp.machine.precision  # a continued run keeps what it had
     exp.machine = exp.machine.training_in(distributed.from_first(lambda: own))
-    exp.run.update(precision=exp.machine.precision)
+    start = Path(settings.init).name if settings.init else ""
+    exp.run.update(precision=exp.machine.precision, started_from=start)
     return exp
 
 
