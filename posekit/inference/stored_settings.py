@@ -98,7 +98,7 @@ def file_settings(
     said = {name: value for name, value in said.items() if value and name in names}
     noted = said | {k: _value(v) for k, v in read_metadata(path).items() if k in names}
     trained_on = noted.pop("dataset", None)
-    if dataset is None and trained_on in DATASETS:
+    if dataset is None and trained_on in list(DATASETS):
         dataset = trained_on
     title = f"{path}: its metadata make no network, write the file again with save_weights:"
     width = usual_settings(network, dataset, noted, title).options().get("width")

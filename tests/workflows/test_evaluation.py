@@ -126,7 +126,7 @@ def test_the_box_file_of_a_run_is_not_taken_over_and_this_is_said(trained):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "No such file"),
+        (None, "is missing"),
         (b"a: [1", "cannot be used"),
         (b"\xff", "cannot be used"),
         (b"just words", "holds no `name: value` lines"),
