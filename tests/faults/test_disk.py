@@ -3,7 +3,9 @@
 Each is one message: what happened, what is kept, what to do.
 """
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -234,18 +236,23 @@ def test_damaged_neighbours_and_folders_of_odd_names(commands, tmp_path):
     assert "<script>alert" not in index and 'href="javascript:' not in index
     damaged = index[index.index("<h2>Damaged") :]
     assert all(f"{name}<br>" in damaged for name in [*NEIGHBOURS, "pipe"] if name != "markup")
-    assert "&lt;script&gt;alert(1)" in index
-    assert 'href="./javascript' in index
+    data = json.loads(re.search(r'application/json" id="data">(.*?)</script>', index)[1])
+    shown = {run["name"]: run for run in data["runs"]}
+    assert shown["markup"]["model"] == "<script>alert(1)</script>"
+    assert shown[odd.name]["link"] == "./javascript%3Aalert%281%29"
 
 
 def test_two_runs_and_builders_at_once(commands, tmp_path):
     """The folder of a run belongs to one process, and an index is whole at every moment."""
     code = "from posekit.reporting.pages import build_index\nfor _ in range(30): build_index()"
     environment = os.environ | {"POSEKIT_REPORTS": str(tmp_path)}
-    ended = commands.run(f"{WORDS} 0", tmp_path)
+    ended = commands.run(f"{WORDS} 0", tmp_path, copies=2)
+    assert ended.status == 0, ended.said
+    first, second = (content(folder) for folder in map(tmp_path.joinpath, runs(tmp_path)))
+    assert first == second
     builders = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(2)]
     while any(one.poll() is None for one in builders):
-        assert (tmp_path / "index.html").read_text().endswith("</html>\n") and ended.status == 0
+        assert (tmp_path / "index.html").read_text().endswith("</html>")
         time.sleep(0.01)
     assert [one.wait() for one in builders] == [0, 0] and not partials(tmp_path)
 
