@@ -19,8 +19,8 @@ from ..config.recipes import read_recipe
 from ..config.resolve import Config, resolve
 from ..config.settings import Settings, early, knob, refuse
 from ..data.own.spec import animal, define
-from ..data.own.suspects import suspects
 from ..data.sample import ensure_sample
+from ..data.suspects import suspects
 from ..errors import PosekitError
 from ..files.words import near
 from ..inference.evaluate import mean_pose
@@ -35,7 +35,7 @@ from .training.loading import splits
 from .training.opening import begin_training
 
 TITLE = "the train_own notebook cannot run with this:"
-NETWORK = "pose_resnet_50"  # narrow on a CPU
+NETWORK = "hourglass_1"  # narrow on a CPU
 _PACE = {"cpu": 7.0, "other": 900.0}  # GMACs of crops that are trained on in a second
 _BATCH = 8
 _FEWEST, _MOST = 4, 300  # epochs
@@ -51,7 +51,7 @@ class OwnKnobs(Settings):
     links: str | None = knob("joints to draw lines between, likewise", None)
     sigmas: tuple[Positive, ...] = knob("of OKS, one or one a joint", ())
     by: Literal["auto", "image", "video"] = knob("what the test part never shares", "auto")
-    minutes: Positive = knob("about so long it trains, if epochs is not set", 4.0)
+    minutes: Positive = knob("about so long it trains, if epochs is not set", 5.0)
     network: str = knob("a name of posekit.list_models(), or my_module:MyNet", NETWORK)
 
 
@@ -135,25 +135,25 @@ def joints(exp: Experiment) -> pd.DataFrame:
 
 
 def suspicious(exp: Experiment, most: int = 12) -> Any:
-    """A figure of annotations that are worth a second look, and their number by kind printed."""
-    people = splits(exp)
-    shown, labels = [], []
-    for part in ("train", "val", "test"):
-        table = people[part]
-        for what, rows in suspects(table).items():
-            print(f"{part:5} {what:28} {len(rows):4} of {len(table)}")
-            shown += [(table, row) for row in rows[: most // 6 or 1].tolist()]
-            labels += [f"{table.image[row]}\n{what}" for row in rows[: most // 6 or 1].tolist()]
-    if not shown:
-        return "nothing looks suspicious"
+    """A figure of annotations that are worth a second look; all go into suspects.csv of the run."""
+    tables = splits(exp)
+    parts = [suspects(tables[part]).assign(part=part) for part in ("train", "val", "test")]
+    found = pd.concat(parts, ignore_index=True)
+    if not len(found):
+        return "no annotation looks wrong"
+    found.to_csv(exp.run.folder / "suspects.csv", index=False)
+    counts = pd.crosstab(found["suspicion"], found["part"]).reset_index()
+    print(exp.run.keep("Worth a second look", counts).to_string(index=False))
+    shown = found.groupby("suspicion", sort=False).head(max(1, most // 4)).head(most)
+    people = [tables[one.part].rows(np.array([one.row])) for one in shown.itertuples()]
     figure = figures.skeleton_grid(
-        [table.read(row) for table, row in shown],
-        np.stack([table.keypoints[row] for table, row in shown]),
-        np.stack([table.visible[row] for table, row in shown]),
+        [one.read(0) for one in people],
+        [one.keypoints[0] for one in people],
+        [one.visible[0] for one in people],
         exp.train.people.skeleton,
         f"Worth a second look: {exp.run.label}",
         min(6, len(shown)),
-        labels,
+        [f"{one.image}\n{one.suspicion}: {one.where}" for one in shown.itertuples()],
     )
     return exp.run.figure("0-suspicious", figure, "Annotations that look wrong; all are used.")
 
