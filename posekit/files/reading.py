@@ -135,7 +135,7 @@ def read_file(path: Path, kind: str, largest: int) -> bytes:
     Raises:
         PosekitError: it is, or cannot be read.
     """
-    with reading(path, f"a readable {kind}"), open(path, "rb", opener=_without_waiting) as file:
+    with reading(path, f"a readable {kind}"), open(path, "rb", opener=without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is a pipe or a device")
@@ -144,7 +144,7 @@ def read_file(path: Path, kind: str, largest: int) -> bytes:
         return file.read()
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def without_waiting(path: str, flags: int) -> int:
     """Open a file; a pipe that nobody writes to as well, where that is possible."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 

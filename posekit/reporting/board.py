@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..errors import PosekitError
 from ..files.paths import reports_root
+from ..files.reading import read_file
 from ..files.words import readable
 from ..files.writing import write_bytes
-from .record import FILE, FoundRun, RunRecord, all_runs, read_record, run_folders
+from .record import FILE, LARGEST, FoundRun, RunRecord, all_runs, read_record, run_folders
 
 PLOTLY = "assets/plotly.min.js"  # beside index.html
 _POINTS = 40  # of a curve
+_MAX_BYTES = 2**22  # of a log, or of a file of settings
 _ELSEWHERE = "dataset: ", "source: ", "data_root: ", "device: ", "workers: "  # no part of a name
 
 
@@ -90,10 +93,7 @@ def _row(folder: Path, record: RunRecord, knobs: dict[str, int]) -> dict[str, An
 
 def _settings(file: Path) -> tuple[list[str], str, list[str]]:
     """All knobs of params.yaml as `name: value`, the recipe, and the knobs that the reader set."""
-    try:
-        lines = file.read_text("utf-8").splitlines()
-    except (OSError, ValueError):
-        return [], "", []
+    lines = (line.decode(errors="replace") for line in _lines(file))
     knobs = [line.rpartition("  # ")[::2] for line in lines]
     recipes = [o.removeprefix("recipe params/") for _, o in knobs if o.startswith("recipe ")]
     own = [knob for knob, origin in knobs if origin == "you" and not knob.startswith(_ELSEWHERE)]
@@ -102,12 +102,17 @@ def _settings(file: Path) -> tuple[list[str], str, list[str]]:
 
 def _curve(file: Path) -> list[list[float | None]]:
     """Some epochs of a log, with their training loss and validation score; None if unknown."""
-    try:
-        lines = file.read_bytes().splitlines()
-    except OSError:
-        return []
+    lines = _lines(file)
     step = math.ceil(len(lines) / _POINTS) or 1
     return [*_epochs(lines[step - 1 :: step])]
+
+
+def _lines(file: Path) -> list[bytes]:
+    """The lines of a file that others may have written; none if it cannot be read."""
+    try:
+        return read_file(file, "file of a run", _MAX_BYTES).splitlines()
+    except PosekitError:
+        return []
 
 
 def _epochs(lines: Iterable[bytes]) -> Iterable[list[float | None]]:
@@ -115,10 +120,10 @@ def _epochs(lines: Iterable[bytes]) -> Iterable[list[float | None]]:
         try:
             record = json.loads(line)
             yield [_finite(record.get(key)) for key in ("epoch", "loss", "val")]
-        except (ValueError, AttributeError):  # a line that was cut, or is of something else
+        except (ValueError, AttributeError, RecursionError):  # cut off, or of something else
             continue
 
 
 def _finite(value: Any) -> float | None:
-    known = isinstance(value, int | float) and math.isfinite(value)
+    known = isinstance(value, int | float) and abs(value) < LARGEST
     return float(f"{value:.5g}") if known else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 from weakref import WeakSet
 
+from ..files.reading import without_waiting
 from ..files.writing import writing
 
 _FILE = ".lock"
@@ -26,7 +27,7 @@ def hold(folder: Path) -> IO[str] | None:
         PosekitError: the folder is gone or cannot be written.
     """
     with writing(folder):
-        file = (folder / _FILE).open("w")
+        file = open(folder / _FILE, "w", opener=without_waiting)
     try:
         import fcntl
 
@@ -54,7 +55,7 @@ def is_held(folder: Path) -> bool:
     try:
         import fcntl
 
-        with (folder / _FILE).open() as file:
+        with open(folder / _FILE, opener=without_waiting) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

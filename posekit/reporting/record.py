@@ -13,7 +13,7 @@ from .lock import is_held
 
 FILE = "metrics.json"
 _MAX_BYTES = 2**24
-_LARGEST = 10**15  # no number of a run gets there, and a longer one could not be shown
+LARGEST = 10**15  # no number of a run gets there, and a longer one could not be shown
 
 
 def _none_for_nan(value: Any) -> Any:
@@ -21,8 +21,8 @@ def _none_for_nan(value: Any) -> Any:
 
 
 Text = Annotated[str, AfterValidator(lambda text: text.encode("utf-8").decode())]
-Count = Annotated[int, Field(strict=True, gt=-_LARGEST, lt=_LARGEST)]
-Number = Annotated[float, Field(strict=True, gt=-_LARGEST, lt=_LARGEST)]
+Count = Annotated[int, Field(strict=True, gt=-LARGEST, lt=LARGEST)]
+Number = Annotated[float, Field(strict=True, gt=-LARGEST, lt=LARGEST)]
 Measured = Annotated[Number | None, BeforeValidator(_none_for_nan)]
 
 

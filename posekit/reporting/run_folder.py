@@ -79,7 +79,7 @@ class Results:
             figure: from posekit.reporting.figures.
             caption: what the reader should see in it.
         """
-        if self.record.is_sample:
+        if self.record.is_sample and "generated sample" not in figure.get_suptitle():
             style = {"ha": "right", "va": "top", "size": 7, "color": STYLE["text.color"]}
             figure.text(0.998, 0.995, "generated sample data", **style)
         shown = self.picture(f"{name}.png", png(figure), caption)

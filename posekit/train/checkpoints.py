@@ -68,7 +68,7 @@ def _read(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
         regular_file(path, "checkpoint")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise unusable(path, "missing" if not path.exists() else type(error).__name__) from error
+        raise unusable(path, "it is damaged" if path.exists() else "it is missing") from error
     for name, kind in kinds.items():
         if not isinstance(state, dict) or not isinstance(state.get(name), kind):
             raise unusable(path, f"it has no {name}")

@@ -91,7 +91,7 @@ def _plan(config: Config, book: Any) -> str:
         [
             f"network  {config.network}, trained for {config.settings.epochs} epochs",
             f"data     {names}: {data}",
-            f"expect   {expected[1] if expected else 'the first epoch will tell'}",
+            f"expect   {expected}",
             f"result   {place}/report.html, listed in {reports_root() / 'index.html'}",
             "Ctrl-C is safe: the same line goes on after the last whole epoch.",
         ]

@@ -3,7 +3,6 @@
 The others are those of `workflows.training`.
 """
 
-import contextlib
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -19,12 +18,11 @@ from ..config.recipes import read_recipe
 from ..config.resolve import Config, resolve
 from ..config.settings import Settings, early, knob, refuse
 from ..data.own.spec import animal, define
-from ..data.own.suspects import suspects
 from ..data.sample import ensure_sample
-from ..errors import PosekitError
+from ..data.suspects import suspects
 from ..files.words import near
 from ..inference.evaluate import mean_pose
-from ..inference.images import Estimator, Keypoints
+from ..inference.images import Keypoints
 from ..models import cost, describe
 from ..reporting import figures
 from ..reporting.record import all_runs
@@ -35,7 +33,7 @@ from .training.loading import splits
 from .training.opening import begin_training
 
 TITLE = "the train_own notebook cannot run with this:"
-NETWORK = "pose_resnet_50"  # narrow on a CPU
+NETWORK = "hourglass_1"  # narrow on a CPU
 _PACE = {"cpu": 7.0, "other": 900.0}  # GMACs of crops that are trained on in a second
 _BATCH = 8
 _FEWEST, _MOST = 4, 300  # epochs
@@ -51,7 +49,7 @@ class OwnKnobs(Settings):
     links: str | None = knob("joints to draw lines between, likewise", None)
     sigmas: tuple[Positive, ...] = knob("of OKS, one or one a joint", ())
     by: Literal["auto", "image", "video"] = knob("what the test part never shares", "auto")
-    minutes: Positive = knob("about so long it trains, if epochs is not set", 4.0)
+    minutes: Positive = knob("about so long it trains, if epochs is not set", 5.0)
     network: str = knob("a name of posekit.list_models(), or my_module:MyNet", NETWORK)
 
 
@@ -98,17 +96,14 @@ def scaled(config: Config, paper: str, minutes: float) -> Config:
     why = dict.fromkeys(changes, "sample.yaml: few images, minutes")
     changes["batch_size"], why["batch_size"] = _BATCH, "more steps in a short training"
     changes["precision"], why["precision"] = "fp32", "numbers that compare across machines"
+    size = changes.get("image_size", settings.image_size)
+    changes["image_size"], why["image_size"] = (max(size),) * 2, "square, for any posture"
 
     def take() -> Any:
         mine = {n: v for n, v in changes.items() if origins.get(n, "you") != "you"}
         origins.update({n: why[n] for n in mine})
         return kind.made(settings.model_dump() | mine, TITLE)
 
-    for side in sorted(take().image_size):  # some networks ask for sizes of their own
-        changes["image_size"], why["image_size"] = (side, side), "square, for any posture"
-        with contextlib.suppress(PosekitError):
-            take().check_shapes(spec.skeleton)
-            break
     now = take()
     about = describe(now.network)
     work = cost(now.shapes_only(spec.skeleton), *now.one_clip(about)).gmacs * people * now.rounds
@@ -126,34 +121,30 @@ def joints(exp: Experiment) -> pd.DataFrame:
         "joint": skeleton.joints,
         "mirror image": partner,
         "annotated %": (100 * people.visible.mean(0)).round(1),
-        "links": [
-            " ".join(a if b == j else b for a, b in skeleton.limbs if j in (a, b))
-            for j in skeleton.joints
-        ],
     }
     return exp.run.keep("Joints", pd.DataFrame(columns))
 
 
 def suspicious(exp: Experiment, most: int = 12) -> Any:
-    """A figure of annotations that are worth a second look, and their number by kind printed."""
-    people = splits(exp)
-    shown, labels = [], []
-    for part in ("train", "val", "test"):
-        table = people[part]
-        for what, rows in suspects(table).items():
-            print(f"{part:5} {what:28} {len(rows):4} of {len(table)}")
-            shown += [(table, row) for row in rows[: most // 6 or 1].tolist()]
-            labels += [f"{table.image[row]}\n{what}" for row in rows[: most // 6 or 1].tolist()]
-    if not shown:
-        return "nothing looks suspicious"
+    """A figure of annotations that are worth a second look; all go into suspects.csv of the run."""
+    tables = splits(exp)
+    parts = [suspects(tables[part]).assign(part=part) for part in ("train", "val", "test")]
+    found = pd.concat(parts, ignore_index=True)
+    if not len(found):
+        return "no annotation looks wrong"
+    found.to_csv(exp.run.folder / "suspects.csv", index=False)
+    counts = pd.crosstab(found["suspicion"], found["part"]).reset_index()
+    print(exp.run.keep("Worth a second look", counts).to_string(index=False))
+    shown = found.groupby("suspicion", sort=False).head(max(1, most // 4)).head(most)
+    people = [tables[one.part].rows(np.array([one.row])) for one in shown.itertuples()]
     figure = figures.skeleton_grid(
-        [table.read(row) for table, row in shown],
-        np.stack([table.keypoints[row] for table, row in shown]),
-        np.stack([table.visible[row] for table, row in shown]),
+        [one.read(0) for one in people],
+        [one.keypoints[0] for one in people],
+        [one.visible[0] for one in people],
         exp.train.people.skeleton,
         f"Worth a second look: {exp.run.label}",
         min(6, len(shown)),
-        labels,
+        [f"{one.image}\n{one.suspicion}: {one.where}" for one in shown.itertuples()],
     )
     return exp.run.figure("0-suspicious", figure, "Annotations that look wrong; all are used.")
 
@@ -193,32 +184,30 @@ def trained(
 
 def compared(runs: Sequence[Experiment]) -> pd.DataFrame:
     """What networks cost and score, on the same instances; the mean pose in the last row."""
-    rows = []
-    for exp in runs:
-        record = exp.run.record
-        cost_of = {"parameters": record.params_count, "GMACs": round(record.gmacs, 3)}
-        about = {"network": record.model, **cost_of, "epochs": record.epochs_done}
-        rows.append({**about, "seconds": round(record.train_seconds), **record.metrics})
+    rows = [
+        {"network": one.model, "parameters": one.params_count, "GMACs": round(one.gmacs, 3)}
+        | {"epochs": one.epochs_done, "seconds": round(one.train_seconds), **one.metrics}
+        for one in (exp.run.record for exp in runs)
+    ]
     mean = {"network": "mean pose", "Mean": runs[0].run.record.baseline["mean_pose"]}
     return pd.DataFrame([*rows, mean]).dropna(axis=1, how="all").round(3)
 
 
-def gain(exp: Experiment) -> Any:
+def gain(exp: Experiment) -> pd.DataFrame:
     """This run beside finished ones of the network on the same data: from scratch, or weights."""
-    mine, rows = exp.run.record, []
-    for folder, record in all_runs():
-        same = ("model", "dataset", "source", "split", "metric", "data_stamp")
-        alike = all(getattr(record, n) == getattr(mine, n) for n in same)
-        if alike and (record.status == "finished" or folder == exp.run.folder):
-            start = record.started_from or "scratch"
-            rows.append(
-                {"run": folder.name, "from": start, "epochs": record.epochs_done, **record.metrics}
-            )
+    names = ("model", "dataset", "source", "split", "metric", "data_stamp")
+    rows = [
+        {"run": folder.name, "from": one.started_from or "scratch", "epochs": one.epochs_done}
+        | one.metrics
+        for folder, one in all_runs()
+        if all(getattr(one, n) == getattr(exp.run.record, n) for n in names)
+        and (one.status == "finished" or folder == exp.run.folder)
+    ]
     return exp.run.keep("From scratch and from weights", pd.DataFrame(rows))
 
 
-def hand_over(exp: Experiment, examples: int = 4) -> Any:
-    """Write the test predictions in every form, and the network as ONNX; show how to go on.
+def hand_over(exp: Experiment) -> None:
+    """Write the test predictions in every form, and the network as ONNX.
 
     In the run folder: keypoints.json (COCO's form), keypoints.csv (a row a joint),
     keypoints-deeplabcut.csv, keypoints.slp (where h5py is installed), NETWORK.onnx.
@@ -226,28 +215,11 @@ def hand_over(exp: Experiment, examples: int = 4) -> Any:
     people, found, folder = exp.test.people, exp.predictions, exp.run.folder
     skeleton, number = exp.test.skeleton, np.arange(len(people))
     every = Keypoints(found.keypoints, found.scores, people.boxes, people.image, number, skeleton)
-    every.save(folder / "keypoints.json")
-    every.save(folder / "keypoints.csv")
-    every.save(folder / "keypoints-deeplabcut.csv", "deeplabcut")
-    if find_spec("h5py"):
-        every.save(folder / "keypoints.slp")
+    forms = {"keypoints.json": "coco", "keypoints.csv": "table"}
+    forms |= {"keypoints-deeplabcut.csv": "deeplabcut"}
+    forms |= {"keypoints.slp": "sleap"} if find_spec("h5py") else {}
+    for file, form in forms.items():
+        every.save(folder / file, form)
     if find_spec("onnx"):
         path, size = folder / f"{exp.about.name}.onnx", exp.settings.image_size
         print(export_onnx(exp.task.model, path, size, skeleton.name))
-    estimator, rows = Estimator(folder), np.unique(people.image, return_index=True)[1][:examples]
-    images = [people.read(int(row)) for row in rows]
-    poses = [estimator(image) for image in images]
-    shown = [
-        (image, pose, i)
-        for image, pose in zip(images, poses, strict=True)
-        for i in range(len(pose))
-    ]
-    figure = figures.skeleton_grid(
-        [image for image, _, _ in shown],
-        np.stack([pose.xy[i] for _, pose, i in shown]),
-        np.stack([pose.confidence[i] >= 0.2 for _, pose, i in shown]),
-        skeleton,
-        f"posekit.Estimator on whole test images, without boxes: {exp.run.label}",
-        len(shown),
-    )
-    return exp.run.figure("7-estimator", figure, "Poses found without a box.")

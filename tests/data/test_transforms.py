@@ -24,6 +24,7 @@ from posekit.data.transforms import (
     RandomFlip,
     RandomRotation,
     RandomScale,
+    Sample,
 )
 from posekit.errors import PosekitError
 from posekit.geometry.skeletons import COCO, POSE_MACHINE
@@ -161,3 +162,39 @@ def test_what_is_no_transform_is_refused(people):
     clips = Clips(people["PennAction"], POSE_MACHINE, 2, framing, transforms=[abs])
     with pytest.raises(PosekitError, match="abs.*is not a transform: give it a method place"):
         clips[0, 0]
+
+
+def test_normal_augmentation_is_cut_at_its_ends():
+    sides = [d.side for d in placements(NormalScale(0.35))]
+    assert (min(sides), max(sides)) == pytest.approx((65, 135))
+    turned = [d.rotation for d in placements(NormalRotation(45.0))]
+    assert (min(turned), max(turned)) == (-90, 90)
+    assert (
+        np.std([r for r in turned if abs(r) < 30]) < 18
+        and 0.56 < np.mean(np.abs(turned) > 0) < 0.64
+    )
+
+
+def test_nine_visible_joints_are_enough_for_a_half():
+    assert all(d.centre[1] != 50 for d in placements(HalfBody(1.0, COCO, 0.75), n=9, visible=9))
+
+
+def test_rotations_and_flips_add_to_what_is_there():
+    turned = replace(START, rotation=400.0, flip=True)
+    rng, person = np.random.default_rng(0), Person(np.zeros((17, 2)), np.ones(17, bool))
+    for transform in (RandomRotation(9.0), NormalRotation(4.5, 1.0)):
+        assert 391 <= transform.place(turned, person, rng).rotation <= 409
+    assert not RandomFlip(1.0).place(turned, person, rng).flip
+    assert RandomScale((2.0, 2.0)).place(turned, person, rng).side == 50
+
+
+def test_colours_are_multiplied_and_cut():
+    crops = np.array([0, 100, 250], np.uint8)[None, :, None, None] * np.ones((2, 1, 4, 3), np.uint8)
+    sample = Sample(crops, np.zeros((2, 1, 2)), np.ones((2, 1), bool))
+    found = np.stack(
+        [ColourJitter(0.2).apply(sample, np.random.default_rng(n)).crops for n in range(200)]
+    )
+    assert (found[:, :, 0] == 0).all() and (found == found[:, :1, :, :1]).all()
+    assert 80 <= found[:, :, 1].min() < 82 and 118 < found[:, :, 1].max() <= 120
+    assert 200 <= found[:, :, 2].min() and found[:, :, 2].max() == 255
+    assert len({tuple(gain) for gain in found[:, 0, 1, 0]}) > 100  # each channel by its own factor

@@ -49,7 +49,9 @@ class Commands:
         )
         assert self.server.stdout.readline() == '"ready"\n'
 
-    def run(self, words, reports, number=0, sent=signal.SIGKILL, after=0.0, largest=0, code=""):
+    def run(
+        self, words, reports, number=0, sent=signal.SIGKILL, after=0.0, largest=0, code="", copies=1
+    ):
         """Run a command.
 
         Args:
@@ -60,11 +62,12 @@ class Commands:
             after: seconds until the signal is sent; 0 for never.
             largest: bytes that a file may have; 0 for any number.
             code: run before the command.
+            copies: of the command, at once; the status is that of one that failed, if one did.
         """
         self.number += 1
         output = self.folder / f"{self.number}.txt"
         job = dict(words=words, reports=str(reports), number=number, signal=int(sent), after=after)
-        job |= dict(output=str(output), largest=largest, code=code)
+        job |= dict(output=str(output), largest=largest, code=code, copies=copies)
         self.server.stdin.write(json.dumps(job) + "\n")
         self.server.stdin.flush()
         status, seconds = json.loads(self.server.stdout.readline())

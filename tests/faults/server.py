@@ -88,7 +88,7 @@ def warm():
     silence = open(os.devnull, "w")  # noqa: SIM115
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(silence):
         os.environ["POSEKIT_REPORTS"] = folder
-        for paper in ("lpm PennAction", "lpn COCO"):
+        for paper in ["lpm PennAction", "lpn COCO"][: 1 + (os.environ.get("POSEKIT_SLOW") == "1")]:
             main(f"train {paper} -p source sample -p workers 0".split())
 
 
@@ -98,10 +98,9 @@ def serve():
     print(json.dumps("ready"), file=answers, flush=True)
     for line in sys.stdin:
         job, started = json.loads(line), time.monotonic()
-        child = os.fork()
-        if not child:
-            work(job)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        children = [os.fork() or work(job) for _ in range(job["copies"])]
+        ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        status = max(ends, key=abs)
         print(json.dumps([status, time.monotonic() - started]), file=answers, flush=True)
 
 

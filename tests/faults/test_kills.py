@@ -49,7 +49,7 @@ def aims(writes, seconds, number):
 @pytest.mark.parametrize("number", range(ATTEMPTS))
 @pytest.mark.parametrize(
     "name",
-    [n if n.startswith("LPM") else pytest.param(n, marks=slow) for n in TRAININGS],
+    [n if n == "LPM with workers" else pytest.param(n, marks=slow) for n in TRAININGS],
 )
 def test_a_killed_run_ends_as_if_nothing_had_happened(commands, references, tmp_path, name, number):
     expected, writes, seconds = references(name)

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import struct
 import sys
 import time
@@ -16,6 +17,7 @@ from posekit.files.reading import decode
 from posekit.files.yaml_files import load_yaml
 from posekit.inference.stored_settings import run_settings
 from posekit.metrics.coco_ap import read_results
+from posekit.reporting.board import board
 from posekit.weights.onnx_reader import load_onnx
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks and limits memory")
@@ -40,8 +42,6 @@ def refuses(read, path) -> None:
         assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < ROOM
 
     def timed():
-        import signal
-
         signal.alarm(60)
         work()
 
@@ -177,3 +177,43 @@ def test_numbers_that_nothing_measured_can_have(originals, number):  # noqa: F81
                 read(path)
         finally:
             path.write_bytes(kept)
+
+
+LINE = b'{"epoch": 1, "loss": 0.5}\n'
+DAMAGED_LOG = b'{"epoch": ' + b"9" * 400 + b"}\n\xff\n" + b"[" * 100_000 + b"\n[]\n1\n" + LINE
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "log.jsonl", "demo.json", ".lock"])
+def test_the_board_reads_runs_of_others_with_care(tmp_path, monkeypatch, name):
+    """Pipes, devices, gigabytes and nonsense in one file each, beside a run that is whole."""
+    monkeypatch.setenv("POSEKIT_REPORTS", str(tmp_path))
+    kinds = "whole", "pipe", "device", "folder", "large", "nonsense"
+    for kind in kinds:
+        file = tmp_path / kind / name
+        file.parent.mkdir()
+        if name != "demo.json":
+            (tmp_path / kind / "metrics.json").write_text('{"status": "running"}')
+        if kind == "whole":
+            file.write_bytes(b'{"paper": "demo"}' if name == "demo.json" else LINE)
+        elif kind == "pipe":
+            os.mkfifo(file)
+        elif kind == "device":
+            file.symlink_to("/dev/zero")
+        elif kind == "folder":
+            file.mkdir()
+        elif kind == "large":
+            with file.open("wb") as sparse:
+                sparse.truncate(2**36)
+        else:
+            file.write_bytes(DAMAGED_LOG)
+
+    def look():
+        signal.alarm(60)
+        runs = {run["name"]: run for run in board()["runs"]}
+        assert runs.keys() == set(kinds)
+        if name == "log.jsonl":
+            assert runs["whole"]["curve"] == [[1, 0.5, None]]
+            assert runs["nonsense"]["curve"] == [[None] * 3, [1, 0.5, None]]
+            assert not any(runs[kind]["curve"] for kind in kinds[1:-1])
+
+    assert in_child(look) == 0

@@ -62,3 +62,29 @@ def test_boxes():
     np.testing.assert_allclose(box, [[1, 2, 3, 9]])
     hidden = geometry.keypoint_box(np.zeros((1, 2, 2)), np.zeros((1, 2), bool))
     assert np.isnan(hidden).all()
+
+
+def test_boxes_by_hand():
+    boxes = np.array([[0.0, 0, 10, 20], [5, 10, 15, 30], [50, 50, 50, 50]])
+    assert geometry.box_to_square(boxes)[1].tolist() == [20, 20, 0]
+    iou = geometry.box_iou(boxes, boxes[::-1])
+    np.testing.assert_allclose(iou, [[0, 50 / 350, 1], [0, 1, 50 / 350], [0, 0, 0]])
+    np.testing.assert_allclose(geometry.resized(boxes[:2], 2), [[-5, -10, 15, 30], [0, 0, 20, 40]])
+    boxes = np.array([[3.0, 4, 1, 1], [3, 4, 0, 0.5], [8, 0, 2, 2], [9, 5, 9, 9], [7, 0, 2, 2]])
+    cut, inside = geometry.clean_boxes(boxes, np.array([[6, 9]] * 5))
+    assert inside.tolist() == [True, True, True, False, True]
+    assert cut[inside].tolist() == [[3, 4, 3, 4], [3, 4, 3, 4], [8, 0, 8, 1], [7, 0, 8, 1]]
+
+
+def test_maps_one_after_another():
+    first = geometry.crop_matrix(np.array([10.0, 20.0]), 30.0, (32, 24), 25.0)
+    second = geometry.crop_matrix(np.array([3.0, 4.0]), 9.0, (16, 16), -70.0, flip=True)
+    points = np.array([[1.0, 2.0], [15.0, 30.0]])
+    both = geometry.transform(geometry.compose(second, first), points)
+    expected = geometry.transform(second, geometry.transform(first, points))
+    np.testing.assert_allclose(both, expected, atol=1e-9)
+
+
+def test_a_positive_rotation_turns_the_picture_clockwise():
+    matrix = geometry.crop_matrix(np.array([10.0, 10.0]), 21.0, (21, 21), 90.0)
+    np.testing.assert_allclose(geometry.transform(matrix, np.array([[10.0, 4]])), [[16, 10]])

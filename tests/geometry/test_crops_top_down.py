@@ -189,3 +189,15 @@ def test_half_body_coin():
         ]
         heads = np.mean([centre[1] == 0 for centre, _ in boxes])
         assert abs(heads - share) < 0.03
+
+
+def test_how_many_joints_make_a_half():
+    """Three of the upper half, else three of the lower one, else what there is of the upper."""
+    keypoints = np.array([[0.0, 0], [4, 0], [2, 0], [0, 50], [4, 50], [2, 50]])
+    upper = np.arange(6) < 3
+    for count_up, count_down, row in ((3, 3, 0), (2, 3, 50), (2, 2, 0), (3, 0, 0), (0, 2, None)):
+        visible = np.r_[np.arange(3) < count_up, np.arange(3) < count_down]
+        found = geometry.half_body_box(keypoints, visible, upper, Coin(0.0), 0.75)
+        assert (found and found[0][1]) == row
+    centre, size = geometry.half_body_box(keypoints, np.ones(6, bool), upper, Coin(0.6), 0.75)
+    assert centre.tolist() == [2, 50] and size.tolist() == [6, 8]

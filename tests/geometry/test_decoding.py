@@ -17,6 +17,8 @@ from posekit.geometry.decoding import (
     dark,
     decode,
     decode_enlarged,
+    mirrored,
+    quarter_offset,
     shift_right,
     soft_argmax,
 )
@@ -185,3 +187,39 @@ def test_unknown_names_are_refused():
         cells_of(MAPS, "unbiased")
     with pytest.raises(PosekitError, match="choose pure"):
         soft_argmax(MAPS, variant="lpn")
+
+
+def test_peaks_that_a_quarter_offset_moves():
+    """A peak in columns or rows 0, 1 and the last stays; maps need four of both."""
+    maps = torch.zeros(2, 5, 6)
+    maps[0] = torch.arange(6.0)  # rises to the right
+    maps[1] = -torch.arange(5.0)[:, None]  # rises upwards
+    places = torch.cartesian_prod(torch.arange(6.0), torch.arange(5.0))
+    inside = ((places > 1) & (places < torch.tensor([5, 4]))).all(-1)
+    for index, step in enumerate(([0.25, 0], [0, -0.25])):
+        moved = torch.stack([quarter_offset(maps[index], place) - place for place in places])
+        assert torch.equal(moved, inside[:, None] * torch.tensor(step))
+    small = torch.arange(4.0).expand(4, 4)
+    assert quarter_offset(small, torch.tensor([2.0, 2.0])).tolist() == [2.25, 2]
+    assert quarter_offset(small[:3], torch.tensor([2.0, 1.0])).tolist() == [2, 1]
+
+
+def test_peaks_that_dark_moves():
+    """Not within two cells of the border, and not on maps that are not concave."""
+    y, x = torch.meshgrid(torch.arange(12.0), torch.arange(10.0), indexing="ij")
+    for axis, last in ((0, 9), (1, 11)):
+        for cell in range(last + 1):
+            place = torch.full((2,), 5.0)
+            place[axis] = cell
+            centre = place + 0.3
+            maps = torch.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / 8)
+            moved = dark(maps, place)[1 - axis] != 5
+            assert moved == (2 <= cell <= last - 2), (axis, cell)
+            assert torch.equal(dark(1 - maps, place), place)
+
+
+def test_mirrored_maps():
+    maps = torch.rand(2, 17, 4, 3)
+    found = mirrored(maps, COCO)
+    assert torch.equal(found, maps.flip(-1)[:, list(COCO.flip)])
+    assert torch.equal(mirrored(found, COCO), maps) and not torch.equal(found, maps.flip(-1))

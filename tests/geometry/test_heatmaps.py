@@ -12,6 +12,7 @@ from posekit.geometry.crops import invert, transform
 from posekit.geometry.decoding import argmax
 from posekit.geometry.heatmaps import (
     cell_centres,
+    cells_to_pixels,
     centre_map,
     gaussian_maps,
     resampled,
@@ -146,3 +147,34 @@ def test_targets_are_batched_and_ignore_what_is_not_visible():
     )
     assert torch.equal(maps[1, 2, 3:4], alone) and torch.equal(weights[1, 2, 3:4], weight)
     assert not maps[~visible].any() and not weights[~visible].any()
+
+
+@pytest.mark.parametrize("half_pixel", [True, False])
+def test_the_places_of_cells(half_pixel):
+    """At stride 8 cell 1 lies at pixel 11.5, or at 8."""
+    across, down = (cell_centres(n, 8 * n, half_pixel, torch.zeros(1)) for n in (4, 3))
+    assert across.tolist() == [8 * n + 3.5 * half_pixel for n in range(4)]
+    cells = torch.cartesian_prod(torch.arange(4.0), torch.arange(3.0))
+    pixels = cells_to_pixels(cells, (24, 32), (3, 4), half_pixel)
+    assert torch.equal(pixels, torch.cartesian_prod(across, down))
+    maps = torch.rand(1, 2, 3, 4)
+    assert resampled(maps, np.eye(2, 3), (24, 32), half_pixel) is maps
+
+
+def test_the_usual_centre_map_is_about_the_middle_of_the_crop():
+    found = centre_map((5, 8), 2.0, torch.zeros(1))
+    assert found.shape == (1, 1, 5, 8) and torch.equal(found, found.flip(-1, -2))
+    # The middle is between columns 3 and 4, in row 2.
+    assert found[0, 0, 2, 3].item() == pytest.approx(np.exp(-0.25 / 8))
+    assert found[0, 0, 1, 3].item() == pytest.approx(np.exp(-1.25 / 8))
+
+
+def test_the_borders_of_a_rounded_target():
+    """With sigma 1 a patch reaches 3 cells: of cell -3 to 10 of 8 something is seen."""
+    cells = torch.arange(-4.0, 12.0)
+    points = torch.stack([4 * cells, torch.full_like(cells, 8.0)], -1)
+    points[:4, 0] -= 2.5  # truncation goes towards zero
+    seen = torch.ones(len(cells), dtype=torch.bool)
+    maps, weights = rounded_gaussian_maps(points, seen, (32, 32), (8, 8), 1.0)
+    assert weights.tolist() == [0, *[1] * 14, 0] and maps[4].max() == 1
+    assert maps[4, 2, :5].tolist() == pytest.approx([1, np.exp(-0.5), np.exp(-2), np.exp(-4.5), 0])

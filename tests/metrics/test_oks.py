@@ -290,3 +290,21 @@ def test_both_rules_of_soft_nms_lower_as_the_reference_does():
     given = np.array(record["scores"]), np.array(record["overlap"]), record["thresh"]
     for rule in ("gaussian", "linear"):
         np.testing.assert_allclose(oks.lowered(*given, rule), record[rule], rtol=1e-3, atol=1e-6)
+
+
+def test_the_borders_of_duplicates():
+    """What is as similar as the threshold stays in hard suppression, and is lowered in soft."""
+    people = np.ones(25, int), np.repeat(PERSONS[:1, :, :2], 25, 0), np.ones(25), np.full(25, 900.0)
+    assert oks.oks_nms(*people).tolist() == [0]
+    assert oks.oks_nms(*people, threshold=1.0).tolist() == list(range(25))
+    assert oks.soft_oks_nms(*people).tolist() == list(range(20))
+    lowered = oks.lowered(np.ones(3), np.array([0.4, 0.5, 0.6]), 0.5, "linear")
+    np.testing.assert_allclose(lowered, [1, 0.5, 0.4])
+    np.testing.assert_allclose(oks.lowered(np.ones(1), np.array([0.5]), 0.5), np.exp(-0.5))
+
+
+def test_an_area_of_0_and_people_without_joints():
+    pose, seen = PERSONS[:1, :, :2], np.ones((1, 17), bool)
+    assert oks.similarity(pose, pose, seen, np.zeros(1)) == 1
+    assert oks.similarity(pose, pose + 1, seen, np.zeros(1)) == 0
+    assert oks.similarity(pose, pose, ~seen, np.ones(1)) == 0

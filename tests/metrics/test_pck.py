@@ -74,6 +74,29 @@ def test_lsp_by_hand():
     assert sides["Mean"][0] == score.mean and list(score.per_joint) == list(LSP.groups)
 
 
+def test_penn_action_by_hand():
+    """A box of 100 px: 20 px off counts, 20.1 px does not; hidden joints are left out."""
+    truth, visible = np.zeros((1, 13, 2)), np.ones((1, 13), bool)
+    predicted = truth.copy()
+    predicted[0, PENN_ACTION.index("left_knee"), 0] = 20.0
+    predicted[0, PENN_ACTION.index("right_knee"), 0] = 20.1
+    predicted[0, PENN_ACTION.index("head"), 1] = 99
+    visible[0, PENN_ACTION.index("head")] = False
+    score = pck_score(PROTOCOLS["PennAction"], predicted, truth, visible, np.array([100.0]))
+    assert score.per_joint["Knee"] == 50 and np.isnan(score.per_joint["Head"])
+    assert score.mean == pytest.approx(100 * 11 / 12) and score.extra == {}
+    nobody = pck_score(PROTOCOLS["PennAction"], predicted, truth, np.zeros_like(visible), [100.0])
+    assert np.isnan(nobody.mean) and np.isnan(nobody.per_joint["Knee"])
+
+
+@pytest.mark.parametrize("length", [0.0, -1.0, np.nan, np.inf])
+def test_reference_lengths_that_are_none(length):
+    people = np.zeros((2, 13, 2)), np.zeros((2, 13, 2)), np.ones((2, 13), bool)
+    with pytest.raises(PosekitError, match="reference length"):
+        pck_score(PROTOCOLS["PennAction"], *people, np.array([50.0, length]))
+    assert pck_score(PROTOCOLS["PennAction"], *people, np.array([50.0, 0.5])).mean == 100
+
+
 def test_mpii_ignores_pelvis_and_thorax_and_counts_annotated_joints():
     truth = np.zeros((2, 16, 2))
     predicted = truth.copy()

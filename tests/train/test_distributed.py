@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from posekit.__main__ import main
+from posekit.errors import PosekitError
+from posekit.train import distributed
 
 # Trains a small LPM without dropout on 10 clips: batches of 4, 4 and 2, held out are 5 clips.
 SCRIPT = """
@@ -203,3 +205,13 @@ def test_two_agents_lose_a_worker_and_finish(tmp_path):
     lines = (file.parent / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 9))
     assert sum("continuing" in text for text in printed) == 1
+
+
+def test_shared_batch_normalisation_needs_gpus(monkeypatch):
+    """One process has nothing to share."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    assert distributed.parallel(network, sync_batchnorm=True) is network
+    monkeypatch.setattr(distributed, "share", lambda: (0, 2))
+    with pytest.raises(PosekitError, match="sync_batchnorm=True needs GPUs"):
+        distributed.parallel(network, sync_batchnorm=True)
+    assert not any(isinstance(m, torch.nn.SyncBatchNorm) for m in network.modules())

@@ -10,6 +10,7 @@ import pytest
 
 from posekit import data
 from posekit.data.sample import ensure_sample
+from posekit.data.suspects import suspects as find_suspects
 from posekit.errors import PosekitError
 from posekit.workflows.explore import pictures, setup, statistics, suspects
 
@@ -36,11 +37,11 @@ def swapped(people, row, *kinds):
 
 
 def test_the_sample_has_no_mistakes(people):
-    assert not len(suspects.suspects(people))
+    assert not len(find_suspects(people))
 
 
 def test_exchanged_hips_face_two_ways(people):
-    found = suspects.suspects(swapped(people, 3, "hip", "knee", "ankle"))
+    found = find_suspects(swapped(people, 3, "hip", "knee", "ankle"))
     assert found["suspicion"][found["row"] == 3].tolist() == ["body faces two ways"]
     assert set(found["row"]) == {3} and "hips" in found["where"].iloc[0]
 
@@ -50,7 +51,7 @@ def test_exchanged_ankles_cross_the_shins(people):
         np.diff(people.keypoints[:, people.skeleton.index("left_ankle", "right_ankle"), 0], axis=1)
     )
     row = int(wide.argmax())
-    table = suspects.suspects(swapped(people, row, "ankle"))
+    table = find_suspects(swapped(people, row, "ankle"))
     assert (table["row"] == row).all()
     assert ("left and right limbs crossed", "knees and ankles") in set(
         zip(table["suspicion"], table["where"], strict=True)
@@ -65,13 +66,13 @@ def test_joints_outside_long_limbs_and_repetitions_are_found(people):
     visible = people.visible.copy()
     visible[2, wrist] = True
     moved = replace(people, keypoints=keypoints, visible=visible)
-    table = suspects.suspects(moved).set_index("suspicion")
+    table = find_suspects(moved).set_index("suspicion")
     outside = table.loc["joint outside the box"]
     assert outside["row"] == 2 and outside["value"] == pytest.approx(0.8, abs=1e-4)
     assert outside["where"] == "left wrist"
     assert table.loc["limb too long", "where"] == "left elbow to left wrist"
     rows = np.r_[np.arange(len(people)), 5]
-    twice = suspects.suspects(people.rows(rows))
+    twice = find_suspects(people.rows(rows))
     assert set(twice["row"]) == {5} and (twice["value"] == 1).all()
 
 
@@ -85,14 +86,14 @@ def test_of_a_video_the_worst_frame_stands_for_all():
     joint = int(np.flatnonzero(people.visible[own].all(0))[0])
     for step, row in enumerate(own[:3]):
         keypoints[row, joint] = people.boxes[row, 2:] + 20 * (step + 1)
-    table = suspects.suspects(replace(people, keypoints=keypoints))
+    table = find_suspects(replace(people, keypoints=keypoints))
     outside = table[table["suspicion"] == "joint outside the box"]
     assert outside["row"].tolist() == [own[2]] and outside["frames"].tolist() == [3]
 
 
 def test_nobody_annotated_is_no_suspect(people):
     nobody = replace(people, visible=np.zeros_like(people.visible))
-    assert not len(suspects.suspects(nobody))
+    assert not len(find_suspects(nobody))
 
 
 @pytest.mark.real
@@ -101,7 +102,7 @@ def test_few_real_people_are_suspects(name, split, most):
     if "POSEKIT_REAL_DATA" not in os.environ:
         pytest.skip("POSEKIT_REAL_DATA is not set")
     root = Path(os.environ["POSEKIT_REAL_DATA"])
-    table = suspects.suspects(data.load(name, split, root, allow_partial=True))
+    table = find_suspects(data.load(name, split, root, allow_partial=True))
     assert len(table) <= most and (table["value"] > table["limit"]).all()
 
 

@@ -28,18 +28,7 @@ def read(path: Path) -> Labels:
     if strange := [file for file, one in zip(files, tables, strict=True) if one[0] != tables[0][0]]:
         raise PosekitError(f"{strange[0]} has other joints than {files[0]}: name one of them")
     image, keypoints = (np.concatenate(part) for part in list(zip(*tables, strict=True))[1:])
-    known = np.isfinite(keypoints).all(-1)
-    return Labels(
-        joints=tables[0][0],
-        limbs=(),
-        mirror=None,
-        sigmas=(),
-        image=image,
-        keypoints=np.where(known[..., None], keypoints, 0).astype(np.float32),
-        flag=np.where(known, 2, 0).astype(np.uint8),
-        boxes=np.full((len(image), 4), np.nan),
-        annotation_id=np.arange(1, len(image) + 1, dtype=np.int64),
-    )
+    return Labels.of_points(tables[0][0], image, keypoints)
 
 
 def _read(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path, PureWindowsPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,27 +18,43 @@ class Labels(NamedTuple):
 
     Attributes:
         joints: names.
-        limbs: pairs of names.
-        mirror: pairs of a left and a right joint, None where the file does not say.
-        sigmas: fall-off constants of OKS, empty where the file does not say.
         image: (N,) str, as the file names it.
         keypoints: (N, K, 2) float32.
         flag: (N, K) uint8, 0 not annotated, 1 hidden, 2 seen.
         boxes: (N, 4) x1 y1 x2 y2, NaN where the file has none.
         annotation_id: (N,) int64.
+        limbs: pairs of names.
+        mirror: pairs of a left and a right joint, None where the file does not say.
+        sigmas: fall-off constants of OKS, empty where the file does not say.
         notes: what was mended or left out, and why.
     """
 
     joints: tuple[str, ...]
-    limbs: tuple[tuple[str, str], ...]
-    mirror: tuple[tuple[str, str], ...] | None
-    sigmas: tuple[float, ...]
     image: np.ndarray
     keypoints: np.ndarray
     flag: np.ndarray
     boxes: np.ndarray
     annotation_id: np.ndarray
+    limbs: tuple[tuple[str, str], ...] = ()
+    mirror: tuple[tuple[str, str], ...] | None = None
+    sigmas: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of_points(
+        cls, joints: tuple, image: np.ndarray, keypoints: np.ndarray, **more: Any
+    ) -> "Labels":
+        """Labels of a file without boxes; keypoints are NaN where they are not annotated."""
+        known = np.isfinite(keypoints).all(-1)
+        return cls(
+            joints=joints,
+            image=image,
+            keypoints=np.where(known[..., None], keypoints, 0).astype(np.float32),
+            flag=np.where(known, 2, 0).astype(np.uint8),
+            boxes=np.full((len(image), 4), np.nan),
+            annotation_id=np.arange(1, len(image) + 1, dtype=np.int64),
+            **more,
+        )
 
     def rows(self, index: np.ndarray, *notes: str) -> "Labels":
         """The rows of an index or mask, with further notes."""
@@ -66,21 +82,17 @@ def mended(labels: Labels, folder: Path) -> Labels:
     text = f"{bare.sum()} of {len(bare)} annotations without a joint are left out"
     labels = labels.rows(~bare, text * bool(bare.any()))
     image, note = _found(labels.image, folder)
-    boxes, lost = (
-        labels.boxes.astype(np.float32),
-        ~(labels.boxes[:, 2:] > labels.boxes[:, :2]).all(1),
-    )
-    extent = keypoint_box(labels.keypoints, labels.flag > 0)
-    side = (extent[:, 2:] - extent[:, :2]).max(1)
+    low, high = np.split(keypoint_box(labels.keypoints, labels.flag > 0), 2, axis=1)
+    side = (high - low).max(1)
     usual = np.median(side[side > 0]) if (side > 0).any() else 1.0
-    middle, half = (extent[:, :2] + extent[:, 2:]) / 2, (extent[:, 2:] - extent[:, :2]) / 2
-    half = np.maximum(half + _MARGIN * side[:, None], _LEAST / 2 * usual)
-    boxes[lost] = np.concatenate([middle - half, middle + half], 1)[lost]
-    made = f"{lost.sum()} of {len(lost)} boxes are missing or empty: made from the joints, with "
-    made += f"{_MARGIN:.0%} of their extent on every side"
-    return labels._replace(image=image, boxes=boxes).rows(
-        np.argsort(image, kind="stable"), note, made * bool(lost.any())
-    )
+    half = np.maximum((high - low) / 2 + _MARGIN * side[:, None], _LEAST / 2 * usual)
+    made = np.concatenate([(low + high) / 2 - half, (low + high) / 2 + half], 1)
+    lost = ~(labels.boxes[:, 2:] > labels.boxes[:, :2]).all(1)
+    boxes = np.where(lost[:, None], made, labels.boxes).astype(np.float32)
+    text = f"{lost.sum()} of {len(lost)} boxes are missing or empty: made from the joints, with "
+    text += f"{_MARGIN:.0%} of their extent on every side"
+    order = np.argsort(image, kind="stable")
+    return labels._replace(image=image, boxes=boxes).rows(order, note, text * bool(lost.any()))
 
 
 def _found(image: np.ndarray, folder: Path) -> tuple[np.ndarray, str]:

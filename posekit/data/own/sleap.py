@@ -45,10 +45,8 @@ def read(path: Path) -> Labels:
         PosekitError: the file is damaged, h5py is not installed, or nobody has labelled anything.
     """
     with reading(path, "a file of SLEAP"), _open(path) as file:
-        about, level = (
-            json.loads(file["metadata"].attrs["json"]),
-            file["metadata"].attrs["format_id"],
-        )
+        metadata = file["metadata"].attrs
+        about, level = json.loads(metadata["json"]), metadata["format_id"]
         frames, instances, points = (file[name][:] for name in ("frames", "instances", "points"))
         videos = [json.loads(text) for text in file["videos_json"][:]]
         joints, limbs, mirror = _skeleton(path, about)
@@ -61,24 +59,13 @@ def read(path: Path) -> Labels:
         rows = instances["point_id_start"].astype(int)[:, None] + np.arange(len(joints))
         keypoints = np.stack([points["x"][rows], points["y"][rows]], -1)
         keypoints = keypoints - (0.5 if level < 1.1 else 0)
-        known = np.isfinite(keypoints).all(-1) & points["visible"][rows].astype(bool)
+        keypoints[~points["visible"][rows].astype(bool)] = np.nan
         order = np.argsort(frames["frame_id"])
         place = np.searchsorted(frames["frame_id"], instances["frame_id"], sorter=order)
-        frames = frames[order][place]
-        shown = zip(frames["video"].tolist(), frames["frame_idx"].tolist(), strict=True)
+        shown = frames[["video", "frame_idx"]][order][place].tolist()
         image = [_image(videos[video], video, index) for video, index in shown]
-    return Labels(
-        joints=joints,
-        limbs=limbs,
-        mirror=mirror or None,
-        sigmas=(),
-        image=np.array(image, str),
-        keypoints=np.where(known[..., None], keypoints, 0).astype(np.float32),
-        flag=np.where(known, 2, 0).astype(np.uint8),
-        boxes=np.full((len(image), 4), np.nan),
-        annotation_id=np.arange(1, len(image) + 1, dtype=np.int64),
-        notes=notes,
-    )
+    more = {"limbs": limbs, "mirror": mirror or None, "notes": notes}
+    return Labels.of_points(joints, np.array(image, str), keypoints, **more)
 
 
 def _skeleton(path: Path, about: dict) -> tuple:
@@ -117,9 +104,7 @@ def extract(path: Path, folder: Path) -> int:
     written = 0
     with reading(path, "a file of SLEAP"), _open(path) as file:
         videos = [json.loads(text).get("backend") for text in file["videos_json"][:]]
-        for number, index in zip(
-            file["frames"]["video"].tolist(), file["frames"]["frame_idx"].tolist(), strict=True
-        ):
+        for number, index in file["frames"][:][["video", "frame_idx"]].tolist():
             backend, target = videos[number], folder / f"video{number}" / f"{index:06d}.png"
             if "filenames" in backend or isinstance(backend["filename"], list) or target.exists():
                 continue
@@ -137,13 +122,10 @@ def extract(path: Path, folder: Path) -> int:
 
 def _frame(path: Path, video: Path, index: int) -> np.ndarray:
     """A frame (h, w, 3) BGR of a video."""
-    place = next(
-        (p for p in (video, path.parent / video, path.parent / video.name) if p.exists()), video
-    )
-    film = cv2.VideoCapture(str(place))
+    places = (video, path.parent / video, path.parent / video.name)
+    film = cv2.VideoCapture(str(next((place for place in places if place.exists()), video)))
     film.set(cv2.CAP_PROP_POS_FRAMES, index)
     done, image = film.read()
-    film.release()
     if not done:
         raise PosekitError(
             f"{path}: frame {index} of {video} cannot be read: put the video beside it"
@@ -199,22 +181,14 @@ def write(
 
 def _about(skeleton: Skeleton) -> dict[str, Any]:
     """What the metadata hold of a skeleton."""
-    graph, mirror = (
-        {"name": skeleton.name, "num_edges_inserted": len(skeleton.limbs)},
-        skeleton.flip,
-    )
-    symmetries = [(i, int(j)) for i, j in enumerate(mirror) if i < j]
-    links, seen = [], []
+    graph = {"name": skeleton.name, "num_edges_inserted": len(skeleton.limbs)}
+    symmetries = [(i, int(j)) for i, j in enumerate(skeleton.flip) if i < j]
+    links = []
     for kind, pairs in ((_EDGE, skeleton.limb_indices), (_SYMMETRY, symmetries)):
+        enum = [{"py/type": "sleap.skeleton.EdgeType"}, {"py/tuple": [kind]}]
         for number, (a, b) in enumerate(pairs):
-            if kind not in seen:
-                seen.append(kind)
-                tuple_of = [{"py/type": "sleap.skeleton.EdgeType"}, {"py/tuple": [kind]}]
-                text: dict[str, Any] = {"py/reduce": tuple_of}
-            else:
-                text = {"py/id": seen.index(kind) + 1}
-            edge = {"edge_insert_idx": number} if kind == _EDGE else {}
-            links.append({"key": 0, "source": a, "target": b, "type": text} | edge)
+            link = {"key": 0, "source": a, "target": b, "type": {"py/reduce": enum}}
+            links.append(link | ({"edge_insert_idx": number} if kind == _EDGE else {}))
     nodes = [{"name": joint, "weight": 1.0} for joint in skeleton.joints]
     ids = [{"id": number} for number in range(len(nodes))]
     one = {"directed": True, "graph": graph, "links": links, "multigraph": True, "nodes": ids}

@@ -2,6 +2,7 @@
 
 import numpy as np
 from IPython.display import Image
+from matplotlib import rc_context
 
 from ... import data
 from ...data.framing import Framing
@@ -38,6 +39,7 @@ def differences(study: Comparison) -> Image:
     return study.run.figure("1-differences", figure, caption)
 
 
+@rc_context(figures.STYLE)
 def thresholds(study: Comparison) -> Image:
     """Accuracy against the threshold: the PCK curve, or people by OKS."""
     protocol = data.dataset(study.people.dataset).scorer.protocol

@@ -12,7 +12,6 @@ from string import ascii_uppercase
 from typing import Annotated, Any
 
 import numpy as np
-import yaml
 from pydantic import Field
 
 from ... import data
@@ -27,7 +26,7 @@ from ...data.sample import ensure_sample, sample_root
 from ...data.scores import run_predictions
 from ...errors import PosekitError
 from ...files.paths import data_root, existing_path, reports_root, smoke
-from ...files.reading import reading
+from ...files.yaml_files import load_yaml
 from ...inference.evaluate import mean_pose
 from ...reporting.record import RunRecord, all_runs, read_record
 from ...reporting.run_folder import Run
@@ -185,8 +184,7 @@ def _read(folder: Path, settings: CompareSettings) -> Contender:
     record = read_record(folder)
     if record is None or not record.metric:
         raise PosekitError(f"{folder} is no run with a score: name one that was evaluated")
-    with reading(folder / "params.yaml", "a readable file of parameters", "run it again"):
-        parameters = dict(yaml.safe_load((folder / "params.yaml").read_text("utf-8")))
+    parameters = load_yaml(folder / "params.yaml")
     spec, source = data.dataset(record.dataset), record.source
     root = sample_root() if source == "sample" else _root(parameters, settings)
     people, found = run_predictions(spec, folder, record.split, source, root)

@@ -19,7 +19,7 @@ def runs(study: Comparison) -> pd.DataFrame:
         row = {"run": one.name, "folder": one.folder.name if one.folder else "-"}
         row |= {record.metric: record.headline, "mean pose": baseline}
         row |= {"points, same people": float(np.nanmean(one.points))}
-        row |= {"parameters": record.params_count, "GMACs": record.gmacs}
+        row |= {"parameters": record.params_count or None, "GMACs": record.gmacs or None}
         row |= {"epochs": record.epochs_done, "seconds": round(record.train_seconds)}
         rows.append(row)
     table = pd.DataFrame(rows).round(3)
@@ -81,12 +81,11 @@ def finish(study: Comparison) -> str:
         interval = f"[{whole['low']:+.2f}, {whole['high']:+.2f}]"
         results.append(f"{one.name} minus {first}: {gain:+.2f} {interval}, {word}")
     how = f"{study.metric} on the same people, 95 % intervals of paired differences"
+    protocols = [one.record.protocol for one in study.contenders]
     run.update(
         metric=f"{study.metric} gained on {first}",
         metrics={"Mean": next(iter(gains.values()))} | gains,
-        protocol="; ".join(
-            dict.fromkeys([how, *(one.record.protocol for one in study.contenders)])
-        ),
+        protocol="; ".join(dict.fromkeys([how, *filter(None, protocols)])),
     )
     places = close_run(run, study.text())
     return "\n".join([*results, places])

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from IPython.display import Image
+from matplotlib import rc_context
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ...geometry.crops import keypoint_box
@@ -27,6 +28,7 @@ def table(exp: Exploration) -> pd.DataFrame:
     return exp.run.keep("Joints", found, "table")
 
 
+@rc_context(figures.STYLE)
 def figure(exp: Exploration) -> Image:
     """Where joints are, how large people are, how much of them is annotated."""
     people, size = exp.people, (13, 4.2)

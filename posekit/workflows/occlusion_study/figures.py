@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from IPython.display import Image
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from ...data.occlusion.regions import disc, occlude_region
@@ -67,6 +68,7 @@ def _crop(study: Study, network: int, row: int, occlusion: Occlusion) -> np.ndar
     return crop
 
 
+@rc_context(figures.STYLE)
 def drop_by_joint(study: Study, joints: bool = False) -> Image | str:
     """A figure of which joints lose how much when which part, or which joint, is occluded."""
     if joints and not study.settings.joints:
@@ -101,6 +103,7 @@ def mean_drop_by_joint(study: Study, network: int, occlusions: list[Occlusion]) 
     return np.array([nan_mean(study.lost(network, occlusion)) for occlusion in occlusions])
 
 
+@rc_context(figures.STYLE)
 def drop_by_size(study: Study) -> Image:
     """How the drop grows with the occluded area, one line a network and effect."""
     settings, sizes = study.settings, sorted(set(study.settings.sizes))

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from IPython.display import Markdown
+from matplotlib import rc_context
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
+from ...reporting.figures import STYLE
 from .building import batch_of
 from .experiment import Experiment
 
@@ -149,6 +151,7 @@ def _chosen(calls: list[Stage]) -> list[Stage]:
     return first
 
 
+@rc_context(STYLE)
 def _drawn(found: list[Stage], picture: np.ndarray, title: str) -> Figure:
     """Boxes in a row after the picture that enters; coarser branches below finer ones."""
     height, width = picture.shape[:2]

@@ -10,6 +10,7 @@ import ipywidgets as w
 import numpy as np
 import torch
 from IPython.display import display
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -99,6 +100,7 @@ class LiveTraining(Hook):
         ended = time.monotonic()
         self.next = ended + max(_PAUSE, (ended - started) / _SHARE)
 
+    @rc_context(figures.STYLE)
     def _figure(self) -> Figure:
         figure, (left, right) = figures.panels(self.exp.run.label, (_WIDTH / 100, 2.4), 2)
         losses = self.losses[0].float().cpu().numpy()

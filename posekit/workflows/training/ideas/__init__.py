@@ -5,6 +5,8 @@ All look through forward hooks; the networks are left as they are.
 
 from typing import Any
 
+from matplotlib import rc_context
+
 from ....models.cpm import CPM
 from ....models.hourglass import StackedHourglass
 from ....models.hrnet import HRNet
@@ -13,6 +15,7 @@ from ....models.lpm import LPM
 from ....models.lpn import LPN
 from ....models.lsdnet import LSDNet
 from ....models.simplebaseline import PoseResNet
+from ....reporting.figures import STYLE
 from ..experiment import Experiment
 from .pose_machine import memory, receptive_fields
 from .top_down import attention, dense_reuse, resolutions, stacks, survival, upsampling
@@ -29,6 +32,7 @@ PICTURES = {
 }
 
 
+@rc_context(STYLE)
 def idea(exp: Experiment) -> Any:
     """The picture that only this network's paper has, of the network as it is trained.
 
