@@ -225,7 +225,7 @@ def test_random_weights_are_called_random(reports):
     assert record["status"] == "finished" and record["model"] == "hrnet_w32"
     assert record["trained"] is False
     report = (folder / "report.html").read_text()
-    assert "<h1>hrnet_w32 (UNTRAINED) on COCO" in report
+    assert ">hrnet_w32 (UNTRAINED) on COCO" in report
     assert (
         "this run, UNTRAINED" in report
         and "RANDOM weights" in report
