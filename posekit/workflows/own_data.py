@@ -152,14 +152,15 @@ def suspicious(exp: Experiment, most: int = 12) -> Any:
 def errors(exp: Experiment) -> pd.DataFrame:
     """How far each joint is from its annotation, of this network and of the mean pose; kept."""
     people, side = exp.test.people, exp.test.people.reference[:, None]
-    columns: dict[str, Any] = {"joint": people.skeleton.joints}
+    columns = {}
     poses = {"": exp.predictions.keypoints, " of the mean pose": mean_pose(exp.train, exp.test)}
     for name, keypoints in poses.items():
         away = np.linalg.norm(keypoints - people.keypoints, axis=-1)
         seen = np.where(people.visible, away, np.nan)
-        columns[f"median error{name}, px"] = np.nanmedian(seen, 0).round(1)
-        columns[f"median error{name}, % of the box"] = np.nanmedian(100 * seen / side, 0).round(1)
-    return exp.run.keep("Errors by joint", pd.DataFrame(columns))
+        columns[f"median error{name}, px"] = np.nanmedian(seen, 0)
+        columns[f"median error{name}, % of the box"] = np.nanmedian(100 * seen / side, 0)
+    table = pd.DataFrame(columns, pd.Index(people.skeleton.joints, name="joint")).round(1)
+    return exp.run.keep("Errors by joint", table.reset_index())
 
 
 def trained(

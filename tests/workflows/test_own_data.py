@@ -101,7 +101,7 @@ def test_another_process_evaluates_poses_and_converts_without_a_word(trained, fo
     assert done.returncode == 0, done.stderr
     assert lines[0] == "(1, 14, 2) right_hind_paw"
     assert float(lines[1]) == pytest.approx(trained.run.record.metrics["Mean"])
-    for file in ("pose_resnet_50.onnx", "weights.safetensors"):
+    for file in ("hourglass_1.onnx", "weights.safetensors"):
         found = subprocess.run(
             [sys.executable, "-c", code.partition("exp =")[0], f"{lines[2]}/{file}"],
             capture_output=True,
@@ -129,7 +129,7 @@ def test_predictions_are_handed_over(trained):
     h5py = pytest.importorskip("h5py")
     with h5py.File(folder / "keypoints.slp") as file:
         assert len(file["pred_points"]) == 14 * count and not len(file["points"])
-    assert (folder / "pose_resnet_50.onnx").is_file()
+    assert (folder / "hourglass_1.onnx").is_file()
 
 
 def test_the_estimator_takes_files_and_arrays(trained, tmp_path):
@@ -152,11 +152,11 @@ def test_a_recipe_is_scaled_to_the_instances_and_the_minutes(folder):
     given = {"annotations": str(folder / "animal.json"), "device": "cpu", "minutes": 0.01}
     exp = own.start(given)
     settings, origins = exp.settings, exp.config.origins
-    assert settings.width == read_recipe("simplebaseline", "sample.yaml")["width"]
+    assert settings.width == read_recipe("hourglass", "sample.yaml")["width"]
     assert settings.image_size[0] == settings.image_size[1]
     assert 4 <= settings.epochs <= 300 and "instances" in origins["epochs"]
     exp.run.end("interrupted")
-    twice = own.start(given | {"minutes": 0.02, "network": "hourglass_1", "lr": 0.5})
+    twice = own.start(given | {"minutes": 0.02, "network": "hrnet_w32", "lr": 0.5})
     assert twice.settings.lr == 0.5 and twice.config.origins["lr"] == "you"
     twice.run.end("interrupted")
 

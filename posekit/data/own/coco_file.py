@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ...errors import PosekitError
 from ...files.reading import column, id_column, load_json
@@ -91,17 +92,14 @@ def _category(
 
 def _limbs(path: Path, pairs: list, joints: tuple[str, ...], notes: list[str]) -> tuple:
     """Pairs of names; numbers count from 1, as COCO has it, unless one of them is 0."""
-    links = column(path, [{"skeleton": pair} for pair in pairs], "skeleton", (2,), "link").astype(
-        int
-    )
-    first = 0 if (links == 0).any() else 1
-    if len(links) and not first:
+    rows = [{"skeleton": pair} for pair in pairs]
+    links = column(path, rows, "skeleton", (2,), "link").astype(int) - 1
+    if (links < 0).any():
         notes.append("the links of the skeleton count the joints from 0, not from 1 as in COCO")
-    links -= first
+        links += 1
     if (links < 0).any() or (links >= len(joints)).any():
-        raise PosekitError(
-            f"{path}: field skeleton names a joint beyond the {len(joints)} there are"
-        )
+        many = f"the {len(joints)} there are"
+        raise PosekitError(f"{path}: field skeleton names a joint beyond {many}")
     return tuple((joints[a], joints[b]) for a, b in links.tolist())
 
 
@@ -135,26 +133,16 @@ def write(
     """
     files, number = np.unique(image, return_inverse=True)
     triplets = np.concatenate([np.where(flag[..., None] > 0, keypoints, 0), flag[..., None]], -1)
-    columns: dict[str, Any] = {
-        "image_id": number + 1,
-        "keypoints": triplets.reshape(len(triplets), -1).round(3),
-        "num_keypoints": (flag > 0).sum(1),
-    }
+    people = pd.DataFrame({"id": np.arange(len(image)) + 1, "image_id": number + 1})
+    people = people.assign(category_id=1, iscrowd=0, num_keypoints=(flag > 0).sum(1))
+    people["keypoints"] = triplets.reshape(len(image), -1).round(3).tolist()
     if boxes is not None:
-        columns["bbox"] = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).round(3)
-    columns |= {} if scores is None else {"score": scores}
-    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-    about = {"category_id": 1, "iscrowd": 0}
-    people = [
-        {"id": i, **about, **dict(zip(columns, row, strict=True))} for i, row in enumerate(rows, 1)
-    ]
-    links = [[a + 1, b + 1] for a, b in skeleton.limb_indices]
-    category = {
-        "id": 1,
-        "name": skeleton.name,
-        "keypoints": list(skeleton.joints),
-        "skeleton": links,
-    }
+        corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+        people["bbox"] = corner_and_size.round(3).tolist()
+    if scores is not None:
+        people["score"] = scores
+    category = {"id": 1, "name": skeleton.name, "keypoints": skeleton.joints}
+    category["skeleton"] = [[a + 1, b + 1] for a, b in skeleton.limb_indices]
     images = [{"id": i, "file_name": file} for i, file in enumerate(files.tolist(), 1)]
-    content = {"images": images, "annotations": people, "categories": [category]}
-    write_text(path, json.dumps(content))
+    content = {"images": images, "annotations": people.to_dict("records")}
+    write_text(path, json.dumps(content | {"categories": [category]}))

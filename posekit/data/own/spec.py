@@ -71,11 +71,9 @@ def _labels(path: Path, folder: Path, category: str | None, time: float) -> Labe
 def _read(path: Path, category: str | None) -> Labels:
     if not path.exists():
         raise PosekitError(f"annotations={str(path)!r}: there is no such file")
-    if path.suffix.lower() == ".slp":
-        return sleap.read(path)
-    return (
-        coco_file.read(path, category) if path.suffix.lower() == ".json" else deeplabcut.read(path)
-    )
+    if path.suffix.lower() == ".json":
+        return coco_file.read(path, category)
+    return (sleap if path.suffix.lower() == ".slp" else deeplabcut).read(path)
 
 
 def define(
@@ -85,7 +83,6 @@ def define(
     mirror: str | None = None,
     links: str | None = None,
     sigmas: tuple[float, ...] = (),
-    name: str | None = None,
     by: str = "auto",
 ) -> Definition:
     """Look into a file of labels and say what data set it makes.
@@ -100,7 +97,6 @@ def define(
             those that the names tell.
         links: pairs of joints to draw, likewise.
         sigmas: of OKS, one for every joint or one for all.
-        name: of the data set; by default that of the file.
         by: image, video, or auto.
 
     Raises:
@@ -117,7 +113,7 @@ def define(
         folder = cache if sleap.extract(path, cache) or cache.exists() else folder
     if not folder.is_dir():
         raise PosekitError(f"images={images!r}: there is no such folder")
-    name = re.sub(r"[^A-Za-z0-9-]+", "_", name or category or path.stem).strip("_-")
+    name = re.sub(r"[^A-Za-z0-9-]+", "_", category or path.stem).strip("_-")
     name = name if re.match("[A-Za-z]", name) else f"own_{name}"
     pairs = _pairs("mirror", mirror, found.joints, found.mirror or mirror_pairs(found.joints))
     limbs = _pairs("links", links, found.joints, found.limbs)
@@ -146,11 +142,9 @@ def animal(file: str = "animal.json") -> Definition:
     from ..sample.animal import JOINTS, LIMBS
 
     limbs, pairs = () if file.endswith(".csv") else LIMBS, mirror_pairs(JOINTS)
-    joints = make_skeleton("animal", JOINTS, limbs, pairs, ())
-    address = joints.address
-    return Definition(
-        name="animal", annotations=file, images="animal", skeleton=address, sample=True
-    )
+    address = make_skeleton("animal", JOINTS, limbs, pairs, ()).address
+    places = {"annotations": file, "images": "animal"}
+    return Definition(name="animal", **places, skeleton=address, sample=True)
 
 
 def _pairs(what: str, text: str | None, joints: tuple, usual: tuple) -> tuple[tuple[str, str], ...]:
