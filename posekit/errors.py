@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 
-
 KEPT = "Whole epochs are kept: the same command goes on from there."
 
 
