@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .errors import PosekitError, loading
+from .errors import KEPT, PosekitError, loading
 from .files.progress import heartbeat, say
 
 _PAIR = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
@@ -25,8 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{error}; what was written before is kept", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
-        kept = str(error) or "Whole epochs are kept: the same command goes on from there."
-        print(f"\nStopped. {kept}", file=sys.stderr)
+        print(f"\nStopped. {str(error) or KEPT}", file=sys.stderr)
         return 130
 
 

@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
+KEPT = "Whole epochs are kept: the same command goes on from there."
+
 
 class PosekitError(ValueError):
     """What is wrong, where, and what to do about it, in one message.

@@ -13,7 +13,7 @@ from ..config.families import settings_of
 from ..config.recipes import read_recipe, recipe_file, usual_dataset
 from ..config.resolve import Config, resolve
 from ..data.registry import datasets
-from ..errors import PosekitError
+from ..errors import KEPT, PosekitError, Stopped
 from ..files.paths import project_root, reports_root
 from ..files.progress import QUIET, heartbeat, say
 from ..files.writing import write_bytes, write_text
@@ -121,10 +121,13 @@ def _execute(source: Path, executed: Path, parameters: dict[str, str]) -> int:
         with heartbeat(lambda: headings[-1], QUIET + 5):  # the notebook has its own
             papermill.execute_notebook(source, executed, parameters, kernel_name="python3", **shown)
     except papermill.PapermillExecutionError as error:
-        print(f"{source.name} stopped: {error.ename}: {error.evalue}", file=sys.stderr)
-        return 1
+        stopped = error.ename == Stopped.__name__  # the kernel was the first to get Ctrl-C
+        what = "\nStopped." if stopped else f"{source.name} stopped: {error.ename}:"
+        print(what, error.evalue, file=sys.stderr)
+        return 130 if stopped else 1
     except KeyboardInterrupt:
-        print("\nStopped: the same line goes on after the last whole epoch.", file=sys.stderr)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would tell of the cell again
+        print(f"\nStopped. {KEPT}", file=sys.stderr)
         return 130
     return 0
 

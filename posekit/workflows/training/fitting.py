@@ -89,8 +89,8 @@ def _stopping(exp: Experiment) -> Iterator[None]:
     except KeyboardInterrupt:
         exp.task.model.load_state_dict(fresh)
         exp.run.end("interrupted")
-        kept = f"{exp.run.record.epochs_done} whole epochs of {exp.run.folder.name} are kept"
-        raise Stopped(f"{kept}; the same cell, or the same line, goes on from there") from None
+        kept = f"Whole epochs of {exp.run.folder.name} are kept: {exp.run.record.epochs_done}"
+        raise Stopped(f"{kept}; the same cell or command goes on from there.") from None
 
 
 class _RunRecord(Hook):
