@@ -1,6 +1,7 @@
 """What holds for the whole repository: lists that agree, lint, recipes, notebooks, stems."""
 
 import ast
+import csv
 import difflib
 import json
 import re
@@ -14,6 +15,7 @@ from types import NoneType
 from typing import Literal, get_args, get_origin
 
 import pytest
+import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -23,7 +25,7 @@ from posekit.config.recipes import own_values, read_recipe
 from posekit.config.resolve import resolve
 from posekit.config.settings import Settings
 from posekit.data import dataset as data_of
-from posekit.models import describe, list_models
+from posekit.models import cost, create_model, describe, list_models
 from posekit.workflows.compare.setup import CompareSettings
 from posekit.workflows.conversion import ConversionKnobs
 from posekit.workflows.evaluation import EvaluationKnobs
@@ -259,3 +261,39 @@ def test_metrics_in_texts_do_not_become_mail_addresses(path):
     texts = ["".join(c["source"]) for c in book["cells"] if c["cell_type"] == "markdown"]
     bare = re.sub(r"```.*?```|`[^`]*`", "", "\n\n".join(texts), flags=re.DOTALL)
     assert not re.findall(r"\w+@[\d.]+\d", bare), "write `PCK@0.2`, with backticks"
+
+
+def table_of_networks() -> list[list[str]]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## The networks")[1]
+    lines = [line for line in text.split("\n## ")[0].splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+@pytest.mark.parametrize("row", table_of_networks(), ids=lambda row: row[0])
+def test_networks_in_the_readme_cost_what_they_cost(row):
+    name, dataset, size, params, gmacs, *_ = row
+    height, width = map(int, size.split("x"))
+    model = create_model(name, num_keypoints={"COCO": 17}.get(dataset, 14))
+    images = torch.empty(1, *[1] * (name == "lpm"), 3, height, width, device="meta")
+    centres = [torch.empty(1, 1, height, width, device="meta")] * (name in ("cpm", "lpm"))
+    found = cost(model, images, *centres)
+    assert (f"{found.params / 1e6:.2f}", f"{found.gmacs:.2f}") == (params, gmacs)
+
+
+def test_scores_in_the_readme_are_published_ones_with_metric_and_source():
+    known = {}
+    for file in ("published.csv", "published_coco.csv"):
+        for row in csv.DictReader((ROOT / "params" / file).read_text("utf-8").splitlines()):
+            size = re.search(r"image_size \"\[(\d+), (\d+)\]", row["line"])
+            network = re.search(r"-p model (\S+)", row["line"])
+            if network:
+                key = (network[1], row["dataset"], f"{row['metric']}; {row['source']}")
+                size = f"{size[1]}x{size[2]}" if size else ""
+                known.setdefault(key, {}).setdefault(row.get("ap") or row["mean"], size)
+    table = table_of_networks()
+    assert {row[0] for row in table} == {row[0] for row in table} & {*list_models()}
+    for name, dataset, size, _, _, score, source in table:
+        if score == "–":
+            assert name not in {key[0] for key in known}
+        else:
+            assert known[name, dataset, source][score] in (size, "")

@@ -116,7 +116,9 @@ class RunRecord(BaseModel):
 
     def shown(self, score: float | None) -> str:
         """A score of this run's metric as text; a dash if there is none."""
-        return "–" if score is None or score != score else f"{score:.{self.decimals}f}"
+        if score is None or score != score:
+            return "–"
+        return f"{round(score, self.decimals) + 0:.{self.decimals}f}"
 
     @property
     def comparable(self) -> str:

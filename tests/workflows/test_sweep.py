@@ -50,8 +50,8 @@ def test_every_combination_is_a_job(file):
     [
         ("papers: [lpm]", "datasets: has no value"),
         ("papers: []\ndatasets: [LSP]", "papers="),
-        ("- lpm", "must hold lines such as"),
-        ("papers: [lpm", "not a readable YAML file"),
+        ("- lpm", "it holds no `name: value` lines"),
+        ("papers: [lpm", "not readable YAML"),
         (FILE + "seed: [1]", "did you mean seeds?"),
         (FILE.replace("epochs", "epohcs"), "did you mean epochs?"),
         (FILE.replace("[lpm]", "[lmp]"), "unknown paper 'lmp'"),

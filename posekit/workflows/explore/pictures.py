@@ -21,6 +21,8 @@ from .setup import Exploration
 _VIEW = Framing((320, 320), 1.5)  # the surroundings of a person
 _CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
 
+_FITS = {"max_width": "100%", "max_height": "40rem", "object_fit": "contain"}
+
 
 def people(exp: Exploration) -> Any:
     """People with their box, joints and crop: a slider over all of them, or a sheet of some."""
@@ -216,7 +218,7 @@ def target_sheet(exp: Exploration, clip: int, sigmas: Sequence[float], most: int
 
 def _live(controls: dict[str, Any], draw: Callable[..., Figure], *others: Any) -> Any:
     """Controls above a figure that is drawn anew with their values when one is moved."""
-    image = w.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+    image = w.Image(format="png", layout=_FITS)
 
     def show(_: Any = None) -> None:
         image.value = png(draw(**{name: control.value for name, control in controls.items()}))
