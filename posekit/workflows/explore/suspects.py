@@ -12,6 +12,7 @@ import pandas as pd
 from IPython.display import Image
 
 from ...data.annotations import Annotations
+from ...metrics.bootstrap import nan_mean
 from .pictures import pose_sheet
 from .setup import Exploration
 
@@ -80,7 +81,7 @@ def repeated(people: Annotations) -> Found:
     size = (people.boxes[:, 2:] - people.boxes[:, :2]).max(1).clip(1)[order]
     for step in range(1, np.unique(image, return_counts=True)[1].max()):
         same = np.flatnonzero(image[step:] == image[:-step])
-        apart = _mean(_length(points[same], points[same + step]))
+        apart = nan_mean(_length(points[same], points[same + step]), -1)
         near = np.nan_to_num(1 - 10 * apart / size[same])
         for rows in (same, same + step):
             nearest[order[rows], 0] = np.maximum(nearest[order[rows], 0], near)
@@ -166,10 +167,3 @@ def _quantile(values: np.ndarray, share: float, axis: int) -> np.ndarray:
     nothing = np.isnan(values).all(axis, keepdims=True)
     found = np.nanquantile(np.where(nothing, 0, values), share, axis=axis, keepdims=True)
     return found.clip(1e-3)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean along the last axis of what is known; NaN where nothing is."""
-    known = ~np.isnan(values)
-    count = known.sum(-1)
-    return np.where(count, np.where(known, values, 0).sum(-1) / count.clip(1), np.nan)
