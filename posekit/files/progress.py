@@ -5,11 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 QUIET = 12.0  # seconds after which a line is due
 
-Item = TypeVar("Item")
 _last_line = 0.0  # when `say` was called
 
 
@@ -96,14 +95,6 @@ def progress_lines(
         say(f"{title}{': ' * bool(title)}{count} {unit}, {rate:.1f} {unit}/s{left}")
 
     return show
-
-
-def counted(items: Iterable[Item], total: int | None, unit: str) -> Iterator[Item]:
-    """Pass items on; print a line now and then."""
-    show = progress_lines(unit)
-    for done, item in enumerate(items, 1):
-        yield item
-        show(done, total)
 
 
 def clock(seconds: float) -> str:

@@ -40,6 +40,11 @@ class Skeleton:
     def __len__(self) -> int:
         return len(self.joints)
 
+    @property
+    def words(self) -> list[str]:
+        """The joints as tables and figures name them."""
+        return [joint.replace("_", " ") for joint in self.joints]
+
     def index(self, *joints: str) -> list[int]:
         """Positions of the named joints."""
         return [self.joints.index(joint) for joint in joints]

@@ -38,7 +38,7 @@ class ScoreStatistics:
         """One row a joint: mean score, smallest score, share of people it was drawn in."""
         share = 100 * self._above / max(1, self.count)
         columns = {
-            "joint": [joint.replace("_", " ") for joint in self.skeleton.joints],
+            "joint": self.skeleton.words,
             "mean score": self.mean.round(3),
             "smallest": self._smallest.round(3),
             f"at least {self.threshold:g}, %": share.round(1),

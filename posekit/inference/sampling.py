@@ -1,4 +1,4 @@
-"""Few of many, evenly spread."""
+"""Few of many."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,11 @@ import numpy as np
 def spread_rows(total: int, count: int) -> np.ndarray:
     """At most `count` of the numbers 0 .. total - 1, rising and evenly spread."""
     return np.linspace(0, total - 1, min(count, total)).round().astype(int)
+
+
+def one_each(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The first of the rows of every group (an image or video), in their order."""
+    return rows[np.sort(np.unique(groups[rows], return_index=True)[1])]
 
 
 class EvenSample:

@@ -1,9 +1,16 @@
-"""Confidence intervals by drawing whole groups of people, such as images or videos, again."""
+"""Means of what is known, and their intervals when groups, such as videos, are drawn again."""
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 _AT_ONCE = 100  # draws; keeps the counts of large data sets small
+
+
+def nan_mean(values: ArrayLike, axis: int = 0) -> np.ndarray:
+    """Mean along an axis over what is no NaN; NaN, without a warning, where nothing is left."""
+    known = ~np.isnan(values)
+    mean = np.where(known, values, 0).sum(axis) / known.sum(axis).clip(1)
+    return np.where(known.any(axis), mean, np.nan)
 
 
 def bootstrap_means(values: NDArray, groups: NDArray, resamples: int, seed: int) -> NDArray:

@@ -36,7 +36,7 @@ from ..files.writing import fingerprint_of, remove_partials, write_bytes, write_
 from .figures import STYLE
 from .lock import hold
 from .record import FILE, FoundRun, RunRecord, all_runs
-from .tables import to_latex, to_markdown
+from .tables import write_table
 
 _PACKAGES = ("torch", "numpy", "opencv-python", "matplotlib", "pandas", "papermill")
 
@@ -169,9 +169,7 @@ class Run(Results):
         """
         self.tables[f"{heading}, {self.label}"] = table
         if file:
-            write_text(self.folder / f"{file}.csv", table.to_csv(index=False))
-            write_text(self.folder / f"{file}.md", to_markdown(table))
-            write_text(self.folder / f"{file}.tex", to_latex(table))
+            write_table(self.folder, file, table)
         return table
 
     def take_up(self) -> None:

@@ -1,9 +1,11 @@
 """Tables of results: a run beside the mean pose and published scores, as text, markdown, LaTeX."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..files.writing import write_text
 from ..metrics.score import Score
 from .record import RunRecord
 
@@ -88,3 +90,10 @@ def to_latex(frame: pd.DataFrame) -> str:
     """A table as a LaTeX tabular with the rules of the package booktabs."""
     columns = "l" + "r" * (frame.shape[1] - 1)
     return as_text(frame).to_latex(index=False, escape=True, column_format=columns)
+
+
+def write_table(folder: Path, name: str, frame: pd.DataFrame) -> None:
+    """Write a table as NAME.csv, NAME.md and NAME.tex."""
+    write_text(folder / f"{name}.csv", frame.to_csv(index=False))
+    write_text(folder / f"{name}.md", to_markdown(frame))
+    write_text(folder / f"{name}.tex", to_latex(frame))

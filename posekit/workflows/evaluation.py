@@ -26,11 +26,12 @@ from ..reporting.record import read_record
 from .default_networks import default_networks
 from .training import building, error_gallery, evaluate, evaluate_leniently, finish, heatmaps, load
 from .training.experiment import Experiment
+from .training.live import browse
 from .training.opening import begin
 
 __all__ = [
-    "build", "error_gallery", "evaluate", "finish", "heatmaps", "lenient", "load", "protocol",
-    "start",
+    "browse", "build", "error_gallery", "evaluate", "finish", "heatmaps", "lenient", "load",
+    "protocol", "start",
 ]  # fmt: skip
 
 Three = tuple[float, float, float]

@@ -13,8 +13,7 @@ from posekit.data.transforms import NormalRotation, NormalScale, RandomFlip
 from posekit.models import create_model
 from posekit.models.families.top_down import TopDownTask
 from posekit.train.hooks import Hook, Log
-from posekit.train.rounds import fit_rounds
-from posekit.train.trainer import Trainer
+from posekit.train.trainer import Trainer, fit_rounds
 
 TIMES = {"seconds", "clips_per_second", "memory_mb"}
 SCORES = [10.0, 30.0, 40.0, 20.0]  # of the epochs: the best of round 1 is its last, of 2 its first

@@ -166,7 +166,7 @@ def test_parameters_of_the_recipe_are_checked():
         setup.start({"paper": "hrnett"})
     with pytest.raises(PosekitError, match="rotaton"):
         setup.start({"source": "sample", "rotaton": 3})
-    with pytest.raises(PosekitError, match="part='valid'"):
-        setup.start({"part": "valid"})
+    with pytest.raises(PosekitError, match="split='valid'"):
+        setup.start({"split": "valid"})
     assert setup.start({"source": "sample", "rotation": 3.0}).settings.rotation == 3
     assert setup.start({"dataset": "LSP", "source": "sample"}).config.paper == "lpm"

@@ -9,7 +9,7 @@ import torch
 from posekit.errors import Stopped
 from posekit.reporting.record import read_record
 from posekit.train.hooks import Hook
-from posekit.workflows import training, widgets
+from posekit.workflows import training
 from posekit.workflows.training import live
 
 TIMES = {"seconds", "clips_per_second", "memory_mb"}
@@ -107,7 +107,7 @@ def test_the_stop_button_interrupts(monkeypatch):
 def test_the_browser_sorts_and_shows_annotation_prediction_and_heat_map():
     exp = started(interactive=True, epochs=1)
     training.evaluate(exp)
-    controls, panels = widgets.browse(exp).children
+    controls, panels = training.browse(exp).children
     order, person, joint, play = controls.children
     headline, row = panels.children
     error = lambda: float(headline.value.partition("joints are ")[2].partition(" %")[0])  # noqa: E731

@@ -17,8 +17,8 @@ from posekit.geometry.skeletons import LSP, Skeleton
 from posekit.models import create_model
 from posekit.workflows import evaluation
 from posekit.workflows.occlusion_study import figures, measure, setup, tables
+from posekit.workflows.occlusion_study.figures import occlude_by_hand
 from posekit.workflows.occlusion_study.setup import UNOCCLUDED, Study, StudySettings
-from posekit.workflows.widgets import occlude_by_hand
 
 
 @settings(max_examples=30, deadline=None)

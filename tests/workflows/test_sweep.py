@@ -9,8 +9,7 @@ from posekit.errors import PosekitError
 from posekit.reporting.record import RunRecord, all_runs
 from posekit.reporting.run_folder import Run
 from posekit.workflows.sweep import running
-from posekit.workflows.sweep.board import summary
-from posekit.workflows.sweep.jobs import read_jobs
+from posekit.workflows.sweep.jobs import read_jobs, summary
 
 FILE = """
 papers: [lpm]
@@ -51,7 +50,7 @@ def test_every_combination_is_a_job(file):
         ("papers: [lpm]", "datasets: has no value"),
         ("papers: []\ndatasets: [LSP]", "papers="),
         ("- lpm", "it holds no `name: value` lines"),
-        ("papers: [lpm", "not readable YAML"),
+        ("papers: [lpm", "is not readable YAML"),
         (FILE + "seed: [1]", "did you mean seeds?"),
         (FILE.replace("epochs", "epohcs"), "did you mean epochs?"),
         (FILE.replace("[lpm]", "[lmp]"), "unknown paper 'lmp'"),

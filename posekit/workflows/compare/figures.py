@@ -7,9 +7,9 @@ from matplotlib import rc_context
 from ... import data
 from ...data.framing import Framing
 from ...geometry.crops import transform
-from ...inference.sampling import spread_rows
+from ...inference.sampling import one_each, spread_rows
+from ...metrics.bootstrap import nan_mean
 from ...reporting import figures
-from ..occlusion_study.setup import nan_mean
 from .setup import Comparison, Contender
 from .tables import intervals
 
@@ -83,7 +83,9 @@ def wins(study: Comparison, number: int = 1) -> Image:
     first, other = study.contenders[0], study.contenders[number]
     gain = np.nan_to_num(nan_mean(study.gain(other), 1))
     half = max(1, study.settings.people // 2)
-    rows = np.r_[_extremes(study, -gain, half), _extremes(study, gain, half)[::-1]]
+    orders = [np.argsort(-one, kind="stable") for one in (-gain, gain)]
+    worse, better = (one_each(order, study.people.group)[:half] for order in orders)
+    rows = np.r_[worse, better[::-1]]
     shown, labels = {}, []
     for one in (first, other):
         shown[one.name] = one.keypoints[rows]
@@ -97,13 +99,6 @@ def wins(study: Comparison, number: int = 1) -> Image:
         f"points on {counts[0]} people, {other.name} on {counts[1]}."
     )
     return _sheet(study, f"3-wins-{other.name[0]}", rows, shown, labels, title, caption)
-
-
-def _extremes(study: Comparison, gain: np.ndarray, count: int) -> np.ndarray:
-    """Rows of the largest gains, the largest first, one of each image or video."""
-    order = np.argsort(-gain, kind="stable")
-    first = np.unique(study.people.group[order], return_index=True)[1]
-    return order[np.sort(first)[:count]]
 
 
 def side_by_side(study: Comparison) -> Image:

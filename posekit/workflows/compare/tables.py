@@ -44,12 +44,12 @@ def intervals(study: Comparison, contender: Contender) -> pd.DataFrame:
 
     Videos, or images, are drawn again as a whole, for both runs the same ones.
     """
-    gain, groups, names = study.gain(contender), study.people.group, study.people.skeleton.joints
+    gain, groups = study.gain(contender), study.people.group
     draws = study.settings.resamples, study.settings.seed
     joints = bootstrap_means(gain, groups, *draws)
     whole = bootstrap_means(gain.reshape(-1, 1), np.repeat(groups, gain.shape[1]), *draws)
     values = np.concatenate([whole, joints], 1)
-    first, names = study.contenders[0], [ALL, *(name.replace("_", " ") for name in names)]
+    first, names = study.contenders[0], [ALL, *study.people.skeleton.words]
     columns = {"run": contender.name, "joint": names}
     for title, one in ((first.name, first), ("the run", contender)):
         by_joint = bootstrap_means(one.points, groups, 1, 0)[0]

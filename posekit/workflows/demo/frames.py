@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ...files.progress import counted
+from ...files.progress import progress_lines
 from ...files.writing import write_bytes
 from ...inference.estimator import PoseEstimate
 from ...inference.keypoint_files import write_keypoints
@@ -37,6 +37,7 @@ def process(demo: Demo) -> pd.DataFrame:
     total = min((n for n in (media.count, settings.max_frames) if n), default=None)
     seconds, frames, poses = np.zeros(len(estimators)), 0, None
     begin = partial(VideoEstimator, estimators, demo.boxes, settings.follow, settings.threshold)
+    tell = progress_lines("frames")
     with ExitStack() as stack:
         files = [write_keypoints(demo.results.folder, f"keypoints-{e.name}", e) for e in estimators]
         writers = [stack.enter_context(file) for file in files]
@@ -46,7 +47,7 @@ def process(demo: Demo) -> pd.DataFrame:
             if not math.isclose(rate, media.fps, rel_tol=0.001):
                 shown = f"poses.mp4 shows {rate:g} frames a second, not {media.fps:g}"
                 media.notes.append(shown)
-        for frame in counted(media.frames(settings.max_frames), total, "frames"):
+        for frame in media.frames(settings.max_frames):
             frames += 1
             if poses is None or not media.is_video:
                 poses = begin(media.is_video)
@@ -59,6 +60,7 @@ def process(demo: Demo) -> pd.DataFrame:
                 add_to_video(draw_frame(demo, frame, tracks, estimates, _VIDEO_SIDE))
             else:
                 _write_image(demo, frame, draw_frame(demo, frame, tracks, estimates, _IMAGE_SIDE))
+            tell(frames, total)
     for estimator, writer in zip(estimators, writers, strict=True):
         if count := writer.not_finite:
             lost = f"{count:,} joints are not finite, 0 in the json"

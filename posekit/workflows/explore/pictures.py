@@ -16,6 +16,7 @@ from ...geometry.crops import invert, transform
 from ...inference.sampling import spread_rows
 from ...reporting import figures
 from ...reporting.run_folder import png
+from ..training.panels import controlled
 from .setup import Exploration
 
 _VIEW = Framing((320, 320), 1.5)  # the surroundings of a person
@@ -220,11 +221,7 @@ def _live(controls: dict[str, Any], draw: Callable[..., Figure], *others: Any) -
     """Controls above a figure that is drawn anew with their values when one is moved."""
     image = w.Image(format="png", layout=_FITS)
 
-    def show(_: Any = None) -> None:
-        image.value = png(draw(**{name: control.value for name, control in controls.items()}))
+    def show(**values: Any) -> None:
+        image.value = png(draw(**values))
 
-    for control in controls.values():
-        control.observe(show, "value")
-    show()
-    bar = w.HBox([*controls.values(), *others], layout={"flex_flow": "row wrap"})
-    return w.VBox([bar, image], layout={"align_items": "flex-start"})
+    return controlled(controls, show, image, others)

@@ -34,7 +34,7 @@ class ExploreKnobs(Settings):
     """What is looked at; every knob of the recipe is a parameter besides."""
 
     dataset: Dataset = knob("LSP, MPII, PennAction or COCO", "COCO")
-    part: Literal["train", "test"] = knob("of the data set", "train")
+    split: Literal["train", "test"] = knob("of the data set", "train")
     paper: str | None = knob("whose recipe crops, augments and teaches; None for a usual one", None)
     people: Count = knob("in a row of pictures", 6)
 
@@ -48,7 +48,7 @@ class Exploration:
         asked: those of the notebook.
         run: the run folder.
         root: the data root.
-        people: N people of the part.
+        people: N people of the split.
         clips: their crops as tested, one frame each, in the network's joints.
     """
 
@@ -107,12 +107,12 @@ def start(namespace: MutableMapping[str, Any]) -> Exploration:
     settings, spec = config.settings, data.dataset(config.settings.scored)
     root = config.data_root or ensure_sample(spec.name, smoke=config.smoke)
     may_lack = settings.source == "real" or bool(settings.data_root)
-    people = data.load(spec.name, asked.part, root, source=config.source, allow_partial=may_lack)
+    people = data.load(spec.name, asked.split, root, source=config.source, allow_partial=may_lack)
     joints = SKELETONS.get(describe(settings.network).skeleton or "", spec.skeleton)
     clips = Clips(people, joints, 1, settings.framing(spec.crop_drop), seed=settings.seed)
-    run = open_run(replace(config, paper="explore", network=f"Explore ({asked.part})"))
+    run = open_run(replace(config, paper="explore", network=f"Explore ({asked.split})"))
     run.update(
-        split=asked.part,
+        split=asked.split,
         notes=list(people.notes),
         n_samples=len(people),
         paper_title="A data set, looked at",

@@ -18,7 +18,7 @@ def table(exp: Exploration) -> pd.DataFrame:
     count = people.visible.sum(0).clip(1)
     hidden = (people.occluded & people.visible).sum(0)
     columns = {
-        "joint": [name.replace("_", " ") for name in people.skeleton.joints],
+        "joint": people.skeleton.words,
         "annotated, %": 100 * people.visible.mean(0),
         "of these hidden, %": 100 * hidden / count,
         "x in the box, %": 100 * np.nansum(places[..., 0], 0) / count,
@@ -44,7 +44,7 @@ def figure(exp: Exploration) -> Image:
     sizes.set(xscale="log", xlabel="longer side of the box, px", title="people by size")
     sizes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator())
     sizes.xaxis.set_major_formatter("{x:g}")
-    names = [name.replace("_", " ") for name in people.skeleton.joints]
+    names = people.skeleton.words
     annotated, hidden = people.visible.mean(0), (people.visible & people.occluded).mean(0)
     joints.barh(names, 100 * annotated, color="#0072b2", label="annotated")
     joints.barh(names, 100 * hidden, color="#d55e00", label="of these hidden")

@@ -1,19 +1,24 @@
 """Figures of the occlusion study: examples, drops by joint and size, and one occluded person."""
 
+from typing import Any
+
+import ipywidgets as w
 import numpy as np
 import torch
 from IPython.display import Image
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ...data.occlusion.regions import disc, occlude_region
+from ...data.occlusion.regions import EFFECTS, disc, occlude_region
+from ...geometry.body_parts import PARTS
 from ...inference.evaluate import average_heatmaps
+from ...metrics.bootstrap import nan_mean
 from ...reporting import figures
 from ...reporting.run_folder import encoded
-from ..training.panels import heated
-from ..training.pictures import crop_of
+from ..training.panels import Panels, controlled, heated, wanted
+from ..training.pictures import crop_of, name_of
 from .measure import occlude
-from .setup import DISC, UNOCCLUDED, Occlusion, Study, nan_mean
+from .setup import DISC, UNOCCLUDED, Occlusion, Study
 
 _EFFECT_NAMES = {"mean": "mean colour", "black": "black", "blur": "blurred"}
 
@@ -76,7 +81,7 @@ def drop_by_joint(study: Study, joints: bool = False) -> Image | str:
     what = "joint" if joints else "part"
     occlusions = study.occlusions(joints=joints)
     rows = [o.target.removeprefix("joint ").replace("_", " ") for o in occlusions]
-    columns = [j.replace("_", " ") for j in study.people.skeleton.joints]
+    columns = study.people.skeleton.words
     drops = [mean_drop_by_joint(study, n, occlusions) for n in range(len(study.names))]
     size = (1.5 + 0.36 * len(columns)) * len(drops) + 1, 1.9 + 0.3 * len(rows)
     effect = _EFFECT_NAMES[study.settings.effects[0]]
@@ -166,3 +171,46 @@ def preview(study: Study, occlusions: list[Occlusion], network: int = 0, row: in
         labels=labels,
         others=[clips.to_crop(clips.keypoints)[row]] * len(images),
     )
+
+
+def occlude_by_hand(study: Study) -> Any:
+    """Occlude a person and see heat maps and skeleton change.
+
+    In a live front end: choose a network, a person, and a part, a joint or a disc that sliders move
+    and resize. Elsewhere, or if the parameter `interactive` is False, a strip: one person with
+    nothing, discs and a part occluded.
+
+    Args:
+        study: after `setup.start`.
+    """
+    if not wanted(study.settings.interactive):
+        targets = [(DISC, 1.0), (DISC, 2.0), ("left_arm", 1.0)]
+        occlusions = [UNOCCLUDED, *(Occlusion(target, "black", size) for target, size in targets)]
+        caption = "One person, occluded by hand; lines are predictions."
+        return study.run.figure("5-by-hand", preview(study, occlusions), caption)
+
+    panels = Panels()
+
+    def draw(
+        network: int, row: int, target: str, effect: str, size: float, x: float, y: float
+    ) -> None:
+        one = Occlusion(target, effect, size, position=(x, y))
+        crop, joints, highest = (found[0] for found in occluded(study, [one], network, row))
+        clips, story = study.clips[network], study.estimators[network].story
+        poses = clips.to_crop(clips.keypoints)[row], clips.visible[row], joints
+        headline = f"{study.run.label}, {name_of(study.people, row)}: {story}"
+        panels.show(headline, crop, poses, clips.skeleton, highest)
+
+    joints = [f"joint {joint}" for joint in study.people.skeleton.joints]
+    targets = [DISC, UNOCCLUDED.target, *PARTS, *joints]
+    names = list(zip(study.names, range(len(study.names)), strict=True))
+    controls = {
+        "network": w.Dropdown(options=names, description="network"),
+        "row": w.IntSlider(0, 0, len(study.people) - 1, description="person"),
+        "target": w.Dropdown(options=targets, description="occlude"),
+        "effect": w.Dropdown(options=EFFECTS, description="with"),
+        "size": w.FloatSlider(1.0, min=0.2, max=4.0, step=0.1, description="size"),
+        "x": w.FloatSlider(0.5, min=0, max=1, step=0.02, description="disc x"),
+        "y": w.FloatSlider(0.3, min=0, max=1, step=0.02, description="disc y"),
+    }
+    return controlled(controls, draw, panels.widget)

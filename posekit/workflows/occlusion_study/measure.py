@@ -17,7 +17,8 @@ from ...geometry.crops import compose, transform
 from ...geometry.skeletons import convert
 from ...inference.estimator import Estimator
 from ...inference.evaluate import predict_tested
-from .setup import UNOCCLUDED, Occlusion, Study, nan_mean
+from ...metrics.bootstrap import nan_mean
+from .setup import UNOCCLUDED, Occlusion, Study
 
 
 def measure(study: Study) -> pd.DataFrame:

@@ -11,16 +11,17 @@ import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from pydantic import BeforeValidator, Field
 
 from ... import data
+from ...config.knobs import Boxes, Count, Dataset, Pixels, Positive, RunKnobs, Source
 from ...config.machine import Machine, choose_machine
 from ...config.resolve import Config, resolve_source
-from ...config.settings import check
+from ...config.settings import check, knob
 from ...data.annotations import Annotations, with_joints
 from ...data.clips import Clips
 from ...data.predictions import Predictions
@@ -31,18 +32,61 @@ from ...geometry.body_parts import PARTS
 from ...inference.estimator import Estimator, number_equal_names
 from ...inference.open_network import check_joints, open_estimator
 from ...inference.sampling import spread_rows
+from ...metrics.bootstrap import nan_mean
 from ...metrics.score import Score
+from ...models.mobilepose import TrainedOn
 from ...reporting.record import read_record
 from ...reporting.run_folder import Run
 from ..default_networks import default_networks
 from ..training.opening import open_run
-from .settings import StudySettings
 
 _PAPER = (
     "Pytel, Kayhan, van Gemert: Tilting at windmills: Data augmentation for deep pose estimation "
     "does not help with occlusions, arXiv 2010.10451"
 )
 _FRAMES, _NETWORKS, _SMOKE_PEOPLE = 5, 3, 4  # of a video; of newest runs; in a test
+
+
+def _number(people: Any) -> Any:
+    return 0 if people == "all" else people
+
+
+class StudySettings(RunKnobs):
+    """The parameters of the notebook."""
+
+    networks: tuple[str, ...] = knob("run folders, .onnx, NAME@FILE; none for the newest runs", ())
+    dataset: Dataset | None = knob("LSP, MPII, PennAction, COCO; None as trained on", None)
+    source: Source = knob("auto, real or sample", "auto")
+    data_root: str | None = knob("folder that holds coco, LSP, mpii, PennAction", None)
+    eval_split: Literal["test", "train"] = knob("split of the people", "test")
+    boxes: Boxes = knob("ground_truth, or detections of COCO", "ground_truth")
+    box_file: str | None = knob("json of other COCO detections, taken in their place", None)
+    people: Annotated[int, BeforeValidator(_number)] = knob(
+        "how many, spread over the split; all for official scores too", 64, ge=0
+    )
+    effects: Annotated[tuple[Literal["blur", "black", "mean"], ...], Field(min_length=1)] = knob(
+        "how a part is occluded; tables show the first one", ("mean", "black", "blur")
+    )
+    sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = knob(
+        "factors on the occluded area's sides; tables show the first", (1.0, 0.5, 1.5)
+    )
+    joints: bool = knob("also occlude every single joint", True)
+    resamples: int = knob("of the bootstrap", 2000, ge=100)
+    flip_test: bool | None = knob("average with the mirrored image; as tested if all", None)
+    skeleton: str | None = knob("joints of a file that does not say its own", None)
+    image_size: tuple[Pixels, Pixels] | None = knob("crop [h, w] of such a file", None)
+    trained_on: TrainedOn = None
+    batch_size: Count = knob("clips or images at a time", 32)
+
+    @property
+    def whole(self) -> bool:
+        """Whether everybody of the split is there, so that there is an official score."""
+        return self.people == 0
+
+    @property
+    def scored(self) -> str:
+        """The data set of the score."""
+        return self.dataset
 
 
 @dataclass(frozen=True)
@@ -138,13 +182,6 @@ class Study:
     def drop(self, network: int, *occlusions: Occlusion) -> np.ndarray:
         """(N,) points that each person loses on average; NaN without what is occluded."""
         return nan_mean([nan_mean(self.lost(network, one), 1) for one in occlusions])
-
-
-def nan_mean(values: ArrayLike, axis: int = 0) -> np.ndarray:
-    """Mean along an axis over what is no NaN; NaN, without a warning, where nothing is left."""
-    known = ~np.isnan(values)
-    mean = np.where(known, values, 0).sum(axis) / known.sum(axis).clip(1)
-    return np.where(known.any(axis), mean, np.nan)
 
 
 def start(namespace: dict[str, Any]) -> Study:

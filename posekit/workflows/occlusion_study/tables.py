@@ -8,9 +8,9 @@ import pandas as pd
 from ...data.scores import joint_scores, official_score
 from ...files.paths import project_root
 from ...geometry.body_parts import PARTS
-from ...metrics.bootstrap import bootstrap_means
+from ...metrics.bootstrap import bootstrap_means, nan_mean
 from ..training.opening import close_run
-from .setup import UNOCCLUDED, Study, nan_mean
+from .setup import UNOCCLUDED, Study
 
 
 def drops(study: Study) -> pd.DataFrame:

@@ -1,4 +1,8 @@
-"""What a sweep's file asks for: one run for each paper, data set, choice of knobs and seed."""
+"""What a sweep's file asks for, and its board.
+
+A sweep is one run for each paper, data set, choice of knobs and seed; the board has mean and
+deviation over the seeds, and differences seed by seed.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -6,12 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from scipy import stats
+
 from ...config.resolve import Config, resolve
 from ...config.settings import Settings, knob
 from ...errors import PosekitError
 from ...files.yaml_files import load_yaml
-from ...reporting.record import FoundRun
+from ...reporting.pages import write_page
+from ...reporting.record import FoundRun, RunRecord, all_runs
 from ...reporting.run_folder import runs_of
+from ...reporting.tables import write_table
 
 
 class SweepFile(Settings):
@@ -82,3 +92,68 @@ def read_jobs(path: Path) -> list[Job]:
         except PosekitError as error:
             raise PosekitError(f"{path}: {paper} {dataset} {varied}: {error}") from error
     return jobs
+
+
+def write_board(folder: Path, jobs: Sequence[Job]) -> Path:
+    """Write report.html and table.{csv,md,tex} of a sweep from the records of its runs.
+
+    Args:
+        folder: of the sweep.
+        jobs: all of them, done or not.
+
+    Returns:
+        The path of report.html.
+    """
+    runs = all_runs()
+    found = [job.run(runs) for job in jobs]
+    table = summary(jobs, [run and run[1] for run in found])
+    write_table(folder, "table", table)
+    finished = sum(run is not None and run[1].status == "finished" for run in found)
+    return write_page(
+        folder / "report.html",
+        "sweep.html",
+        title=f"{folder.name.removeprefix('sweep-')}: a sweep of {len(jobs)} runs",
+        finished=finished,
+        sample=any(job.config.source == "sample" for job in jobs),
+        protocols=sorted({run[1].protocol for run in found if run and run[1].protocol}),
+        table=table,
+        jobs=list(zip(jobs, found, strict=True)),
+    )
+
+
+def summary(jobs: Sequence[Job], records: Sequence[RunRecord | None]) -> pd.DataFrame:
+    """One row a paper, data set and choice of knobs: its scores over the seeds.
+
+    `difference` is the mean over the seeds that both have of this row's score less that of the
+    first row with the same metric on the same data; `from` and `to` are the ends of its 95 percent
+    interval by Student's t distribution, for two seeds or more.
+
+    Args:
+        jobs: of the sweep.
+        records: of their runs, None for those that have not begun.
+    """
+    scores: dict[tuple[str, ...], dict[int, float]] = {}
+    for job, record in zip(jobs, records, strict=True):
+        if record and record.status == "finished" and record.headline is not None:
+            key = (record.label, record.metric, job.paper, job.setting)
+            scores.setdefault(key, {})[job.seed] = record.headline
+    rows, first = [], {}
+    for (data, metric, paper, setting), found in scores.items():
+        values = np.array(list(found.values()))
+        compared = first.setdefault((data, metric), found)
+        row = {"data": data, "metric": metric, "paper": paper, "setting": setting}
+        row |= {"seeds": len(values), "mean": values.mean()}
+        row["deviation"] = values.std(ddof=1) if len(values) > 1 else np.nan
+        rows.append(row | ({} if compared is found else _difference(found, compared)))
+    columns = ["data", "metric", "paper", "setting", "seeds", "mean", "deviation"]
+    return pd.DataFrame(rows, columns=[*columns, "difference", "from", "to"])
+
+
+def _difference(found: dict[int, float], compared: dict[int, float]) -> dict[str, float]:
+    both = np.array([found[seed] - compared[seed] for seed in found if seed in compared])
+    if len(both) == 0:
+        return {}
+    if len(both) == 1:
+        return {"difference": both[0]}
+    half = stats.t.ppf(0.975, len(both) - 1) * both.std(ddof=1) / np.sqrt(len(both))
+    return {"difference": both.mean(), "from": both.mean() - half, "to": both.mean() + half}

@@ -18,8 +18,7 @@ from ...files.paths import reports_root
 from ...files.progress import clock
 from ...reporting.record import FoundRun, all_runs
 from .. import notebooks
-from .board import write_board
-from .jobs import Job, read_jobs
+from .jobs import Job, read_jobs, write_board
 
 
 def sweep(path: Path, scheduler: str | None = None, cores: int = 2) -> int:
@@ -97,6 +96,7 @@ def _cluster(scheduler: str | None, cores: int, most: int) -> Iterator[Any]:
     """A client of the scheduler, or of a cluster here with one worker a GPU, or a few cores."""
     try:
         import dask
+        import torch
         from dask.distributed import Client, LocalCluster
     except ImportError as error:
         raise PosekitError('a sweep needs dask: pip install "posekit[sweep]"') from error
@@ -108,7 +108,7 @@ def _cluster(scheduler: str | None, cores: int, most: int) -> Iterator[Any]:
         except (OSError, ValueError) as error:
             raise PosekitError(f"no Dask scheduler answers at {scheduler}: {error}") from error
         return
-    devices = _devices()
+    devices = torch.cuda.device_count()
     workers = min(devices or max(1, usable_cores() // cores), most)
     environment = {"POSEKIT_SWEEP_DEVICES": str(devices)}
     if not devices:
@@ -119,12 +119,6 @@ def _cluster(scheduler: str | None, cores: int, most: int) -> Iterator[Any]:
         quiet = {"dashboard_address": ":0", "memory_limit": None, "silence_logs": 50}
         with LocalCluster(**local, **quiet) as cluster, Client(cluster) as client:
             yield client
-
-
-def _devices() -> int:
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def _check_workers(client: Any) -> None:

@@ -20,8 +20,7 @@ from ...reporting.run_folder import Run
 from ...train import distributed
 from ...train.fine_tuning import FrozenBackbone
 from ...train.hooks import Hook, Log, Progress, TensorBoard
-from ...train.rounds import fit_rounds
-from ...train.trainer import Trainer
+from ...train.trainer import Trainer, fit_rounds
 from ...weights import RUN_WEIGHTS, save_weights
 from .experiment import Experiment
 from .live import watched

@@ -1,9 +1,10 @@
-"""A training that is watched in a live notebook: curves, one hard person, a button that stops."""
+"""Live notebooks: a training that is watched and can be stopped, scored people to look through."""
 
 import _thread
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as w
@@ -14,16 +15,19 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ...data import dataset
 from ...data.scores import validation_score
-from ...inference.evaluate import mean_pose
+from ...inference.evaluate import average_heatmaps, mean_pose
+from ...inference.sampling import spread_rows
 from ...reporting import figures
 from ...reporting.run_folder import png
 from ...train.hooks import Hook
 from .building import batch_of
 from .experiment import Experiment
-from .panels import Panels, enlarged, heated, natural, painted, wanted
-from .pictures import errors_of, place_of
+from .panels import EVERY, Panels, controlled, natural, wanted
+from .pictures import errors_of, name_of, place_of, prediction_picture
 
+_IN_DATA = "as in the data"
 _WIDTH = 800  # pixels of the curves
 _PAUSE, _SHARE = 3.0, 0.05  # seconds between two pictures at least; of the time, for drawing
 
@@ -96,7 +100,7 @@ class LiveTraining(Hook):
         started = time.monotonic()
         self.losses = [torch.cat(self.losses)]
         self.curves.value = png(self._figure())
-        self.panels.show(*self._person())
+        self._show_person()
         ended = time.monotonic()
         self.next = ended + max(_PAUSE, (ended - started) / _SHARE)
 
@@ -117,19 +121,80 @@ class LiveTraining(Hook):
             ax.grid(alpha=0.3)
         return figure
 
-    def _person(self) -> tuple[str, list[np.ndarray], list[str]]:
-        """Annotation, prediction and heat maps of the hard person."""
+    def _show_person(self) -> None:
         clips, row = self.exp.val, self.row
         clip, frame = place_of(clips, row)
         batch = batch_of(clips, [clip], self.exp.machine)
         maps, joints = (found[0, frame].cpu().numpy() for found in self.trainer.look(batch))
         crop = batch["images"][0, frame].permute(1, 2, 0).cpu().numpy()
-        truth, visible = clips.to_crop(clips.keypoints)[row], clips.visible[row]
-        skeleton = clips.skeleton
-        pictures = [
-            painted(crop, truth, visible, skeleton),
-            painted(crop, joints, np.ones_like(visible), skeleton),
-            heated(enlarged(crop), maps.max(0)),
-        ]
+        poses = clips.to_crop(clips.keypoints)[row], clips.visible[row], joints
         headline = f"{self.exp.run.label}: the held-out person farthest from the mean pose"
-        return headline, pictures, ["annotation", "prediction", "heat maps, all joints"]
+        self.panels.show(headline, crop, poses, clips.skeleton, maps.max(0))
+
+
+def browse(exp: Experiment) -> Any:
+    """Look through the scored people: annotation, prediction and heat map beside each other.
+
+    In a live front end people are sorted by error, videos play, and the heat map is of one joint or
+    of all; elsewhere, or if the parameter `interactive` is False, it is a strip of four people.
+
+    Args:
+        exp: after `evaluate`.
+    """
+    count = len(exp.test.people)
+    if not wanted(exp.settings.interactive):
+        rows = spread_rows(count, 4).tolist()
+        caption = "Scored people: prediction (lines) over annotation (dotted)."
+        return exp.run.figure("7-browse", prediction_picture(exp, rows), caption)
+    rank, errors = _by_error(exp)
+    order = w.Dropdown(options=list(rank), description="order")
+    person = w.IntSlider(0, 0, count - 1, description="person", layout={"width": "400px"})
+    joint = w.Dropdown(options=[EVERY, *exp.test.skeleton.joints], description="heat map")
+
+    panels = Panels()
+
+    def draw(order: str, person: int, joint: str) -> None:
+        row = int(rank[order][person])
+        headline = f"{exp.run.label}, {name_of(exp.test.people, row)}{errors[row]}"
+        panels.show(headline, *_person(exp, row, joint), joint)
+
+    def restart(_: Any) -> None:
+        person.value = 0
+
+    def in_sequence(change: Any) -> None:
+        if change["new"]:
+            order.value = _IN_DATA
+
+    order.observe(restart, "value")
+    play = w.Play(max=count - 1, interval=300, show_repeat=False)
+    play.observe(in_sequence, "playing")
+    w.jslink((play, "value"), (person, "value"))
+    films = [play] if dataset(exp.settings.scored).video else []
+    controls = {"order": order, "person": person, "joint": joint}
+    return controlled(controls, draw, panels.widget, films)
+
+
+def _by_error(exp: Experiment) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Orders of the scored rows, and the error of each in words; none where no truth is known."""
+    in_data = np.arange(len(exp.test.people))
+    if not exp.test.visible.any():
+        return {_IN_DATA: in_data}, [""] * len(in_data)
+    errors = errors_of(exp.test, exp.predictions.keypoints)
+    worst = np.argsort(-errors, kind="stable")
+    words = [f": joints are {100 * e:.1f} % of the crop away, on average" for e in errors]
+    return {"worst first": worst, "best first": worst[::-1], _IN_DATA: in_data}, words
+
+
+@torch.inference_mode()
+def _person(exp: Experiment, row: int, joint: str) -> tuple:
+    """Crop, poses, skeleton and heat map of a scored row, see `Panels.show`."""
+    clips = replace(exp.test, frames=exp.settings.clip_length(exp.about))
+    clip, frame = place_of(clips, row)
+    exp.task.model.eval()
+    images = batch_of(clips, [clip], exp.machine)["images"]
+    maps = average_heatmaps(exp.task, images)[0, frame].cpu().numpy()
+    if joint != EVERY:
+        maps = maps[[clips.skeleton.joints.index(joint)]]
+    crop, skeleton = images[0, frame].permute(1, 2, 0).cpu().numpy(), clips.skeleton
+    truth, found = (clips.to_crop(k)[row] for k in (clips.keypoints, exp.predictions.keypoints))
+    return crop, (truth, clips.visible[row], found), skeleton, maps.max(0)

@@ -1,6 +1,7 @@
-"""Pictures side by side in a live notebook, each at its own size under a caption."""
+"""Controls and pictures in a live notebook: a person's annotation, prediction and heat map."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import ipywidgets as w
@@ -10,6 +11,7 @@ from ...files.progress import is_live
 from ...geometry.skeletons import Skeleton
 from ...reporting.figures import overlay, paint_skeleton
 
+EVERY = "all joints"
 _SHOWN = 260  # longer side on the screen
 _SHARP = 2  # pixels of the file for one of the screen, for dense screens
 
@@ -20,7 +22,7 @@ def wanted(interactive: bool | None) -> bool:
 
 
 class Panels:
-    """Three pictures in a row that wraps where it is narrow, and a line above them.
+    """Three pictures of a person in a row that wraps where it is narrow, and a line above them.
 
     Attributes:
         widget: what a notebook displays.
@@ -35,8 +37,33 @@ class Panels:
         row = w.HBox(columns, layout={"flex_flow": "row wrap"})
         self.widget = w.VBox([self.headline, row])
 
-    def show(self, headline: str, pictures: Sequence[np.ndarray], captions: Sequence[str]) -> None:
-        """Replace the pictures (h, w, 3) RGB and what stands above them."""
+    def show(
+        self,
+        headline: str,
+        crop: np.ndarray,
+        poses: tuple[np.ndarray, np.ndarray, np.ndarray],
+        skeleton: Skeleton,
+        heatmap: np.ndarray,
+        joint: str = EVERY,
+    ) -> None:
+        """Show a person.
+
+        Args:
+            headline: above the pictures.
+            crop: (h, w, 3) uint8 RGB.
+            poses: annotated joints (K, 2), pixels of the crop, which of them are visible (K,), and
+                predicted joints (K, 2).
+            skeleton: the joints.
+            heatmap: (H, W).
+            joint: whose heat map it is.
+        """
+        truth, visible, found = poses
+        pictures = [
+            _painted(crop, truth, visible, skeleton),
+            _painted(crop, found, np.ones_like(visible), skeleton),
+            heated(_enlarged(crop), heatmap),
+        ]
+        captions = "annotation", "prediction", f"heat map, {joint}"
         self.headline.value = headline
         widgets = zip(self.captions, self.images, pictures, captions, strict=True)
         for label, image, picture, caption in widgets:
@@ -50,25 +77,18 @@ def natural(width: float) -> dict[str, str]:
     return {"width": f"{width:.0f}px", "max_width": "100%", "object_fit": "contain"}
 
 
-def enlarged(picture: np.ndarray) -> np.ndarray:
+def _enlarged(picture: np.ndarray) -> np.ndarray:
     """A picture in the size of a panel."""
     scale = _SHARP * _SHOWN / max(picture.shape[:2])
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method)
 
 
-def painted(
+def _painted(
     crop: np.ndarray, keypoints: np.ndarray, shown: np.ndarray, skeleton: Skeleton
 ) -> np.ndarray:
-    """A crop in the size of a panel, with a skeleton.
-
-    Args:
-        crop: (h, w, 3) uint8 RGB.
-        keypoints: (K, 2) pixels of the crop.
-        shown: (K,) bool, the joints to draw.
-        skeleton: the joints.
-    """
-    picture = enlarged(crop)
+    """A crop in the size of a panel, with the shown joints (K,) of a skeleton (K, 2)."""
+    picture = _enlarged(crop)
     points = (keypoints + 0.5) * (picture.shape[0] / crop.shape[0]) - 0.5
     paint_skeleton(picture, points, shown, skeleton, width=3)
     for x, y in points[shown].round().astype(int).clip(-9999, 9999).tolist():
@@ -80,3 +100,28 @@ def heated(picture: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     """A heat map (H, W) over a picture: grey where it is lowest, bright where it is highest."""
     lowest = float(heatmap.min())
     return overlay(picture, heatmap - lowest, max(1e-30, float(heatmap.max()) - lowest))
+
+
+def controlled(
+    controls: dict[str, w.Widget],
+    draw: Callable[..., None],
+    shown: w.Widget,
+    others: Sequence[w.Widget] = (),
+) -> w.Widget:
+    """Controls above what is drawn anew with their values when one is moved.
+
+    Args:
+        controls: argument of `draw` -> widget.
+        draw: changes what is shown.
+        shown: stands below the controls.
+        others: further widgets among the controls.
+    """
+
+    def renew(_: Any = None) -> None:
+        draw(**{name: control.value for name, control in controls.items()})
+
+    for control in controls.values():
+        control.observe(renew, "value")
+    renew()
+    bar = w.HBox([*controls.values(), *others], layout={"flex_flow": "row wrap"})
+    return w.VBox([bar, shown], layout={"align_items": "flex-start"})

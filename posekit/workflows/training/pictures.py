@@ -11,7 +11,7 @@ from torch import Tensor
 from ...data import Annotations
 from ...data.clips import Clips
 from ...files.writing import write_bytes
-from ...inference.sampling import spread_rows
+from ...inference.sampling import one_each, spread_rows
 from ...models import cost
 from ...reporting import figures
 from ...reporting.run_folder import encoded, png
@@ -126,7 +126,7 @@ def error_gallery(exp: Experiment, columns: int = 6) -> Any:
     else:
         order = np.argsort(-found.scores.mean(1), kind="stable")
         labels = [f"score {score:.2f}" for score in found.scores.mean(1)]
-    order, most = _one_each(order, clips.people.group), columns
+    order, most = one_each(order, clips.people.group), columns
     columns = min(columns, -(-len(order) // 3))
     middle = max(columns, (len(order) - columns) // 2)
     rows = np.r_[order[:columns], order[middle : middle + columns], order[-columns:]]
@@ -144,11 +144,6 @@ def error_gallery(exp: Experiment, columns: int = 6) -> Any:
         "people, each of another image or video."
     )
     return exp.run.figure("4-predictions", figure, caption)
-
-
-def _one_each(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The first of the rows of every group, in their order."""
-    return rows[np.sort(np.unique(groups[rows], return_index=True)[1])]
 
 
 def errors_of(clips: Clips, keypoints: np.ndarray) -> np.ndarray:

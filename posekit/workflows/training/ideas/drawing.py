@@ -27,10 +27,12 @@ def outputs_of(modules: Iterable[nn.Module]) -> Iterator[list[Any]]:
         hook.remove()
 
 
-def crops(exp: Experiment, count: int) -> Tensor:
-    """Test clips (B, T, 3, h, w), cut as in training and evenly spread."""
+def crops(exp: Experiment, count: int) -> tuple[Tensor, list[np.ndarray]]:
+    """Test clips (B, T, 3, h, w), cut as in training and evenly spread, and their first images."""
     clips = replace(exp.test, frames=exp.settings.clip_length(exp.about))
-    return batch_of(clips, spread_rows(len(clips), count + 2)[1:][:count], exp.machine)["images"]
+    chosen = spread_rows(len(clips), count + 2)[1:][:count]
+    images = batch_of(clips, chosen, exp.machine)["images"]
+    return images, pictures(images[:, 0])
 
 
 def pictures(images: Tensor) -> list[np.ndarray]:

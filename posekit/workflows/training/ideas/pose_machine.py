@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -20,7 +19,7 @@ GATES = ("input gate", "forget gate", "output gate", "memory")
 
 def receptive_fields(exp: Experiment) -> Drawn:
     """CPM: what each stage believes about a joint, and which pixels that belief hangs on."""
-    (image,), inputs, rows = crops(exp, 1), [], ([], [])
+    ((image,), (picture,)), inputs, rows = crops(exp, 1), [], ([], [])
     hook = exp.task.model.register_forward_pre_hook(
         lambda _, given: inputs.append(given[0].requires_grad_())
     )
@@ -29,7 +28,6 @@ def receptive_fields(exp: Experiment) -> Drawn:
     spreads = spread(beliefs.detach()) * STRIDE
     joint = int((spreads[0] - spreads[-1]).argmax())  # the one that gains most
     place = int(beliefs[-1, joint].argmax())
-    (picture,) = pictures(image[:1])
     for stage, belief in enumerate(beliefs[:, joint], start=1):
         slope = torch.autograd.grad(belief.flatten()[place], inputs, retain_graph=True)[0]
         slope, belief = slope[0].abs().amax(0), belief.detach().float()
@@ -37,7 +35,7 @@ def receptive_fields(exp: Experiment) -> Drawn:
         rows[0].append((f"stage {stage}: spread {spreads[stage - 1, joint]:.0f} px", shown))
         shown = figures.overlay(picture, slope.cpu().numpy(), float(slope.quantile(0.995)))
         rows[1].append((f"field: spread {spread(slope):.0f} px", shown))
-    name = exp.test.skeleton.joints[joint].replace("_", " ")
+    name = exp.test.skeleton.words[joint]
     caption = "Above, the belief about one joint; below, the pixels that its final peak hangs on."
     return sheet(rows, (f"belief: {name}", "field in use")), "Stage by stage", caption
 
@@ -54,7 +52,7 @@ def spread(maps: Tensor) -> Tensor:
 
 def memory(exp: Experiment) -> Drawn:
     """LPM: gates and memory over the frames of a clip, as maps and at every joint."""
-    images, joints = crops(exp, 1), exp.test.skeleton.joints
+    images, skeleton = crops(exp, 1)[0], exp.test.skeleton
     with torch.inference_mode():
         beliefs = exp.task.heatmaps(images)
         found = gates_and_memory(exp.task.model, lambda: exp.task.outputs(images))
@@ -68,10 +66,7 @@ def memory(exp: Experiment) -> Drawn:
     for ax in grid[:, :-1].flat:
         ax.set(xticks=(), yticks=(), frame_on=False)
     for t, (ax, frame) in enumerate(zip(grid[0], frames, strict=False)):
-        frame = cv2.resize(frame, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-        everyone = np.ones(len(joints), bool)
-        figures.paint_skeleton(frame, keypoints[t] * 4 + 1.5, everyone, exp.test.skeleton, 3)
-        ax.imshow(frame)
+        ax.imshow(figures.portrait(frame, keypoints[t], skeleton))
         ax.set_title(f"frame {t + 1}", fontsize=9)
     grid[0, -1].axis("off")
     for name, shown, axes in zip(GATES, maps.swapaxes(0, 1), grid[1:], strict=True):
@@ -80,7 +75,7 @@ def memory(exp: Experiment) -> Drawn:
             ax.imshow(cells, **limits)
         axes[0].set_ylabel(name, fontsize=9)
         drawn = axes[-1].imshow(shown[np.arange(rows)[:, None], y, x].T, aspect="auto", **limits)
-        axes[-1].set_yticks(range(len(joints)), [j.replace("_", " ") for j in joints], fontsize=6)
+        axes[-1].set_yticks(range(len(skeleton)), skeleton.words, fontsize=6)
         axes[-1].set_xticks(range(rows), range(1, rows + 1), fontsize=7)
         figure.colorbar(drawn, ax=axes[-1]).ax.tick_params(labelsize=7)
     caption = "Means over channels; at the right the same where each joint is found."

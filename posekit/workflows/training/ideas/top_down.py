@@ -14,19 +14,19 @@ from ....models.lpn import GlobalContext
 from ....models.lsdnet import StochasticBlock
 from ....reporting import figures
 from ..experiment import Experiment
-from .drawing import Cell, Drawn, crops, highest, outputs_of, pictures, sheet, size_of, strength
+from .drawing import Cell, Drawn, crops, highest, outputs_of, sheet, size_of, strength
 
 
 @torch.inference_mode()
 def upsampling(exp: Experiment) -> Drawn:
     """SimpleBaseline: the last features of the ResNet and what each deconvolution makes of them."""
-    images, model = crops(exp, 3), exp.task.model
+    (images, people), model = crops(exp, 3), exp.task.model
     grown = [layer for layer in model.deconv_layers if isinstance(layer, nn.ReLU)]
     with outputs_of([model.layer4, *grown]) as features:
         maps = exp.task.heatmaps(images)[:, 0]
     rows = [
         [("crop", picture), *(strength(each[person]) for each in features), highest(maps[person])]
-        for person, picture in enumerate(pictures(images[:, 0]))
+        for person, picture in enumerate(people)
     ]
     caption = "Three people: the last features of the ResNet, each deconvolution, all heat maps."
     return sheet(rows), "From coarse to fine", caption
@@ -35,8 +35,7 @@ def upsampling(exp: Experiment) -> Drawn:
 @torch.inference_mode()
 def stacks(exp: Experiment) -> Drawn:
     """Hourglass: each stack's way back up, and its heat maps of the same person."""
-    images, model = crops(exp, 1), exp.task.model
-    picture = pictures(images[:, 0])[0]
+    (images, (picture,)), model = crops(exp, 1), exp.task.model
     with outputs_of(model.hg) as levels, outputs_of(model.score) as maps:
         exp.task.outputs(images)
     steps = len(levels) // len(maps)  # an hourglass calls itself
@@ -52,8 +51,7 @@ def stacks(exp: Experiment) -> Drawn:
 @torch.inference_mode()
 def resolutions(exp: Experiment, channels: int = 6) -> Drawn:
     """HRNet: the feature maps of one person in all four resolutions."""
-    images, model = crops(exp, 1), exp.task.model
-    picture = pictures(images[:, 0])[0]
+    (images, (picture,)), model = crops(exp, 1), exp.task.model
     with outputs_of([model.stage4[-2]]) as found:  # the last exchange that returns all of them
         exp.task.outputs(images)
     rows, names = [], []
@@ -70,14 +68,14 @@ def resolutions(exp: Experiment, channels: int = 6) -> Drawn:
 @torch.inference_mode()
 def attention(exp: Experiment) -> Drawn | None:
     """LPN: where the context attention at the end of each layer looks."""
-    images, model = crops(exp, 3), exp.task.model
+    (images, people), model = crops(exp, 3), exp.task.model
     layers = [getattr(model, f"layer{n}") for n in (1, 2, 3, 4)]
     if not isinstance(layers[0][-1].att, GlobalContext):
         return None
     with outputs_of(layer[-1].att.conv_mask for layer in layers) as masks:
         exp.task.outputs(images)
     looks, rows = [attention_of(mask) for mask in masks], []
-    for person, picture in enumerate(pictures(images[:, 0])):
+    for person, picture in enumerate(people):
         row: list[Cell] = [("crop", picture)]
         for number, look in enumerate(looks, start=1):
             times = (look[person] * look[person].numel()).float().cpu().numpy()
@@ -97,7 +95,7 @@ def attention_of(mask: Tensor) -> Tensor:
 @torch.inference_mode()
 def dense_reuse(exp: Experiment) -> Drawn:
     """LDCRN: how much each dense layer takes from every layer before, and the pyramid's fusion."""
-    images, model = crops(exp, 1), exp.task.model
+    (images, (picture,)), model = crops(exp, 1), exp.task.model
     fuse = [getattr(model, f"fconv{n}") for n in (4, 3, 2, 1)]
     with outputs_of(fuse) as own:
         maps = exp.task.heatmaps(images)[0, 0]
@@ -106,7 +104,7 @@ def dense_reuse(exp: Experiment) -> Drawn:
         fused.append(F.interpolate(fused[-1], scale_factor=2, mode="bilinear") + each)
     blocks = [block for block in model.layer1 if isinstance(block, DenseBlock)]
     dense = [(f"dense block {n}", reuse(block)) for n, block in enumerate(blocks, start=1)]
-    added = [("crop", pictures(images[:, 0])[0]), *(strength(each[0]) for each in own)]
+    added = [("crop", picture), *(strength(each[0]) for each in own)]
     joined = [highest(maps), *(strength(each[0]) for each in fused)]
     figure = sheet([added, joined, dense], ("", "", "layer"))
     for ax in figure.axes[10 : 10 + len(dense)]:
