@@ -63,7 +63,7 @@ def fits(page):
 
 def tick(page, *folders):
     for folder in folders:
-        page.get_by_label(f"Compare {folder.name}").check()
+        page.get_by_label(f"Compare {folder.name}", exact=True).check()
     page.locator("#comparison .chart .main-svg").first.wait_for()
 
 

@@ -106,7 +106,7 @@ def weights(path: Path) -> None:
     load_weights(create_model("cpm", width=0.02), path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def originals(tmp_path_factory):
     """A whole file of every kind and what reads it."""
     torch.manual_seed(0)

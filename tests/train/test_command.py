@@ -48,8 +48,11 @@ def test_an_error_ends_the_run(reports, monkeypatch, error, status):
         raise error
 
     monkeypatch.setattr(lab, "load", load)
-    with pytest.raises(error):
-        main(WORDS)
+    if error is KeyboardInterrupt:
+        assert main(WORDS) == 130
+    else:
+        with pytest.raises(error):
+            main(WORDS)
     (file,) = folder.glob("*/metrics.json")
     assert json.loads(file.read_text())["status"] == status
 
@@ -67,8 +70,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(reports, monkeypatch):
     write = Log.on_epoch
     with monkeypatch.context() as patch:
         patch.setattr(Log, "on_epoch", stop)
-        with pytest.raises(KeyboardInterrupt):
-            main(WORDS)
+        assert main(WORDS) == 130
     (file,) = parts.glob("*/metrics.json")
     stopped = json.loads(file.read_text())
     assert (stopped["status"], stopped["epochs_done"]) == ("interrupted", 1)
@@ -151,4 +153,4 @@ def test_a_process_that_fails_stops_the_notebook_with_one_message(reports, capfd
     (exp.run.folder / "checkpoints" / "last.pt").write_bytes(b"damaged")
     with pytest.raises(PosekitError, match="training in 2 processes stopped"):
         lab.train(exp)
-    assert "last.pt cannot be read" in capfd.readouterr().out
+    assert "last.pt cannot be used" in capfd.readouterr().out

@@ -74,7 +74,7 @@ def test_a_run_trains_on_all_and_scores_one(small):
     assert table["result"].str.contains("CPM, MPII \\+ LSP").any()
     assert table["result"][0] == "this run, trained on MPII+LSP, LSP (generated sample)"
     report, index = (exp.run.folder / "report.html", exp.run.folder.parent / "index.html")
-    assert ", trained on MPII+LSP;" in report.read_text()
+    assert ", trained on MPII+LSP" in report.read_text()
     assert "trained on MPII+LSP" in index.read_text() and not alone.run.record.trained_on
     score = posekit.score("LSP", exp.run.folder)
     assert score.mean == pytest.approx(exp.run.record.metrics["Mean"])
