@@ -52,7 +52,9 @@ def test_a_stopped_training_goes_on_in_the_same_cell_with_the_same_numbers(epoch
     whole = started(resume="never")
     training.train(whole)
     exp = started(resume="never")
-    with pytest.raises(Stopped, match=f"^Whole epochs of {exp.run.folder.name} are kept: {epoch - 1};"):
+    with pytest.raises(
+        Stopped, match=f"^Whole epochs of {exp.run.folder.name} are kept: {epoch - 1};"
+    ):
         training.train(exp, hooks=[Stop(epoch)])
     assert read_record(exp.run.folder).status == "interrupted"
     assert exp.run.lock.closed  # the same line, in another process, could go on
