@@ -80,6 +80,18 @@ class Commands:
         self.server.wait()
 
 
+# Ends a training in its second epoch, as Ctrl-C does.
+STOP = """
+from posekit.train.trainer import Trainer
+epoch = Trainer.train_epoch
+def stopping(self, number, total):
+    if total == 2:
+        raise KeyboardInterrupt
+    return epoch(self, number, total)
+Trainer.train_epoch = stopping
+"""
+
+
 def runs(reports: Path) -> dict[str, dict]:
     """The record of every run folder, by its name."""
     files = sorted(reports.glob("*/metrics.json"))

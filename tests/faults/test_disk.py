@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from faults import content, partials, runs, slow
+from faults import STOP, content, partials, runs, slow
 
 WORDS = "train lpm PennAction -p source sample -p epochs 2 -p eval_every 1 -p workers"
 KEPT = "what was written before is kept: make room or the folder writable"
@@ -162,17 +162,6 @@ def damage(path, how) -> None:
             "bare": {"model": state["model"], "epoch": "x"},
         }
         torch.save(changed[how], path)
-
-
-STOP = """
-from posekit.train.trainer import Trainer
-epoch = Trainer.train_epoch
-def stopping(self, number, total):
-    if total == 2:
-        raise KeyboardInterrupt
-    return epoch(self, number, total)
-Trainer.train_epoch = stopping
-"""
 
 
 @pytest.fixture(scope="module")

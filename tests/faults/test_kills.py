@@ -5,7 +5,7 @@ import random
 import signal
 
 import pytest
-from faults import SLOW, content, partials, runs, slow
+from faults import SLOW, STOP, content, partials, runs, slow
 
 WORDS = "-p source sample -p eval_every 1 -p device cpu -p precision fp32"
 TRAININGS = {
@@ -82,17 +82,6 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(commands, references, tmp_
         seconds = sum(line["seconds"] for line in log)
         assert after[folder]["train_seconds"] == pytest.approx(seconds)
     assert not [path for folder in begun for path in partials(tmp_path / folder)]
-
-
-STOP = """
-from posekit.train.trainer import Trainer
-epoch = Trainer.train_epoch
-def stopping(self, number, total):
-    if total == 2:
-        raise KeyboardInterrupt
-    return epoch(self, number, total)
-Trainer.train_epoch = stopping
-"""
 
 
 def test_loading_processes_and_a_stop_change_no_number(commands, references, tmp_path):

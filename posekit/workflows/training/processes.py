@@ -42,8 +42,10 @@ def train_in_processes(exp: Experiment) -> None:
         path.write_text(json.dumps(job), encoding="utf-8")
         torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}")
         share = ("--no-python", sys.executable, "-c", _SHARE, str(path))
-        _follow([sys.executable, *torchrun, *share], count)
-    exp.run.record = read_record(exp.run.folder) or exp.run.record
+        try:
+            _follow([sys.executable, *torchrun, *share], count)
+        finally:  # the first process keeps the record, of an interrupted training too
+            exp.run.record = read_record(exp.run.folder) or exp.run.record
     load_weights(exp.task.model, exp.run.folder / RUN_WEIGHTS)
 
 
