@@ -190,8 +190,11 @@ class Run(Results):
     def note_error(self, error: BaseException) -> None:
         """Record that an error ended a run that had not finished: failed, or interrupted."""
         if self.record.status != "finished":
-            stopped = isinstance(error, KeyboardInterrupt)
-            self.update(status="interrupted" if stopped else "failed")
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            try:
+                self.update(status=status)
+            except RuntimeError:  # PyTorch says at once, here too, that one more loader was killed
+                self.update(status=status)
 
     @contextlib.contextmanager
     def noting_errors(self) -> Iterator[None]:
