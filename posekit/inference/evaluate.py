@@ -47,7 +47,7 @@ def average_heatmaps(task: Task, images: Tensor, flip_test: bool = False) -> Ten
     mean = torch.empty_like(maps[0])
     parts = (view.split(people) for view in (*maps, mean))
     for ours, other, part in zip(*parts, strict=True):
-        torch.add(ours, task.flip_back(other), out=part).div_(2)
+        torch.add(ours, task.flip_back(other), out=part).mul_(0.5)
     return mean
 
 
