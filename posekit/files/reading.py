@@ -281,7 +281,7 @@ def decode(data: bytes | np.ndarray, where: str, upright: bool = False) -> np.nd
 
 
 def _pixels(data: bytes | np.ndarray, upright: bool) -> np.ndarray | None:
-    """What OpenCV finds, of most JPEG files in a sixth less time; None for what it does not take."""
+    """What OpenCV finds, of most JPEG files in a sixth less time; None for what it refuses."""
     with contextlib.suppress(ValueError):  # no JPEG, damaged or unusual: OpenCV judges
         height, width = simplejpeg.decode_jpeg_header(data)[:2]
         if not upright and height * width <= int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]):
