@@ -142,7 +142,7 @@ class Clips(Dataset):
         rng = np.random.default_rng([self.seed, epoch, clip])
         geometric, photometric = by_kind(self.transforms)
         rows, placement = self.rows[clip], Placement(self.centres[clip], self.sides[clip])
-        if self.random_start:
+        if self.random_start and len(rows) > 1:
             rows = self._moved(rows, rng)
             box = union_box(self.people.boxes[rows][None])
             placement = Placement(*(values[0] for values in self.framing.place(box)))
@@ -195,7 +195,7 @@ class Clips(Dataset):
     def _moved(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """As many frames of the same sequence from a random one on, where it has more."""
         own = np.flatnonzero(self.people.sequence == self.people.sequence[rows[0]])
-        if self.frames == 1 or len(own) <= self.frames:
+        if len(own) <= self.frames:
             return rows
         return own[rng.integers(len(own) - self.frames + 1) + np.arange(self.frames)]
 
