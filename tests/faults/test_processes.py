@@ -14,12 +14,12 @@ pytestmark = [slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /p
 TWO = "train lpm PennAction -p source sample -p width 0.0625 -p eval_every 2 -p num_processes 2"
 
 
-def begin(words: str, reports: Path, said: Path) -> subprocess.Popen:
+def begin(words: str, reports: Path, said: Path, start=("-m", "posekit")) -> subprocess.Popen:
     """A command as a terminal starts it, the leader of a group of processes."""
     given = {"POSEKIT_REPORTS": str(reports), "POSEKIT_SMOKE": "1", "PYTHONPATH": PLACE}
     with said.open("w") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "posekit", *words.split()],
+            [sys.executable, *start, *words.split()],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -43,6 +43,14 @@ def trained(command: subprocess.Popen, reports: Path, more: int, said: Path) -> 
     wanted, end = epochs(reports) + more, time.monotonic() + 400
     while epochs(reports) < wanted:
         assert command.poll() is None and time.monotonic() < end, said.read_text()[-3000:]
+        time.sleep(0.1)
+
+
+def gone(members: list[int]) -> None:
+    """Wait until none of the processes is left."""
+    end = time.monotonic() + 60
+    while left := [one for one in members if Path(f"/proc/{one}").exists()]:
+        assert time.monotonic() < end, f"{left} go on alone"
         time.sleep(0.1)
 
 
@@ -84,11 +92,71 @@ def test_two_processes_are_stopped_in_every_way_and_end_as_if_nothing_had_happen
         text = said.read_text()
         assert ("goes on from there" in text) == (status == 130), text
         assert ("training in 2 processes stopped" in text) == (status == 2), text
-        end = time.monotonic() + 60
-        while any(Path(f"/proc/{one}").exists() for one in members):
-            assert time.monotonic() < end, f"{way}: a process goes on alone"
-            time.sleep(0.1)
+        gone(members)
     assert begin(f"{TWO} -p epochs 8", stopped, said).wait(400) == 0, said.read_text()
     assert "continuing" in said.read_text()
     (first,), (second,) = runs(whole), runs(stopped)
     assert content(stopped / second) == content(whole / first) and not partials(stopped)
+
+
+SWEEP = """
+papers: [lpm]
+datasets: [PennAction]
+seeds: [0, 1, 2, 3]
+knobs: {width: [0.0625, 0.09375, 0.125]}
+parameters: {source: sample, epochs: 4, workers: 0}
+"""
+# In place of notebooks, which take a minute each, their trainings.
+SWEEPER = """
+import sys
+from posekit.__main__ import main
+from posekit.workflows.sweep import running
+
+def job(paper, dataset, parameters, log):
+    import contextlib
+    from posekit.__main__ import main
+    words = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
+    with log.open("w") as file, contextlib.redirect_stdout(file):
+        main(["train", paper, dataset, *words])
+
+running._run = job
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_sweep_that_is_killed_goes_on(tmp_path):
+    pytest.importorskip("distributed")
+    said, reports, file = tmp_path / "said", tmp_path / "reports", tmp_path / "twelve.yaml"
+    file.write_text(SWEEP)
+    script = tmp_path / "sweeper.py"
+    script.write_text(SWEEPER)
+    words = f"sweep {file} --cores 1"
+    command, end = begin(words, reports, said, (script,)), time.monotonic() + 900
+    while True:
+        assert command.poll() is None and time.monotonic() < end, said.read_text()[-3000:]
+        states = {name: record["status"] for name, record in runs(reports).items()}
+        begun = {n for n in states if (reports / n / "checkpoints" / "last.pt").exists()}
+        halves = {name for name in begun if states[name] == "running"}
+        finished = {name for name, state in states.items() if state == "finished"}
+        if halves and len(finished) >= 4:
+            break
+        time.sleep(0.05)
+    members = processes(command.pid)
+    command.kill()
+    assert command.wait() == -signal.SIGKILL
+    gone(members)
+    before = runs(reports)
+    finished = {name for name, record in before.items() if record["status"] == "finished"}
+    assert 4 <= len(finished) < 12 and before.keys() - finished
+    assert begin(words, reports, said, (script,)).wait(900) == 0, said.read_text()[-3000:]
+    assert f"12 jobs, {len(finished)} of them finished" in said.read_text()
+    after = runs(reports)
+    assert len(after) == 12 and before.keys() <= after.keys()  # none is begun twice
+    assert {(record["status"], record["epochs_done"]) for record in after.values()} == {
+        ("finished", 4)
+    }
+    assert all(after[name] == before[name] for name in finished)
+    logs = "".join(log.read_text() for log in (reports / "sweep-twelve" / "logs").iterdir())
+    assert all(f"continuing {name}" in logs for name in before.keys() - finished)
+    assert "12 of 12 runs are finished" in (reports / "sweep-twelve" / "report.html").read_text()
