@@ -1,7 +1,9 @@
 """How large a network is and how much it computes: as a module, or stored as ONNX."""
 
 import copy
+import functools
 import math
+import os
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,6 +176,22 @@ def refuse_loops(path: Path) -> None:
                 raise ValueError(f"it has the loop {node.name or node.op_type}")
             for attribute in node.attribute:
                 graphs += [*attribute.graphs, attribute.g]
+
+
+@functools.cache
+def limit_memory() -> None:
+    """Let all stored networks that onnxruntime computes take three quarters of the memory at most.
+
+    A small file may ask for any amount; sessions keep to this by session.use_env_allocators.
+    """
+    import onnxruntime
+
+    if not hasattr(os, "sysconf"):  # Windows
+        return
+    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
+    kinds = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    memory = onnxruntime.OrtMemoryInfo("Cpu", *kinds)
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({"max_mem": most}))
 
 
 def _positions(node: Any, output: tuple[int, ...]) -> float:

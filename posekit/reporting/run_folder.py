@@ -130,28 +130,30 @@ class Run(Results):
                 run = cls(folder, record, resumed=True, lock=held)
                 remove_partials(folder)
                 write_text(folder / "params.yaml", _params_yaml(config))
-                run.update(status="running")
+                with run.noting_errors():
+                    run.update(status="running")
                 return run
         sample = "-sample" * (config.source == "sample")
         folder = new_folder(f"{config.paper}-{settings.dataset.replace('+', '-')}{sample}")
         run, environment = cls(folder, lock=hold(folder)), _environment()
         write_text(folder / "params.yaml", _params_yaml(config))
         write_text(folder / "environment.json", json.dumps(environment, indent=1))
-        run.update(
-            paper=config.paper,
-            model=config.network,
-            dataset=settings.scored,
-            trained_on=settings.dataset if "+" in settings.dataset else "",
-            source=config.source,
-            split=settings.eval_split,
-            seed=settings.seed,
-            git_commit=environment["git_commit"],
-            status="running",
-            fingerprint=fingerprint,
-            data_stamp=stamp,
-            smoke=config.smoke,
-            started=dt.datetime.now().isoformat(timespec="seconds"),
-        )
+        with run.noting_errors():
+            run.update(
+                paper=config.paper,
+                model=config.network,
+                dataset=settings.scored,
+                trained_on=settings.dataset if "+" in settings.dataset else "",
+                source=config.source,
+                split=settings.eval_split,
+                seed=settings.seed,
+                git_commit=environment["git_commit"],
+                status="running",
+                fingerprint=fingerprint,
+                data_stamp=stamp,
+                smoke=config.smoke,
+                started=dt.datetime.now().isoformat(timespec="seconds"),
+            )
         return run
 
     @property

@@ -21,7 +21,7 @@ from ..files.paths import expanded, regular_file
 from ..files.reading import reading
 from ..geometry.skeletons import USUAL_SKELETON
 from ..models import Description
-from ..models.complexity import refuse_loops
+from ..models.complexity import limit_memory, refuse_loops
 from .metadata import checked_description
 
 METADATA = "posekit"  # key of the metadata, a JSON object with the fields of a Description
@@ -116,12 +116,13 @@ def open_session(path: Path) -> Any:
     check_packages(path)
     import onnxruntime
 
-    path = regular_file(path, "ONNX file")
-    options = onnxruntime.SessionOptions()
+    path, options = regular_file(path, "ONNX file"), onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     # Threads that wait in a loop starve the loading processes on a small machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.log_severity_level = 4  # errors are raised, no need to print them as well
+    limit_memory()
     try:
         refuse_loops(path)
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -174,4 +175,4 @@ def _stored_fields(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:160] or type(error).__name__
+    return str(error).strip().partition("\n")[0][-160:] or type(error).__name__

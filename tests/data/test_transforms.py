@@ -1,7 +1,7 @@
 """Augmentation: what each transform does, their order, and the samples that a seed stands for."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -198,3 +198,14 @@ def test_colours_are_multiplied_and_cut():
     assert 80 <= found[:, :, 1].min() < 82 and 118 < found[:, :, 1].max() <= 120
     assert 200 <= found[:, :, 2].min() and found[:, :, 2].max() == 255
     assert len({tuple(gain) for gain in found[:, 0, 1, 0]}) > 100  # each channel by its own factor
+
+
+def test_transforms_and_placements_stay_as_they_are():
+    """All samples of an epoch share the transforms, and an augmented clip its first placement."""
+    shared = RandomScale((0.7, 1.3)), RandomRotation(40.0), RandomFlip(0.5), NormalScale(0.35)
+    shared += NormalRotation(45.0), HalfBody(0.3, COCO, 0.75), ColourJitter(0.2), START
+    shared += (Sample(*(np.zeros(1) for _ in range(3))),)
+    for one in shared:
+        for field in fields(one):
+            with pytest.raises(FrozenInstanceError):
+                setattr(one, field.name, None)

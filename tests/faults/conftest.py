@@ -1,5 +1,10 @@
+import signal
+
 import pytest
 from faults import Commands
+
+# Where the tests run in a shell's background, Ctrl-C would be ignored by all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

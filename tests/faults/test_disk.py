@@ -8,9 +8,7 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -263,27 +261,3 @@ def test_two_runs_and_builders_at_once(commands, tmp_path):
     assert at_once.result().status == 0, at_once.result().said
     first, second = (content(tmp_path / folder) for folder in runs(tmp_path))
     assert first == second and not partials(tmp_path)
-
-
-@slow
-@pytest.mark.parametrize("command", ["train", "run"])
-def test_ctrl_c_in_a_terminal(tmp_path, command):
-    """All processes of the group get it: those that load, and the kernel of a notebook."""
-    words = f"{command} lpm PennAction -p source sample -p epochs 500 -p workers 2".split()
-    with subprocess.Popen(
-        [sys.executable, "-m", "posekit", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"POSEKIT_REPORTS": str(tmp_path), "POSEKIT_SMOKE": "1"},
-    ) as process:
-        end = time.monotonic() + 240
-        while time.monotonic() < end and not list(tmp_path.glob("*/checkpoints/last.pt")):
-            time.sleep(0.2)
-        os.killpg(process.pid, signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130 and said.count("goes on from there") == 1, said[-3000:]
-    assert "Traceback" not in said and said.count("Stopped. ") == 1, said[-3000:]
-    assert [record["status"] for record in runs(tmp_path).values()] == ["interrupted"]
-    assert not partials(tmp_path)

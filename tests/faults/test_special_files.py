@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import struct
+import subprocess
 import sys
 import time
 import zlib
@@ -93,8 +94,6 @@ def test_a_picture_of_gigabytes_in_a_small_file(tmp_path):
     # OpenCV reads its limit when it is imported, here perhaps before posekit.
     code = "import posekit; from posekit.data.annotations import Folder; from pathlib import Path\n"
     code += f"Folder(Path({str(tmp_path)!r})).read('large.png')"
-    import subprocess
-
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "PosekitError" in done.stderr and "large.png is not a readable image" in done.stderr
 
@@ -151,6 +150,43 @@ def test_a_stored_network_that_never_ends(tmp_path):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, tmp_path / "loop.onnx")
     refuses(lambda path: load_onnx(path)(torch.zeros(1, 3, 64, 64)), tmp_path / "loop.onnx")
+
+
+ON_A_SMALL_MACHINE = """
+import os, resource, torch
+from posekit.errors import PosekitError
+from posekit.weights.onnx_reader import load_onnx
+sizes = {{"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**28 // 4096}}
+os.sysconf = sizes.get
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    load_onnx({path!r})(torch.zeros(1, 3, 64, 64))
+except PosekitError as error:
+    print(error, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_a_stored_network_that_asks_for_much_memory(tmp_path):
+    """Half a gigabyte, where there is a quarter of one."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Tile", ["x", "times"], ["large"]),
+        helper.make_node("ReduceMean", ["large"], ["y"], axes=[1]),
+    ]
+    shape, times = ["b", 3, 64, 64], helper.make_tensor("times", 7, [4], [1, 10_000, 1, 1])
+    ends = [value(name, TensorProto.FLOAT, shape) for name in "xy"]
+    graph = helper.make_graph(nodes, "graph", ends[:1], ends[1:], [times])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "large.onnx"
+    onnx.save(model, path)
+    code = ON_A_SMALL_MACHINE.format(path=str(path))
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    text, _, megabytes = said.stdout.rpartition(" ")
+    assert "large.onnx: the runtime stopped: " in text and "Available memory" in text, said
+    assert int(megabytes) < 300
 
 
 @pytest.mark.parametrize("number", [1e300, -1e9, float("nan"), float("inf"), "1", 10**400, None])

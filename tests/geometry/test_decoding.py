@@ -223,3 +223,15 @@ def test_mirrored_maps():
     found = mirrored(maps, COCO)
     assert torch.equal(found, maps.flip(-1)[:, list(COCO.flip)])
     assert torch.equal(mirrored(found, COCO), maps) and not torch.equal(found, maps.flip(-1))
+
+
+def test_maps_that_reach_0_alone_are_put_at_the_first_cell():
+    maps = torch.full((1, 8, 6), -1.0)
+    maps[0, 3, 4] = 0.0
+    for method in DECODERS:
+        cells, scores = cells_of(maps, method)
+        expected = [4, 3] if method in ("soft_argmax", "soft_argmax_official") else [0, 0]
+        torch.testing.assert_close(cells.round(), torch.tensor([expected]).float())
+        assert scores == 0
+    maps[0, 3, 4] = 1e-3
+    assert cells_of(maps, "argmax")[0].tolist() == [[4, 3]]

@@ -308,3 +308,17 @@ def test_an_area_of_0_and_people_without_joints():
     assert oks.similarity(pose, pose, seen, np.zeros(1)) == 1
     assert oks.similarity(pose, pose + 1, seen, np.zeros(1)) == 0
     assert oks.similarity(pose, pose, ~seen, np.ones(1)) == 0
+
+
+def test_one_joint_is_enough_for_a_person_and_for_its_score():
+    pose, seen = PERSONS[:1, :, :2], np.arange(17)[None] == 3
+    assert oks.similarity(pose, pose, seen, np.ones(1)) == 1
+    np.testing.assert_allclose(oks.rescore(np.where(seen, 0.6, 0.1), np.array([0.5])), [0.3])
+
+
+def test_a_pose_that_is_no_number_is_no_duplicate():
+    poses = np.repeat(PERSONS[:1, :, :2], 3, 0)
+    poses[1, 5] = np.nan
+    people = np.ones(3, int), poses, np.array([0.9, 0.8, 0.7]), np.full(3, 900.0)
+    assert oks.oks_nms(*people).tolist() == [0, 1]
+    assert oks.soft_oks_nms(*people, limit=2).tolist() == [0, 1]

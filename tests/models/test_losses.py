@@ -41,3 +41,12 @@ def test_joints_that_are_not_annotated_do_not_matter():
     before = heatmap_loss(maps, target, weights)
     maps[:, :, 1] = 99
     assert heatmap_loss(maps, target, weights) == before
+
+
+def test_the_error_by_hand():
+    """One map of 2 x 2 cells of each of two people, in half weight; another that counts nothing."""
+    maps, target = torch.zeros(2, 1, 2, 2, 2), torch.zeros(2, 1, 2, 2, 2)
+    maps[0, 0, 0, 0, 0], maps[1, 0, 0, 1, 1], maps[0, 0, 1] = 2.0, 4.0, 7.0
+    weights = torch.tensor([[[0.5, 0.0]], [[0.5, 0.0]]])
+    assert heatmap_loss(maps, target, weights) == (4 + 16) * 0.5 / 2 / 2
+    assert heatmap_loss(maps, target, weights, "mean") == (4 + 16) * 0.5 / 2 / 16

@@ -1,5 +1,7 @@
 """Checkpoints: which are written, and what is refused."""
 
+import os
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ def state(epoch):
 
 
 def test_the_best_epoch_stays_and_the_last_one_goes_on(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints = Checkpoints(tmp_path / "checkpoints" / "round-1")
     assert checkpoints.load_last() is None
     best = []
     for epoch, is_best in ((1, False), (2, True), (3, False)):  # there is always a best one
@@ -25,7 +27,7 @@ def test_the_best_epoch_stays_and_the_last_one_goes_on(tmp_path):
         )
     assert best == [1, 2, 2]
     assert torch.load(checkpoints.best, weights_only=True).keys() == {"model", "epoch"}
-    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    names = sorted(path.name for path in checkpoints.last.parent.iterdir())
     assert names == ["best.pt", "last.pt"]
 
 
@@ -53,3 +55,22 @@ def test_what_cannot_be_used_is_named(tmp_path, name, content, problem):
         torch.save(content, tmp_path / name)
     with pytest.raises(PosekitError, match=f"{name} cannot be used.*{problem}.*resume=never"):
         checkpoints.load_last()
+
+
+class Harm:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    checkpoints, harm = Checkpoints(tmp_path), tmp_path / "harm"
+    checkpoints.save(state(1), best=True)
+    torch.save(state(1) | {"optimiser": {0: Harm(harm)}}, checkpoints.last)
+    with pytest.raises(PosekitError, match="cannot be used"):
+        checkpoints.load_last()
+    assert not harm.exists()

@@ -59,7 +59,8 @@ def begin_training(config: Config) -> Experiment:
     own = exp.run.record.precision or exp.machine.precision  # a continued run keeps what it had
     exp.machine = exp.machine.training_in(distributed.from_first(lambda: own))
     start = Path(settings.init).name if settings.init else ""
-    exp.run.update(precision=exp.machine.precision, started_from=start)
+    with exp.run.noting_errors():
+        exp.run.update(precision=exp.machine.precision, started_from=start)
     return exp
 
 
@@ -93,10 +94,11 @@ def begin(
 def open_run(config: Config, resume: bool = False) -> Run:
     """The run folder; whoever runs the notebook learns where it is and a failure is noted in it."""
     run = Run.open(config, resume)
-    _watch(run)
-    if link := os.environ.get("POSEKIT_RUN_LINK"):
-        Path(link).write_text(str(run.folder), encoding="utf-8")
-    build_index()
+    with run.noting_errors():
+        _watch(run)
+        if link := os.environ.get("POSEKIT_RUN_LINK"):
+            Path(link).write_text(str(run.folder), encoding="utf-8")
+        build_index()
     return run
 
 
