@@ -104,7 +104,7 @@ def write_results(results: Results, template: str, **values: Any) -> Path:
         The path of report.html.
     """
     groups = {"first": [], "clips": [], "curves": [], "pictures": []}
-    for name, caption in results.record.figures.items():
+    for name, caption in sorted(results.record.figures.items()):
         kinds = {"first": name.startswith(_FIRST), "clips": name.endswith(".gif")}
         kinds |= {"curves": name.startswith("3-curves"), "pictures": True}
         group = next(kind for kind, fits in kinds.items() if fits)
