@@ -22,8 +22,9 @@ from .board import PLOTLY, board, copy_plotly
 from .run_folder import Results, Run
 from .tables import as_text
 
-_IMAGE = '<img alt="{alt}" style="--size: {size}px" src="data:image/webp;base64,{data}">'
+_IMAGE = '<img alt="{alt}"{tall} style="--size: {size}px" src="data:image/webp;base64,{data}">'
 _FILM = '<div class="film" data-pause="{pause}">{frames}</div>'
+_TALL = 1000  # pixels of the screen from which a figure is cut until it is opened
 _FIRST = "0-"  # what the names of pictures begin with that stand beside the result
 
 
@@ -47,7 +48,8 @@ def _element(picture: Image.Image, alt: str, fine: int, quality: int) -> Markup:
     """A picture as WebP, which is small, of so many pixels for one of the screen."""
     picture.save(buffer := io.BytesIO(), "WEBP", quality=quality, method=2)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return Markup(_IMAGE).format(alt=alt, size=picture.width // fine, data=data)
+    tall = Markup(' class="tall"') if picture.height // fine > _TALL else ""
+    return Markup(_IMAGE).format(alt=alt, tall=tall, size=picture.width // fine, data=data)
 
 
 _TEMPLATES = Environment(

@@ -21,6 +21,7 @@ from .setup import Comparison, Contender
 from .tables import intervals
 
 _CROP = Framing((240, 192), 1.25, half_pixel=False)
+_WIDE = {"width": "min(28em, 95%)"}
 
 
 def differences(study: Comparison) -> Image:
@@ -115,9 +116,9 @@ def browse(study: Comparison, number: int) -> w.Widget:
     first, *others = study.contenders
     panels = Panels(1 + len(study.contenders))
 
-    def draw(better: tuple[Contender, int], person: int) -> None:
-        other, sign = better
-        gain = nan_mean(study.gain(other), 1)
+    def draw(better: tuple[int, int], person: int) -> None:
+        run, sign = better
+        gain = nan_mean(study.gain(study.contenders[run]), 1)
         row = int(np.argsort(-sign * gain, kind="stable")[person])
         people = study.people.rows([row])
         (crop,), matrices = _cut(people)
@@ -130,10 +131,10 @@ def browse(study: Comparison, number: int) -> w.Widget:
             pictures[caption] = paint(joints, shown=np.isfinite(joints).all(1))
         panels.show(f"{study.run.label}, {name_of(study.people, row)}: {gain[row]:+.1f}", pictures)
 
-    options = [(f"{one.name} better than {first.name}", (one, 1)) for one in others]
-    options += [(f"{first.name} better than {one.name}", (one, -1)) for one in others]
+    better = [(f"{one.name} beats {first.name}", (n, 1)) for n, one in enumerate(others, 1)]
+    worse = [(f"{first.name} beats {one.name}", (n, -1)) for n, one in enumerate(others, 1)]
     controls = {
-        "better": w.Dropdown(options=options, index=number - 1, layout={"width": "24em"}),
+        "better": w.Dropdown(options=better + worse, index=number - 1, layout=_WIDE),
         "person": w.IntSlider(0, 0, len(study.people) - 1, description="person"),
     }
     return controlled(controls, draw, panels.widget)

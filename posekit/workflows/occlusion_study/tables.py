@@ -108,7 +108,7 @@ def _answer(study: Study) -> str:
         most = max(known, key=known.get)
         part = most.replace("_", " ")
         mean = float(nan_mean(study.drop(number, *parts)))
-        phrases.append(f"{name} loses {mean:.1f}, {known[most]:.1f} by the {part}")
+        phrases.append(f"{name} loses {mean:.1f}, most by the {part}: {known[most]:.1f}")
     return f"With one part occluded, in {study.metric}: {'; '.join(phrases)}"
 
 
