@@ -171,6 +171,34 @@ def panels(
 
 
 @rc_context(STYLE)
+def intervals(rows: Sequence[str], series: dict[str, np.ndarray], label: str, title: str) -> Figure:
+    """Values with their intervals, one line a row; pale where 0 lies inside.
+
+    Args:
+        rows: R names.
+        series: name -> (3, R) value, low end, high end.
+        label: of the values.
+        title: of the figure.
+    """
+    height = 1.2 + 0.1 * len(rows) * (1.6 + len(series))
+    figure, (ax,) = panels(title, (8, height), 1)
+    for number, (name, (values, low, high)) in enumerate(series.items()):
+        places = np.arange(len(rows)) + 0.25 * (number - (len(series) - 1) / 2)
+        sure = (low > 0) | (high < 0)
+        style = {"fmt": "o", "capsize": 2, "markersize": 4, "color": f"C{number}"}
+        for chosen, alpha, told in ((sure, 1.0, name), (~sure, 0.35, None)):
+            reach = np.stack([values - low, high - values])[:, chosen]
+            shown = values[chosen], places[chosen]
+            ax.errorbar(*shown, xerr=reach, alpha=alpha, label=told, **style)
+    ax.axvline(0, color="0.4", linewidth=1)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
+    ax.grid(alpha=0.3, axis="x")
+    ax.legend(fontsize=8)
+    return figure
+
+
+@rc_context(STYLE)
 def curves(records: Sequence[dict], metric: str, title: str) -> Figure:
     """Training loss, validation score and learning rate over the epochs of a log.
 
@@ -254,21 +282,6 @@ def portrait(
     points, everyone = (keypoints + 0.5) * scale - 0.5, np.ones(len(keypoints), bool)
     paint_skeleton(drawn, points, everyone, skeleton, width=max(2, side // 128))
     return drawn
-
-
-def skeleton_gif(frames: Images, keypoints: np.ndarray, skeleton: Skeleton, label: str) -> bytes:
-    """A clip with its skeleton as an animated GIF, 320 pixels long, five frames a second.
-
-    Args:
-        frames: T images.
-        keypoints: (T, K, 2).
-        skeleton: the joints.
-        label: text in the lower left corner.
-    """
-    images = [portrait(*pair, skeleton, 320) for pair in zip(frames, keypoints, strict=True)]
-    for image in images:
-        cv2.putText(image, label, (6, len(image) - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.42, [255] * 3)
-    return gif(images, 0.2)
 
 
 def gif(images: Images, seconds: float) -> bytes:

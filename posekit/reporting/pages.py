@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from ..files.paths import reports_root
 from ..files.writing import write_text, writing
@@ -22,20 +22,34 @@ from .board import PLOTLY, board, copy_plotly
 from .run_folder import Results, Run
 from .tables import as_text
 
-_IMAGE = '<img alt="{alt}" style="--size: {size}px" src="data:image/webp;base64,{data}">'
+_IMAGE = '<img alt="{alt}"{tall} style="--size: {size}px" src="data:image/webp;base64,{data}">'
+_FILM = '<div class="film" data-pause="{pause}">{frames}</div>'
+_TALL = 1000  # pixels of the screen from which a figure is cut until it is opened
 _FIRST = "0-"  # what the names of pictures begin with that stand beside the result
 
 
 def _image(path: Path, alt: str) -> Markup:
-    """A picture as an element that holds it, as WebP, which is small and may move."""
-    buffer = io.BytesIO()
+    """A picture as an element that holds it."""
+    fine = 1 if path.name.startswith(_FIRST) else 2  # figures are drawn twice as fine
     with Image.open(path) as picture:
-        moves = getattr(picture, "is_animated", False)
-        fine = 1 if moves or path.name.startswith(_FIRST) else 2  # figures are drawn twice as fine
-        picture.save(buffer, "WEBP", quality=75 if moves else 88, method=2, save_all=moves)
-        size = picture.width // fine
+        return _element(picture, alt, fine, quality=88)
+
+
+def _film(path: Path) -> Markup:
+    """The frames of a clip side by side, which clips.js shows one after another."""
+    with Image.open(path) as clip:
+        frames = enumerate(ImageSequence.Iterator(clip), start=1)
+        shown = (_element(frame, f"frame {n}", 1, quality=75) for n, frame in frames)
+        frames = Markup("").join(shown)
+        return Markup(_FILM).format(pause=clip.info["duration"], frames=frames)
+
+
+def _element(picture: Image.Image, alt: str, fine: int, quality: int) -> Markup:
+    """A picture as WebP, which is small, of so many pixels for one of the screen."""
+    picture.save(buffer := io.BytesIO(), "WEBP", quality=quality, method=2)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return Markup(_IMAGE).format(alt=alt, size=size, data=data)
+    tall = Markup(' class="tall"') if picture.height // fine > _TALL else ""
+    return Markup(_IMAGE).format(alt=alt, tall=tall, size=picture.width // fine, data=data)
 
 
 _TEMPLATES = Environment(
@@ -49,6 +63,7 @@ _TEMPLATES.policies["json.dumps_kwargs"] = {}  # columns in their order
 _TEMPLATES.filters |= {
     "as_text": as_text,
     "anchor": lambda title: re.sub(r"\W+", "-", title),
+    "film": _film,
     "image": _image,
     "quoted": lambda name: quote(os.fsencode(name)),
 }
@@ -91,7 +106,7 @@ def write_results(results: Results, template: str, **values: Any) -> Path:
         The path of report.html.
     """
     groups = {"first": [], "clips": [], "curves": [], "pictures": []}
-    for name, caption in results.record.figures.items():
+    for name, caption in sorted(results.record.figures.items()):
         kinds = {"first": name.startswith(_FIRST), "clips": name.endswith(".gif")}
         kinds |= {"curves": name.startswith("3-curves"), "pictures": True}
         group = next(kind for kind, fits in kinds.items() if fits)

@@ -50,6 +50,7 @@ class RunRecord(BaseModel):
         fingerprint: equal for runs whose settings lead to the same numbers.
         data_stamp: equal for runs that read the same data.
         started: local time, ISO 8601.
+        answer: what a study found, one sentence; a training's score says it.
         notes: remarks that belong beside every number.
         figures: file -> caption.
         smoke: a run of the test-suite, which shrinks everything to seconds.
@@ -85,6 +86,7 @@ class RunRecord(BaseModel):
     fingerprint: Text = ""
     data_stamp: Text = ""
     started: Text = ""
+    answer: Text = ""
     notes: list[Text] = []
     figures: dict[Text, Text] = {}
     smoke: bool = False

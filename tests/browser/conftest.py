@@ -28,7 +28,8 @@ def browser():
 def visit(browser):
     """Open a page, and hold against it every request to the outside and every error it reports.
 
-    `visit(address, width=1400, dark=False)` returns Playwright's page.
+    `visit(address, width=1400, dark=False)` returns Playwright's page; more options are those of
+    its contexts.
     """
     contexts, outside, errors = [], [], []
 
@@ -36,12 +37,12 @@ def visit(browser):
         if not request.url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
             outside.append(request.url)
 
-    def open_page(address, width=1400, dark=False):
-        scheme = "dark" if dark else "light"
-        viewport = {"width": width, "height": 900}
-        contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme))
+    def open_page(address, width=1400, dark=False, **options):
+        options |= {"color_scheme": "dark" if dark else "light"}
+        options["viewport"] = {"width": width, "height": 900}
+        contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("request", note_request)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda said: said.type == "error" and errors.append(said.text))

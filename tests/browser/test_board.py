@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,23 +14,26 @@ from runs import config, scored
 from posekit.reporting import figures, pages
 from posekit.reporting.record import read_record
 from posekit.reporting.run_folder import Run, encoded
+from posekit.workflows.sweep.jobs import Job, write_board
 
 
-def a_run(mean, status="finished", metric="PCK@0.2 box", **knobs):
+def a_run(mean, status="finished", metric="PCK@0.2 box", answer="", **knobs):
     run = scored(Run.open(config(**knobs)), mean)
     columns = {"Head": mean + 3, "Ankle": mean - 9, "Mean": mean}
-    run.update(model="lpm", metric=metric, split="test", metrics=columns, params_count=12067870)
-    run.update(gmacs=418.47, train_seconds=200.0, epochs_done=3)
+    run.update(model="lpm", answer=answer, metric=metric, split="test", metrics=columns)
+    run.update(params_count=12067870, gmacs=418.47, train_seconds=200.0, epochs_done=3)
     lines = [f'{{"epoch": {n}, "loss": {9 / n}, "val": {mean - 9 / n}}}' for n in (1, 2, 3)]
     (run.folder / "log.jsonl").write_text("\n".join(lines))
     images = np.full((2, 48, 48, 3), 90, np.uint8)
     run.picture("0-best.png", encoded(images[0]), "The best prediction.")
-    joints = [f"joint_{k}" for k in range(14)]
-    maps = np.random.default_rng(0).random((2, 14, 6, 6))
+    joints = [f"joint_{k}" for k in range(7)]
+    maps = np.random.default_rng(0).random((2, 7, 6, 6))
     grid = figures.heatmap_grid(images, maps, ["person 1", "person 2"], joints, "Heat maps")
     run.figure("5-heatmaps", grid, "Maps over the crop.")
+    run.picture("6-clip.gif", figures.gif([images[0] // n for n in (1, 2, 3)], 0.2), "A clip.")
     table = {"result": ["this run", "mean pose"], "Mean": [mean, 35.0], "metric": [metric] * 2}
     run.keep(metric, pd.DataFrame(table), "table")
+    run.keep(f"{metric} by joint", pd.DataFrame({f"left_front_{joint}": [9.0] for joint in joints}))
     pages.write_report(run, "network", ["print(1)"])
     if status != "running":
         run.end(status)
@@ -44,6 +48,29 @@ def runs(tmp_path_factory):
         a_run(1.0, "failed", lr=0.0625)
         made = a_run(81.5, lr=0.5), a_run(62.0, lr=0.25), a_run(90.0, metric="PCKh@0.5", lr=0.125)
         yield [run.folder for run in made]
+
+
+@pytest.fixture(scope="module")
+def every_page(tmp_path_factory):
+    """The pages of every kind: a training, a study, a demo, a sweep and the board of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        reports = tmp_path_factory.mktemp("reports")
+        patch.setenv("POSEKIT_REPORTS", str(reports))
+        made = [a_run(81.5, lr=0.5), a_run(62.0, lr=0.25, answer="One loses more." * 9)]
+        demo = a_run(50.0, lr=0.125)
+        parts = {"sample": True, "results": SimpleNamespace(record=SimpleNamespace(networks="AB"))}
+        parts |= {
+            "boxes": SimpleNamespace(about="a box"),
+            "media": SimpleNamespace(notes="xy"),
+        }
+        values = {"title": "Poses", "demo": SimpleNamespace(**parts), "trained": False}
+        values |= {"tables": {"Jitter": "none", **demo.tables}, "parameters": "{}"}
+        pages.write_results(demo, "demo.html", **values)
+        (reports / "sweep-small").mkdir()
+        jobs = [Job("lpm", {"lr": lr}, {}, config(lr=lr)) for lr in (0.5, 0.25, 0.0625)]
+        sweep = write_board(reports / "sweep-small", jobs)
+        folders = [run.folder / "report.html" for run in (*made, demo)]
+        yield [page.as_uri() for page in (*folders, sweep, pages.build_index())]
 
 
 @pytest.fixture
@@ -145,8 +172,9 @@ def test_a_report_opens_its_pictures_large(visit, runs):
     page.get_by_role("link", name="close").click()
     assert picture.bounding_box()["width"] == before
     aligned = "all => all.map(cell => getComputedStyle(cell).textAlign)"
+    table = page.locator("table").first
     for cells in ("thead th", "tbody tr:first-child td"):
-        assert page.locator(cells).evaluate_all(aligned) == ["left", "right", "left"]
+        assert table.locator(cells).evaluate_all(aligned) == ["left", "right", "left"]
 
 
 def test_reports_lead_to_the_board_and_to_their_neighbours(visit, runs, board):
@@ -161,13 +189,49 @@ def test_reports_lead_to_the_board_and_to_their_neighbours(visit, runs, board):
     assert page.locator("#runs").is_visible() and page.url.startswith(board)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_pages_fit_a_telephone(visit, runs, board, dark):
-    page = visit(board, width=390, dark=dark)
+def test_pages_fit_every_window(visit, every_page):
+    page = visit(every_page[0])
+    for address in every_page:
+        page.goto(address)
+        for width in (390, 700, 900, 1400):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert fits(page), (address, width)
+
+
+def test_the_comparison_fits_a_telephone_and_keeps_its_size(visit, runs, board):
+    page = visit(board, width=390, dark=True)
     tick(page, *runs[:2])
+    page.set_viewport_size({"width": 380, "height": 900})
+    page.wait_for_function("document.querySelector('.chart .main-svg').clientWidth < 370")
+    assert page.locator(".chart .main-svg").first.bounding_box()["height"] > 300
     assert fits(page)
-    page.goto((runs[0] / "report.html").as_uri())
-    assert fits(page)
+
+
+def test_a_study_begins_with_its_answer(visit, every_page):
+    page = visit(every_page[1])
+    order = ".headline", "figure:not(.portrait) .pan", "td"
+    heights = [page.locator(one).first.bounding_box()["y"] for one in order]
+    assert "One loses more." in page.inner_text(".headline") and heights == sorted(heights)
+
+
+def test_a_clip_plays_stops_and_steps(visit, runs):
+    address = (runs[0] / "report.html").as_uri()
+    page = visit(address)
+    told, frames = page.locator(".controls output"), page.locator(".film img:visible")
+    page.wait_for_function("document.querySelector('.controls output').textContent == '2 / 3'")
+    page.get_by_label("Play or pause").press("Space")
+    page.get_by_label("Frame", exact=True).fill("3")
+    assert told.inner_text() == "3 / 3" and frames.get_attribute("alt") == "frame 3"
+    page.get_by_label("Frame", exact=True).press("ArrowLeft")
+    assert told.inner_text() == "2 / 3"
+    for _ in range(2):
+        page.get_by_label("A frame on").click()
+    assert told.inner_text() == "1 / 3" and frames.get_attribute("alt") == "frame 1"
+    calm = visit(address, reduced_motion="reduce")
+    calm.wait_for_timeout(300)
+    assert calm.inner_text(".controls output") == "1 / 3"
+    bare = visit(address, java_script_enabled=False)
+    assert bare.locator(".film img:visible").count() == 3 and not bare.locator(".controls").count()
 
 
 def test_names_of_records_are_never_markup(visit, tmp_path, monkeypatch):

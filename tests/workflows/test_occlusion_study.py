@@ -117,7 +117,8 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     shown = UNOCCLUDED, study.occlusions()[1]
     clean, occluded = (study.predictions[0][one].keypoints for one in shown)
     assert clean.shape == (len(study.people), 14, 2) and (clean != occluded).any()
-    for step in (tables.drops, tables.intervals, figures.drop_by_joint, figures.drop_by_size):
+    steps = tables.drops, tables.intervals, figures.drop_by_joint, figures.drop_by_size
+    for step in (figures.drop_by_part, *steps):
         step(study)
     assert "set people to all" in tables.single_joints(study)
     assert "no single joint was occluded" in figures.drop_by_joint(study, joints=True)
@@ -128,10 +129,13 @@ def test_a_study_of_an_untrained_network_says_so(monkeypatch, tmp_path):
     assert "NOT TRAINED" in report and "Tilting at windmills" in report
     record = study.run.record
     answer = "With one part occluded, in points of PCK@0.2 box: lpm loses "
-    assert record.notes[0].startswith(answer)
+    assert record.answer.startswith(answer)
     assert record.baseline == {} and record.trained is False
-    assert report.index(record.notes[0]) < report.index("<table") < report.index("Published: ")
-    assert report.index("<img") < report.index("Published: training with occlusion")
+    places = [
+        report.index(text) for text in (record.answer, "The points that a person loses", "<table")
+    ]
+    assert places == sorted(places)
+    assert places[-1] < report.index('<h2 id="Published-training-with-occlusion')
 
 
 def test_a_person_is_occluded_by_hand(monkeypatch, tmp_path):

@@ -141,7 +141,7 @@ function chart(place, title, traces, x = {}, y = {}) {
   Plotly.newPlot(div, traces, {
     title: { text: plain(title), font: { size: 15 } }, xaxis: { ...axis, ...x }, yaxis: { ...axis, rangemode: "nonnegative", ...y },
     paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: { color: ink }, colorway: PALETTE,
-    margin: { t: 40, r: 15, b: 45, l: 50 }, legend: { orientation: "h", y: -0.25 }, height: 340, modebar: { bgcolor: "transparent" },
+    margin: { t: 40, r: 15, b: 45, l: 50 }, legend: { orientation: "h", y: -0.25 }, modebar: { bgcolor: "transparent" },
   }, { responsive: true, displaylogo: false });
   return div;
 }

@@ -1,41 +1,38 @@
 """Figures of a comparison: differences by joint, accuracy by threshold, people side by side."""
 
+from functools import partial
+from typing import Any
+
+import ipywidgets as w
 import numpy as np
 from IPython.display import Image
 from matplotlib import rc_context
 
 from ... import data
+from ...data.annotations import Annotations
 from ...data.framing import Framing
 from ...geometry.crops import transform
 from ...inference.sampling import one_each, spread_rows
 from ...metrics.bootstrap import nan_mean
 from ...reporting import figures
+from ..training.panels import Panels, controlled, painted, wanted
+from ..training.pictures import name_of
 from .setup import Comparison, Contender
 from .tables import intervals
 
 _CROP = Framing((240, 192), 1.25, half_pixel=False)
+_WIDE = {"width": "min(28em, 95%)"}
 
 
 def differences(study: Comparison) -> Image:
-    """The difference of every joint with its interval, one panel a run against the first."""
+    """The difference of every joint from the first run, with its interval."""
     first, *others = study.contenders
-    tables = [intervals(study, one) for one in others]
-    size = max(7, 3.6 * len(others) + 1.5), 0.9 + 0.26 * len(tables[0])
-    title = f"Gain on {first.name}: {study.run.label}"
-    figure, axes = figures.panels(title, size, len(others), sharey=True)
-    for ax, table, one in zip(axes, tables, others, strict=True):
-        places = np.arange(len(table))
-        middle = table["difference"]
-        reach = np.stack([middle - table["low"], table["high"] - middle])
-        sure = (table["differs"] == "yes").to_numpy()
-        for chosen, colour in ((sure, "#0072b2"), (~sure, "0.6")):
-            style = {"fmt": "o", "color": colour, "capsize": 2, "markersize": 4}
-            ax.errorbar(middle[chosen], places[chosen], xerr=reach[:, chosen], **style)
-        ax.axvline(0, color="0.4", linewidth=1)
-        ax.set_yticks(places, table["joint"])
-        ax.set(xlabel=study.metric, title=one.name, ylim=(len(table) - 0.5, -0.5))
-        ax.grid(alpha=0.3, axis="x")
-    caption = f"Right of 0 a run is better than {first.name}; grey 95 % intervals hold 0."
+    tables = {one.name: intervals(study, one) for one in others}
+    columns = ["difference", "low", "high"]
+    series = {name: table[columns].to_numpy().T for name, table in tables.items()}
+    joints, title = tables[others[0].name]["joint"], f"Gain on {first.name}: {study.run.label}"
+    figure = figures.intervals(joints, series, study.metric, title)
+    caption = f"Right of 0 a run is better than {first.name}; pale 95 % intervals hold 0."
     return study.run.figure("1-differences", figure, caption)
 
 
@@ -48,7 +45,7 @@ def thresholds(study: Comparison) -> Image:
         label, usual = f"threshold; dotted is {protocol.name}", protocol.threshold
     else:
         marks, usual = np.linspace(0, 100, 51), None
-        label = f"at least so many {study.metric}"
+        label = "points of OKS (100 OKS) that are reached"
     figure, (ax,) = figures.panels(f"By threshold: {study.run.label}", (7, 3.6), 1)
     for one in study.contenders:
         ax.plot(marks, curve(study, one, marks), label=one.name)
@@ -58,7 +55,12 @@ def thresholds(study: Comparison) -> Image:
     ax.set(xlabel=label, ylabel=f"% of the {what}", ylim=(0, 100), xlim=(0, marks[-1]))
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
-    caption = f"Share of the {what} that are right at each threshold; dotted: the official one."
+    caption = (
+        "Share of the joints that are right at each threshold; dotted: the official one."
+        if protocol
+        else "Share of the people whose OKS is at least so high: not AP, which also ranks people "
+        "by their scores and counts false ones."
+    )
     return study.run.figure("2-thresholds", figure, caption)
 
 
@@ -73,8 +75,10 @@ def curve(study: Comparison, one: Contender, marks: np.ndarray) -> np.ndarray:
     return 100 - 100 * np.searchsorted(points, marks) / len(points)
 
 
-def wins(study: Comparison, number: int = 1) -> Image:
+def wins(study: Comparison, number: int = 1) -> Any:
     """People of whom the first run and another one differ most, either way.
+
+    In a live front end a menu and a slider go through all people; the figure is in the report.
 
     Args:
         study: after `setup.start`.
@@ -98,7 +102,42 @@ def wins(study: Comparison, number: int = 1) -> Image:
         f"{first.name} above, {other.name} below, the annotation dotted. {first.name} has more "
         f"points on {counts[0]} people, {other.name} on {counts[1]}."
     )
-    return _sheet(study, f"3-wins-{other.name[0]}", rows, shown, labels, title, caption)
+    sheet = _sheet(study, f"3-wins-{other.name[0]}", rows, shown, labels, title, caption)
+    return browse(study, number) if wanted(study.settings.interactive) else sheet
+
+
+def browse(study: Comparison, number: int) -> w.Widget:
+    """Every run's pose of a person, chosen by a menu of who is better and a slider of by how much.
+
+    Args:
+        study: after `setup.start`.
+        number: of the other run that is shown first.
+    """
+    first, *others = study.contenders
+    panels = Panels(1 + len(study.contenders))
+
+    def draw(better: tuple[int, int], person: int) -> None:
+        run, sign = better
+        gain = nan_mean(study.gain(study.contenders[run]), 1)
+        row = int(np.argsort(-sign * gain, kind="stable")[person])
+        people = study.people.rows([row])
+        (crop,), matrices = _cut(people)
+        paint = partial(painted, crop, skeleton=people.skeleton)
+        truth = transform(matrices, people.keypoints)[0]
+        pictures = {"annotation": paint(truth, shown=people.visible[0])}
+        for one in study.contenders:
+            joints = transform(matrices, one.keypoints[[row]])[0]
+            caption = f"{one.name}: {nan_mean(one.points[[row]], 1)[0]:.0f} points"
+            pictures[caption] = paint(joints, shown=np.isfinite(joints).all(1))
+        panels.show(f"{study.run.label}, {name_of(study.people, row)}: {gain[row]:+.1f}", pictures)
+
+    better = [(f"{one.name} beats {first.name}", (n, 1)) for n, one in enumerate(others, 1)]
+    worse = [(f"{first.name} beats {one.name}", (n, -1)) for n, one in enumerate(others, 1)]
+    controls = {
+        "better": w.Dropdown(options=better + worse, index=number - 1, layout=_WIDE),
+        "person": w.IntSlider(0, 0, len(study.people) - 1, description="person"),
+    }
+    return controlled(controls, draw, panels.widget)
 
 
 def side_by_side(study: Comparison) -> Image:
@@ -125,8 +164,7 @@ def _sheet(
 ) -> Image:
     """Crops of people, one column each, with poses (people, K, 2) of several names, a row each."""
     people = study.people.rows(rows)
-    matrices = _CROP.matrix(*_CROP.place(people.boxes))
-    crops = [_CROP.cut(people.read(n), matrix) for n, matrix in enumerate(matrices)]
+    crops, matrices = _cut(people)
     figure = figures.skeleton_grid(
         crops * len(shown),
         np.concatenate([transform(matrices, keypoints) for keypoints in shown.values()]),
@@ -138,3 +176,9 @@ def _sheet(
         others=np.tile(transform(matrices, people.keypoints), (len(shown), 1, 1)),
     )
     return study.run.figure(name, figure, caption)
+
+
+def _cut(people: Annotations) -> tuple[list[np.ndarray], np.ndarray]:
+    """Crops of people, and the matrices (N, 2, 3) into them."""
+    matrices = _CROP.matrix(*_CROP.place(people.boxes))
+    return [_CROP.cut(people.read(n), matrix) for n, matrix in enumerate(matrices)], matrices

@@ -49,6 +49,7 @@ class CompareSettings(Settings):
     people: Count = knob("in a row of pictures", 6)
     resamples: int = knob("of the bootstrap", 2000, ge=100)
     seed: int = knob("of the bootstrap", 0, ge=0)
+    interactive: bool | None = knob("show live widgets", None)
 
     @property
     def scored(self) -> str:

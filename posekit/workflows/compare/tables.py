@@ -18,7 +18,7 @@ def runs(study: Comparison) -> pd.DataFrame:
         baseline = record.baseline.get("mean_pose", float("nan"))
         row = {"run": one.name, "folder": one.folder.name if one.folder else "-"}
         row |= {record.metric: record.headline, "mean pose": baseline}
-        row |= {"points, same people": float(np.nanmean(one.points))}
+        row |= {"points, same people": round(float(np.nanmean(one.points)), 1)}
         row |= {"parameters": record.params_count or None, "GMACs": record.gmacs or None}
         row |= {"epochs": record.epochs_done, "seconds": round(record.train_seconds)}
         rows.append(row)
@@ -86,6 +86,7 @@ def finish(study: Comparison) -> str:
         metric=f"{study.metric} gained on {first}",
         metrics={"Mean": next(iter(gains.values()))} | gains,
         protocol="; ".join(dict.fromkeys([how, *filter(None, protocols)])),
+        answer=f"{study.metric}: {'; '.join(results)}",
     )
     places = close_run(run, study.text())
     return "\n".join([*results, places])

@@ -108,7 +108,7 @@ def _answer(study: Study) -> str:
         most = max(known, key=known.get)
         part = most.replace("_", " ")
         mean = float(nan_mean(study.drop(number, *parts)))
-        phrases.append(f"{name} loses {mean:.1f}, {known[most]:.1f} by the {part}")
+        phrases.append(f"{name} loses {mean:.1f}, most by the {part}: {known[most]:.1f}")
     return f"With one part occluded, in {study.metric}: {'; '.join(phrases)}"
 
 
@@ -136,10 +136,10 @@ def finish(study: Study) -> str:
         baseline={},  # the mean pose does not see the image, so it loses nothing
         protocol="; ".join(protocols),
         params_count=parameters[0] if len(parameters) == 1 else 0,
-        notes=[_answer(study), *run.record.notes],
+        answer=_answer(study),
     )
-    title = "Published: training with occlusion, test without"
-    places = close_run(run, "\n\n".join([study.text(), title, published().to_string(index=False)]))
+    run.tables["Published: training with occlusion, test without"] = published()
+    places = close_run(run, study.text())
     lost = {name: "nobody" if drop != drop else round(drop, 1) + 0 for name, drop in named.items()}
     numbers = ", ".join(f"{name} {points}" for name, points in lost.items())
     return f"{run.record.metric}: {numbers}\n{places}"

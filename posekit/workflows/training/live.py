@@ -24,7 +24,7 @@ from ...reporting.run_folder import png
 from ...train.hooks import Hook
 from .building import batch_of
 from .experiment import Experiment
-from .panels import EVERY, Panels, controlled, natural, wanted
+from .panels import EVERY, Panels, controlled, natural, views, wanted
 from .pictures import errors_of, name_of, place_of, prediction_picture
 
 _IN_DATA = "as in the data"
@@ -129,7 +129,7 @@ class LiveTraining(Hook):
         crop = batch["images"][0, frame].permute(1, 2, 0).cpu().numpy()
         poses = clips.to_crop(clips.keypoints)[row], clips.visible[row], joints
         headline = f"{self.exp.run.label}: the held-out person farthest from the mean pose"
-        self.panels.show(headline, crop, poses, clips.skeleton, maps.max(0))
+        self.panels.show(headline, views(crop, poses, clips.skeleton, maps.max(0)))
 
 
 def browse(exp: Experiment) -> Any:
@@ -156,7 +156,7 @@ def browse(exp: Experiment) -> Any:
     def draw(order: str, person: int, joint: str) -> None:
         row = int(rank[order][person])
         headline = f"{exp.run.label}, {name_of(exp.test.people, row)}{errors[row]}"
-        panels.show(headline, *_person(exp, row, joint), joint)
+        panels.show(headline, views(*_person(exp, row, joint), joint))
 
     def restart(_: Any) -> None:
         person.value = 0
@@ -187,7 +187,7 @@ def _by_error(exp: Experiment) -> tuple[dict[str, np.ndarray], list[str]]:
 
 @torch.inference_mode()
 def _person(exp: Experiment, row: int, joint: str) -> tuple:
-    """Crop, poses, skeleton and heat map of a scored row, see `Panels.show`."""
+    """Crop, poses, skeleton and heat map of a scored row, see `views`."""
     clips = replace(exp.test, frames=exp.settings.clip_length(exp.about))
     clip, frame = place_of(clips, row)
     exp.task.model.eval()

@@ -1,6 +1,6 @@
 """Controls and pictures in a live notebook: a person's annotation, prediction and heat map."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -22,54 +22,54 @@ def wanted(interactive: bool | None) -> bool:
 
 
 class Panels:
-    """Three pictures of a person in a row that wraps where it is narrow, and a line above them.
+    """Pictures of a person in a row that wraps where it is narrow, and a line above them.
 
     Attributes:
         widget: what a notebook displays.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 3) -> None:
         self.headline = w.Label()
-        self.captions = [w.Label() for _ in range(3)]
-        self.images = [w.Image(format="jpeg", layout=natural(_SHOWN)) for _ in range(3)]
+        self.captions = [w.Label() for _ in range(count)]
+        self.images = [w.Image(format="jpeg", layout=natural(_SHOWN)) for _ in range(count)]
         pairs = zip(self.captions, self.images, strict=True)
         columns = [w.VBox(pair, layout={"align_items": "flex-start"}) for pair in pairs]
         row = w.HBox(columns, layout={"flex_flow": "row wrap"})
         self.widget = w.VBox([self.headline, row])
 
-    def show(
-        self,
-        headline: str,
-        crop: np.ndarray,
-        poses: tuple[np.ndarray, np.ndarray, np.ndarray],
-        skeleton: Skeleton,
-        heatmap: np.ndarray,
-        joint: str = EVERY,
-    ) -> None:
-        """Show a person.
-
-        Args:
-            headline: above the pictures.
-            crop: (h, w, 3) uint8 RGB.
-            poses: annotated joints (K, 2), pixels of the crop, which of them are visible (K,), and
-                predicted joints (K, 2).
-            skeleton: the joints.
-            heatmap: (H, W).
-            joint: whose heat map it is.
-        """
-        truth, visible, found = poses
-        pictures = [
-            _painted(crop, truth, visible, skeleton),
-            _painted(crop, found, np.ones_like(visible), skeleton),
-            heated(_enlarged(crop), heatmap),
-        ]
-        captions = "annotation", "prediction", f"heat map, {joint}"
+    def show(self, headline: str, pictures: Mapping[str, np.ndarray]) -> None:
+        """Show pictures, caption -> (h, w, 3) uint8 RGB, with a line above them."""
         self.headline.value = headline
-        widgets = zip(self.captions, self.images, pictures, captions, strict=True)
-        for label, image, picture, caption in widgets:
+        widgets = zip(self.captions, self.images, pictures.items(), strict=True)
+        for label, image, (caption, picture) in widgets:
             label.value = caption
             image.layout = natural(picture.shape[1] / _SHARP)
             image.value = cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()
+
+
+def views(
+    crop: np.ndarray,
+    poses: tuple[np.ndarray, np.ndarray, np.ndarray],
+    skeleton: Skeleton,
+    heatmap: np.ndarray,
+    joint: str = EVERY,
+) -> dict[str, np.ndarray]:
+    """A person's annotation, prediction and heat map, for `Panels.show`.
+
+    Args:
+        crop: (h, w, 3) uint8 RGB.
+        poses: annotated joints (K, 2), pixels of the crop, which of them are visible (K,), and
+            predicted joints (K, 2).
+        skeleton: the joints.
+        heatmap: (H, W).
+        joint: whose heat map it is.
+    """
+    truth, visible, found = poses
+    return {
+        "annotation": painted(crop, truth, visible, skeleton),
+        "prediction": painted(crop, found, np.ones_like(visible), skeleton),
+        f"heat map, {joint}": heated(_enlarged(crop), heatmap),
+    }
 
 
 def natural(width: float) -> dict[str, str]:
@@ -84,7 +84,7 @@ def _enlarged(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method)
 
 
-def _painted(
+def painted(
     crop: np.ndarray, keypoints: np.ndarray, shown: np.ndarray, skeleton: Skeleton
 ) -> np.ndarray:
     """A crop in the size of a panel, with the shown joints (K,) of a skeleton (K, 2)."""

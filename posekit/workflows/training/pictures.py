@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -241,12 +242,11 @@ def clip_gif(exp: Experiment, longest: int = 24) -> Any:
     sequences, counts = np.unique(people.sequence, return_counts=True)
     sequence = sequences[counts.argmax()]
     rows = np.flatnonzero(people.sequence == sequence)[:longest]
-    sample = "generated sample, " if exp.run.record.is_sample else ""
-    data = figures.skeleton_gif(
-        [people.read(row) for row in rows.tolist()],
-        exp.predictions.keypoints[rows],
-        clips.skeleton,
-        f"{sample}{people.dataset} {sequence:04d}: predicted",
-    )
+    found = exp.predictions.keypoints
+    images = [figures.portrait(people.read(n), found[n], clips.skeleton, 320) for n in rows]
+    label = "generated sample, " * exp.run.record.is_sample
+    label += f"{people.dataset} {sequence:04d}: predicted"
+    for image in images:
+        cv2.putText(image, label, (6, len(image) - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.42, [255] * 3)
     caption = f"Test sequence {sequence:04d} of {exp.run.label}, predicted frame by frame."
-    return exp.run.picture("6-clip.gif", data, caption)
+    return exp.run.picture("6-clip.gif", figures.gif(images, 0.2), caption)
