@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from posekit.data.framing import Framing
 from posekit.geometry.skeletons import COCO
-from posekit.inference.estimator import Estimator, PoseEstimate
+from posekit.inference.estimator import PoseEstimate, PoseEstimator
 from posekit.inference.tracker import Tracks
 from posekit.models import Description
 from posekit.models.families.top_down import TopDownTask
@@ -28,10 +28,10 @@ class Spots(torch.nn.Module):
         return F.avg_pool2d(images, 5, 4, 2)[:, np.arange(17) % 3]  # about pixels 0, 4, 8, ...
 
 
-def spot(name: str = "spot") -> Estimator:
+def spot(name: str = "spot") -> PoseEstimator:
     framing = Framing((64, 48), 1.25, half_pixel=False, fill=0)
     task = TopDownTask(Spots().eval(), COCO, 2.0)
-    return Estimator(name, "finds three spots", True, task, COCO, framing, CPU)
+    return PoseEstimator(name, "finds three spots", True, task, COCO, framing, CPU)
 
 
 def scene(x: int, y: int) -> np.ndarray:

@@ -71,6 +71,11 @@ class Skeleton:
             return self.name
         return json.dumps(asdict(self), separators=(",", ":")).replace("+", "\\u002b")
 
+    @property
+    def of_people(self) -> bool:
+        """Whether a detector of people helps: they have wrists, other animals are given paws."""
+        return any("wrist" in joint.lower() for joint in self.joints)
+
     @cached_property
     def limb_indices(self) -> list[tuple[int, int]]:
         """The limbs as pairs of joint positions."""

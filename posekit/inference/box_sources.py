@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 import torch
 
@@ -25,6 +26,7 @@ DETECTORS = (
     "ssdlite320_mobilenet_v3_large",
 )
 _MIN_SCORE, _PERSON = 0.5, 1  # of a detection; COCO's label
+_HOG_SIDE, _HOG_BODY = 960, 0.8  # longer side that HOG sees, pixels; share of its window, a person
 
 
 class BoxSource(Protocol):
@@ -44,23 +46,75 @@ class BoxSource(Protocol):
         ...
 
 
-class WholeFrame:
-    """One person, somewhere in the frame."""
+class HogDetector:
+    """OpenCV's people detector, which needs no weights: upright people alone, and many mistakes.
 
-    about = "one person in the whole frame"
+    Raises:
+        PosekitError: the installed OpenCV has none.
+    """
+
+    about = "people proposed by OpenCV's HOG detector, which is rough: of 261 people in 65 images "
+    about += "of COCO it found 20, and 44 of its 64 boxes were wrong (IoU 0.5)"
+    every = 10
+
+    def __init__(self) -> None:
+        if not has_hog():
+            raise PosekitError(
+                f"boxes=hog: OpenCV {cv2.__version__} has no people detector: pip install "
+                "'opencv-python<5', write boxes as x1 y1 x2 y2, or set boxes to whole"
+            )
+        self._hog = cv2.HOGDescriptor()
+        self._hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+
+    def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        """See `BoxSource`; scores are distances to the border between people and the rest."""
+        h, w = frame.size
+        size = np.maximum(1, np.rint(np.array([w, h]) * _HOG_SIDE / max(h, w))).astype(int)
+        windows, scores = np.empty((0, 4)), np.empty(0)
+        if (size >= self._hog.winSize).all():
+            image = cv2.resize(frame.image, size.tolist(), interpolation=cv2.INTER_LINEAR)
+            found, weights = self._hog.detectMultiScale(image, winStride=(8, 8), padding=(8, 8))
+            windows, scores = np.reshape(found, (-1, 4)), np.reshape(weights, -1).astype(float)
+        size = windows[:, 2:]
+        half, centre = _HOG_BODY / 2 * size, windows[:, :2] + size / 2
+        boxes = np.concatenate([centre - half, centre + half], 1) * max(h, w) / _HOG_SIDE
+        return boxes.clip(0, [w, h, w, h]), scores
+
+
+def has_hog() -> bool:
+    """Whether the installed OpenCV has the people detector: 5.0 dropped it."""
+    return hasattr(cv2, "HOGDescriptor")
+
+
+class WholeFrame:
+    """One person, somewhere in the frame.
+
+    Args:
+        proposals: where to search, too.
+    """
+
     every = 0
+
+    def __init__(self, proposals: HogDetector | None = None) -> None:
+        self._proposals = proposals
+        self.about = "one person in the whole frame" + ", or where HOG proposes" * bool(proposals)
 
     def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """See `BoxSource`."""
-        return self.windows(frame)[:1], np.ones(1)
+        h, w = frame.size
+        return np.array([[0.0, 0.0, w, h]]), np.ones(1)
 
     def windows(self, frame: Frame) -> np.ndarray:
-        """Boxes (4, 4) to search: the frame, and three upright parts along its longer side."""
+        """Boxes (4 or more, 4) x1 y1 x2 y2 to search.
+
+        The frame, three upright parts along its longer side, and what is proposed.
+        """
         h, w = frame.size
         width, height = min(w, 0.75 * h), min(h, w / 0.75)
         shift = np.array([[0.0], [0.5], [1.0]]) * [w - width, h - height]
         parts = np.concatenate([shift, shift + [width, height]], -1)
-        return np.concatenate([[[0.0, 0.0, w, h]], parts])
+        proposed = [self._proposals.find(frame)[0]] if self._proposals else []
+        return np.concatenate([[[0.0, 0.0, w, h]], parts, *proposed])
 
 
 class GivenBoxes:
@@ -140,28 +194,31 @@ def _download_folder() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def open_box_source(text: str, device: torch.device) -> BoxSource:
+def open_box_source(text: str, device: torch.device, people: bool = True) -> BoxSource:
     """The source of boxes that the parameter `boxes` names.
 
     Args:
-        text: auto (a detector where there is one, else the whole frame), detector, whole, numbers
-            x1 y1 x2 y2 of every person, or a json file.
+        text: auto (a detector where its weights are, else one person in the whole frame, which is
+            searched), detector, hog, whole, numbers x1 y1 x2 y2 of every person, or a json file.
         device: of the detector.
+        people: False for a network of something else, which no detector of people helps.
 
     Raises:
         PosekitError: it names nothing that can be used.
     """
     name = text.strip().lower()
-    if name == "detector" or (name == "auto" and local_detector()):
+    if name == "detector" or (name == "auto" and people and local_detector()):
         return Detector(device)
+    if name == "hog":
+        return HogDetector()
     if name in ("auto", "whole"):
-        return WholeFrame()
+        return WholeFrame(HogDetector() if name == "auto" and people and has_hog() else None)
     if name.endswith(".json"):
         return CocoBoxes(Path(os.path.expanduser(text.strip())))
     with contextlib.suppress(ValueError):
         if len(numbers := np.array(name.strip("[]()").replace(",", " ").split(), float)):
             return GivenBoxes(numbers.reshape(-1, 4))
     raise PosekitError(
-        f"boxes={text!r}: write auto, detector, whole, four numbers x1 y1 x2 y2 for every person, "
-        "or the name of a COCO json file"
+        f"boxes={text!r}: write auto, detector, hog, whole, four numbers x1 y1 x2 y2 for every "
+        "person, or the name of a COCO json file"
     )

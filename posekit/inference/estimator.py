@@ -40,7 +40,7 @@ class PoseEstimate(NamedTuple):
 
 
 @dataclass
-class Estimator:
+class PoseEstimator:
     """A network, ready to estimate poses.
 
     Attributes:
@@ -121,7 +121,7 @@ class Estimator:
         return torch.stack(heatmaps).float(), after
 
 
-def number_equal_names(estimators: Sequence[Estimator]) -> None:
+def number_equal_names(estimators: Sequence[PoseEstimator]) -> None:
     """Append -1, -2, ... to the names of networks that share one."""
     names = [estimator.name for estimator in estimators]
     for i, estimator in enumerate(estimators):

@@ -87,7 +87,7 @@ class Estimator:
 
     Args:
         source: a run folder, an ONNX file, weights, or a network's name, see the demo notebook.
-        boxes: where to look: auto, detector, whole, or a COCO json of boxes.
+        boxes: where to look: auto, detector, hog, whole, or a COCO json of boxes.
         device: auto, cpu, cuda, cuda:1, mps.
         flip_test: average with the mirror image; None as it was tested.
 
@@ -104,7 +104,7 @@ class Estimator:
     ) -> None:
         place = choose_machine(device, "fp32", workers=0).device
         self.network = open_estimator(os.fspath(source), place, flip_test=flip_test)
-        self.boxes = open_box_source(boxes, place)
+        self.boxes = open_box_source(boxes, place, self.network.skeleton.of_people)
 
     def __call__(
         self, images: str | os.PathLike | np.ndarray, boxes: np.ndarray | None = None

@@ -14,7 +14,7 @@ from ..files.writing import whole_file
 from ..geometry.skeletons import COCO, convert
 from ..metrics.coco_ap import result_texts
 from ..metrics.keypoint_ap import Detections
-from .estimator import Estimator, PoseEstimate
+from .estimator import PoseEstimate, PoseEstimator
 from .media import Frame
 from .tracker import Tracks
 
@@ -36,7 +36,7 @@ class KeypointWriter:
         estimator: the network.
     """
 
-    def __init__(self, results: IO[str], table: IO[str], estimator: Estimator) -> None:
+    def __init__(self, results: IO[str], table: IO[str], estimator: PoseEstimator) -> None:
         self._estimator, self._results = estimator, results
         self._table = csv.writer(table, lineterminator="\n")
         self._before, self.not_finite = "\n", 0
@@ -72,7 +72,7 @@ class KeypointWriter:
 
 
 @contextlib.contextmanager
-def write_keypoints(folder: Path, name: str, estimator: Estimator) -> Iterator[KeypointWriter]:
+def write_keypoints(folder: Path, name: str, estimator: PoseEstimator) -> Iterator[KeypointWriter]:
     """Write FOLDER/NAME.json and .csv; they appear when they are whole, not after an error."""
     with (
         whole_file(folder / f"{name}.json") as results,

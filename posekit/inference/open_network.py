@@ -21,7 +21,7 @@ from ..weights import RUN_WEIGHTS, load_weights, read_metadata
 from ..weights.identify import open_questions
 from ..weights.onnx_reader import OnnxNetwork, load_onnx
 from . import stored_settings as stored
-from .estimator import Estimator
+from .estimator import PoseEstimator
 from .openvino_runtime import choose_runtime
 
 ONNX_INPUT = ("skeleton", "colour", "mean", "std", "half_pixel")  # a file may not say them
@@ -152,7 +152,7 @@ def open_estimator(
     flip_test: bool | None = False,
     trained_on: str | None = None,
     dataset: str | None = None,
-) -> Estimator:
+) -> PoseEstimator:
     """Open a network, ready to estimate poses.
 
     Args:
@@ -178,7 +178,7 @@ def open_estimator(
     if flip_test is not None:
         settings = settings.model_copy(update={"flip_test": flip_test})
     model = found.build(settings, own).eval().to(device)
-    return Estimator(
+    return PoseEstimator(
         name=found.name,
         story=found.told(settings),
         trained=found.trained,

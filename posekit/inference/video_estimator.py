@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .box_sources import BoxSource, WholeFrame
-from .estimator import Estimator, PoseEstimate
+from .estimator import PoseEstimate, PoseEstimator
 from .media import Frame
 from .tracker import Tracker, Tracks, has_enough_joints
 
@@ -25,7 +25,7 @@ class VideoEstimator:
         is_video: the frames are those of one video, so that recurrent networks keep their states.
     """
 
-    estimators: Sequence[Estimator]
+    estimators: Sequence[PoseEstimator]
     boxes: BoxSource
     follow: bool
     threshold: float

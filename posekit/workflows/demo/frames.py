@@ -10,6 +10,7 @@ import pandas as pd
 
 from ...files.progress import progress_lines
 from ...files.writing import write_bytes
+from ...inference.box_sources import HogDetector
 from ...inference.estimator import PoseEstimate
 from ...inference.keypoint_files import write_keypoints
 from ...inference.media import Frame, mp4_rate, write_video
@@ -119,6 +120,9 @@ def draw_frame(
             points = (points + 0.5) * scale - 0.5
             figures.paint_skeleton(panel, points, confident, estimator.skeleton, width)
         for box, person, scores in zip(tracks.boxes, tracks.ids, estimate.scores, strict=True):
+            if isinstance(demo.boxes, HogDetector):  # they are rough: show them
+                low, high = ((box + 0.5) * scale - 0.5).astype(int).reshape(2, 2).tolist()
+                cv2.rectangle(panel, low, high, (255, 255, 255), 1)
             corner = np.maximum((box[:2] + 0.5) * scale, [2, 14]).astype(int).tolist()
             for colour, width in ((0, 3), (255, 1)):
                 _put_text(panel, f"{person}: {scores.mean():.2f}", corner, colour, width)

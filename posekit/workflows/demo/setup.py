@@ -20,7 +20,7 @@ from ...files.words import readable
 from ...geometry.crops import union_box
 from ...inference.box_sources import BoxSource, GivenBoxes, open_box_source
 from ...inference.coco_boxes import CocoBoxes
-from ...inference.estimator import Estimator, number_equal_names
+from ...inference.estimator import PoseEstimator, number_equal_names
 from ...inference.media import Media, open_media
 from ...inference.open_network import open_estimator
 from ...inference.pose_statistics import Jitter, ScoreStatistics
@@ -38,7 +38,7 @@ class DemoSettings(Settings):
 
     input: str | None = knob("image, folder or video; None for the sample", None)
     sequence: bool = knob("the folder's images are frames of one video", False)
-    boxes: str = knob("auto, detector, whole, x1 y1 x2 y2 ..., or COCO json", "auto")
+    boxes: str = knob("auto, detector, hog, whole, x1 y1 x2 y2 ..., or COCO json", "auto")
     network: str | None = knob("run folder, .onnx, weights, name@file; None for the newest", None)
     beside: str | None = knob("a second network, shown beside the first", None)
     skeleton: str | None = knob("joints of a file that does not say its own", None)
@@ -72,7 +72,7 @@ class Demo:
     Attributes:
         settings: the checked parameters.
         media: the frames.
-        boxes: where the people are.
+        boxes: where the people are; None before `open_networks` where they are to be looked for.
         sample: the media is generated.
         device: where the networks compute.
         sources: what names the networks.
@@ -88,11 +88,11 @@ class Demo:
 
     settings: DemoSettings
     media: Media
-    boxes: BoxSource
+    boxes: BoxSource | None
     sample: bool
     device: torch.device
     sources: list[str]
-    estimators: list[Estimator] = field(default_factory=list)
+    estimators: list[PoseEstimator] = field(default_factory=list)
     results: DemoResults | None = None
     speed: pd.DataFrame | None = None
     poses: EvenSample = field(default_factory=lambda: EvenSample(2 * SHEET))
@@ -112,11 +112,12 @@ class Demo:
         media, settings = self.media, self.settings
         count = "an unknown number of" if media.count is None else f"{media.count:,}"
         kind = f"frames of a video at {media.fps:g} a second" if media.is_video else "images"
+        people = self.boxes.about if self.boxes else "looked for, see below"
         unasked = ", for a test" if smoke() else ", the newest finished runs"
         names = ", ".join(Path(source).name for source in self.sources)
         lines = [
             f"{self.label}: {count} {kind if media.count != 1 else kind.removesuffix('s')}",
-            f"people: {self.boxes.about}{', followed' * (settings.follow and media.is_video)}",
+            f"people: {people}{', followed' * (settings.follow and media.is_video)}",
             f"networks: {names}{'' if settings.network else unasked}",
             f"joints below {settings.threshold:g} are not drawn",
         ]
@@ -143,7 +144,7 @@ def start(namespace: dict[str, Any]) -> Demo:
         media, boxes = _sample_clip(small=smoke())
     else:
         media = open_media(settings.input, settings.sequence)
-    if boxes is None or settings.boxes != "auto":
+    if settings.boxes.strip().lower() != "auto":
         boxes = open_box_source(settings.boxes, device)
     if isinstance(boxes, CocoBoxes):
         media = boxes.number_images(media)
@@ -171,6 +172,8 @@ def open_networks(demo: Demo) -> str:
     asked = settings.skeleton, settings.image_size, settings.flip_test, settings.trained_on
     estimators = [open_estimator(source, demo.device, *asked) for source in demo.sources]
     number_equal_names(estimators)
+    if looked_for := demo.boxes is None:
+        demo.boxes = open_box_source("auto", demo.device, estimators[0].skeleton.of_people)
     threshold, skeletons = settings.threshold, [e.skeleton for e in estimators]
     demo.estimators = estimators
     demo.scores = [ScoreStatistics(skeleton, threshold) for skeleton in skeletons]
@@ -196,6 +199,7 @@ def open_networks(demo: Demo) -> str:
     )
     kinds = {True: "a stream, frame after frame", False: "each frame by itself"}
     lines = [f"{e.story}; {kinds[e.recurrent and media.is_video]}" for e in estimators]
+    lines += [f"people: {demo.boxes.about}"] * looked_for
     if not demo.results.record.trained:
         lines.append("NOT TRAINED: the poses below are random and mean nothing")
     return "\n".join(lines)

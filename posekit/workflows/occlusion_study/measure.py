@@ -15,7 +15,7 @@ from ...data.occlusion.occluder import occlude_target
 from ...data.predictions import Predictions
 from ...geometry.crops import compose, transform
 from ...geometry.skeletons import convert
-from ...inference.estimator import Estimator
+from ...inference.estimator import PoseEstimator
 from ...inference.evaluate import predict_tested
 from ...metrics.bootstrap import nan_mean
 from .setup import UNOCCLUDED, Occlusion, Study
@@ -68,7 +68,7 @@ def _all_occlusions(study: Study) -> list[Occlusion]:
 
 
 def _predict(
-    study: Study, estimator: Estimator, clips: Clips, occlusions: list[Occlusion]
+    study: Study, estimator: PoseEstimator, clips: Clips, occlusions: list[Occlusion]
 ) -> dict[Occlusion, Predictions]:
     """Predictions under every occlusion; notes who was occluded."""
     hits = {one: np.ones(len(study.people), bool) for one in occlusions}

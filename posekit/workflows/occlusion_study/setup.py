@@ -29,7 +29,7 @@ from ...data.sample import ensure_sample
 from ...errors import PosekitError
 from ...files.paths import smoke
 from ...geometry.body_parts import PARTS
-from ...inference.estimator import Estimator, number_equal_names
+from ...inference.estimator import PoseEstimator, number_equal_names
 from ...inference.open_network import check_joints, open_estimator
 from ...inference.sampling import spread_rows
 from ...metrics.bootstrap import nan_mean
@@ -133,7 +133,7 @@ class Study:
     run: Run
     root: Path
     machine: Machine
-    estimators: list[Estimator]
+    estimators: list[PoseEstimator]
     people: Annotations
     clips: list[Clips]
     points: list[dict[Occlusion, np.ndarray]] = field(default_factory=list)
@@ -230,7 +230,7 @@ def start(namespace: dict[str, Any]) -> Study:
 
 def _open_networks(
     settings: StudySettings, sources: list[str], dataset: str, machine: Machine
-) -> list[Estimator]:
+) -> list[PoseEstimator]:
     joints = settings.skeleton
     flip_test = settings.flip_test if settings.whole else bool(settings.flip_test)
     asked = joints, settings.image_size, flip_test, settings.trained_on, dataset
@@ -264,7 +264,7 @@ def _load_people(settings: StudySettings, source: str, root: Path) -> Annotation
     return table.rows(np.concatenate([rows[table.sequence[rows] == s][:frames] for s in chosen]))
 
 
-def _clips(people: Annotations, estimator: Estimator) -> Clips:
+def _clips(people: Annotations, estimator: PoseEstimator) -> Clips:
     own, about = estimator.settings, estimator.task.model.description
     framing = own.framing(data.dataset(people.dataset).crop_drop)
     return Clips(people, estimator.skeleton, own.clip_length(about), framing)
