@@ -11,9 +11,10 @@ right: stochastic depth after Huang et al. 2016, a batch norm of its own (`bn3`)
 path that learns (`Refine.up`). Everything else has the names of the released code, whose
 checkpoints `posekit.weights.lsdnet` loads.
 
-Neither says how the 32 residual blocks in a row of stages 2 to 4 start. Here each adds a tenth of
-its normalised features at first (after Goyal et al. 2017, who start from none); from whole ones a
-narrow network takes far longer to see more in a picture than the mean pose.
+Training starts in our way too. Each of the 32 residual blocks in a row of stages 2 to 4 adds a
+tenth of its normalised features at first (after Goyal et al. 2017, who start from none). The layers
+draw their weights by PyTorch's rule: HRNet's N(0, 0.001), for dense 3x3 convolutions, leaves so
+little after a depthwise and a pointwise one that batch normalisation and Adam take it for nothing.
 """
 
 from collections.abc import Sequence
@@ -205,7 +206,7 @@ class LSDNet(HighResolutionFrame):
         base = scaled(base, width)
         self.Refine = Refinement(self.add_stages(channels, base, MODULES, exchange))
         self.final_layer = nn.Conv2d(base, num_keypoints, 1)
-        init_normal(self)
+        init_normal(self.final_layer)
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict heat maps (B, K, h/4, w/4) of images (B, 3, h, w).

@@ -197,6 +197,20 @@ def test_blocks_are_left_out_as_often_as_they_should_be():
 
 
 @torch.no_grad()
+def test_first_weights_leave_each_batch_norm_more_than_its_epsilon():
+    model, spread = small().train(), {}
+
+    def watch(name):
+        return lambda norm, inputs: spread.update({name: inputs[0].var((0, 2, 3)).mean() / norm.eps})
+
+    for name, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_pre_hook(watch(name))
+    model(torch.randn(4, 3, 128, 96))
+    assert len(spread) > 400 and min(spread.values()) > 100
+
+
+@torch.no_grad()
 def test_each_sample_keeps_or_skips_the_whole_block():
     torch.manual_seed(0)
     block = StochasticBlock(8, 0.5).train()
