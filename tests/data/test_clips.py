@@ -278,3 +278,17 @@ def test_a_whole_video_is_cut_about_each_box_at_one_size(people):
         np.testing.assert_allclose(source.sides[own], 1.25 * longest[own].max(), rtol=1e-6)
     back = source.to_image(source.to_crop(source.keypoints))
     np.testing.assert_allclose(back, source.keypoints, atol=1e-3)
+
+
+@pytest.mark.parametrize("each", [1, 2, 3])
+def test_everybody_is_there_where_an_image_shows_several(people, each):
+    source = clips(crowd(people, each), [RandomFlip(0.5)], frames=1)
+    sample = replace(source, with_everybody=True)[0, 0]
+    if each == 1:
+        assert "everybody" not in sample
+        return
+    assert sample["everybody"].shape == (1, each, 14, 2)
+    for found in sample["everybody"][0]:  # the same person over and over
+        shown = sample["visible"][0]
+        np.testing.assert_allclose(found[shown], sample["keypoints"][0, shown], atol=1e-3)
+        assert np.isnan(found[~shown]).all()

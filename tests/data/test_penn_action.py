@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+import posekit
 from posekit.data import check, load, penn_action
 from posekit.errors import PosekitError
 
@@ -67,6 +68,18 @@ def test_last_box_is_repeated_and_points_take_the_nearest_box(tmp_path, picture)
     table = load("PennAction", "train", tmp_path)
     assert (table.boxes + 1)[:, 2:].tolist() == [[45, 95], [45, 95], [80, 60], [80, 60], [80, 60]]
     assert table.reference.tolist() == [90, 90, 80, 80, 80]
+
+
+def test_joints_count_within_a_fifth_of_the_longer_side_of_the_box(two_clips):
+    """The box is 140 x 140: 28 pixels. Every second joint is 27.9 pixels away, the others 28.1."""
+    truth = label()["x"]
+    far = np.where(np.arange(13) % 2, 28.1, 27.9)
+    predicted = np.stack([truth + far, truth + 50], -1)
+    score = posekit.score("PennAction", {5: predicted}, split="test", root=two_clips)
+    assert score.mean == pytest.approx(100 * 7 / 13)
+    assert score.per_joint["Head"] == 100 and score.per_joint["Wrist"] == 50
+    nearer = np.stack([truth, truth + 50 - 27.9], -1)
+    assert posekit.score("PennAction", {5: nearer}, split="test", root=two_clips).mean == 100
 
 
 def test_a_point_becomes_the_extent_of_the_visible_joints(tmp_path, picture):
