@@ -122,7 +122,7 @@ def test_a_training_is_stopped_by_its_button_and_goes_on_to_the_end(open_noteboo
     run_all(page)
     page.locator("button.widget-button", has_text="Stop").click()
     folder = run_with("interrupted", "lpm")
-    page.get_by_text("Whole epochs are kept").first.wait_for()
+    page.get_by_text("goes on from there").first.wait_for()
     run_all(page)
     assert run_with("finished", "lpm") == folder and read_record(folder).epochs_done == EPOCHS
     page.get_by_text(re.compile(r"^report .*report\.html", re.M)).last.wait_for()
