@@ -70,7 +70,7 @@ def every_page(tmp_path_factory):
         jobs = [Job("lpm", {"lr": lr}, {}, config(lr=lr)) for lr in (0.5, 0.25, 0.0625)]
         sweep = write_board(reports / "sweep-small", jobs)
         folders = [run.folder / "report.html" for run in (*made, demo)]
-        yield [page.as_uri() for page in (*folders, sweep, pages.build_index())]
+        return [page.as_uri() for page in (*folders, sweep, pages.build_index())]
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
-"""Notebooks as JupyterLab shows them: they run, and a slider changes its picture."""
+"""Notebooks as JupyterLab shows them: they run, sliders change pictures, trainings stop."""
 
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,10 +12,11 @@ import urllib.request
 import pytest
 
 from posekit.files.paths import project_root
-from posekit.reporting.record import all_runs
+from posekit.reporting.record import all_runs, read_record
 
 TOKEN = "posekit"
 WAIT = 240  # seconds for whatever a slow machine is busy with; nothing waits longer than it has to
+EPOCHS = 6  # of a training that is stopped
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},  # cells off the screen are there too
@@ -39,7 +39,9 @@ def lab(browser, tmp_path_factory):
     """A JupyterLab of its own, in a folder with copies of notebooks: its address and its folder."""
     home = tmp_path_factory.mktemp("lab")
     for name in ("explore", "train_lpm"):
-        shutil.copy(project_root() / f"notebooks/{name}.ipynb", home)
+        text = (project_root() / f"notebooks/{name}.ipynb").read_text()
+        text = text.replace("epochs: int = None", f"epochs: int = {EPOCHS}")
+        (home / f"{name}.ipynb").write_text(text)
     for name, values in SETTINGS.items():
         file = home / f".settings/@jupyterlab/{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -74,33 +76,37 @@ def answers(address):
 
 
 @pytest.fixture
-def run_all(lab, visit, tmp_path):
-    """Open a notebook, run its cells, and wait for the end of its run: page and run folder."""
+def open_notebook(lab, visit):
+    """Open a notebook by its name and wait for its kernel: Playwright's page."""
 
-    def run(name, paper):
-        known = {folder for folder, _ in all_runs()}
+    def open_it(name):
         page = visit(f"{lab}/lab/tree/{name}.ipynb?reset&token={TOKEN}")
         page.set_default_timeout(1000 * WAIT)
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         page.get_by_text(re.compile(r"\| Idle$")).wait_for()
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        return page
 
-        def ended():
-            found = [(f, r) for f, r in all_runs() if f not in known and r.paper == paper]
-            return found and found[0][1].status != "running" and found[0]
-
-        folder, record = until(ended, "finished run")
-        assert record.status == "finished"
-        page.get_by_text(re.compile(r"^report .*report\.html", re.M)).last.wait_for()
-        return page, folder
-
-    return run
+    return open_it
 
 
-def test_explore_runs_and_a_slider_changes_the_picture(run_all):
-    page, folder = run_all("explore", "explore")
-    assert (folder / "report.html").is_file()
+def run_all(page):
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def run_with(status, paper):
+    """The folder of a paper's run, once it has this status."""
+
+    def found():
+        return next((f for f, r in all_runs() if (r.paper, r.status) == (paper, status)), None)
+
+    return until(found, f"{status} run of {paper}")
+
+
+def test_explore_runs_and_a_slider_changes_the_picture(open_notebook):
+    page = open_notebook("explore")
+    run_all(page)
+    assert (run_with("finished", "explore") / "report.html").is_file()
     output = page.locator(".jp-OutputArea-output", has=page.locator(".widget-slider")).first
     image, handle = output.locator("img.widget-image"), output.locator(".noUi-handle").first
     before = image.evaluate(BYTES)
@@ -111,7 +117,14 @@ def test_explore_runs_and_a_slider_changes_the_picture(run_all):
     assert image.evaluate("image => image.naturalWidth") > 200
 
 
-def test_a_training_notebook_runs(run_all):
-    page, folder = run_all("train_lpm", "lpm")
+def test_a_training_is_stopped_by_its_button_and_goes_on_to_the_end(open_notebook):
+    page = open_notebook("train_lpm")
+    run_all(page)
+    page.locator("button.widget-button", has_text="Stop").click()
+    folder = run_with("interrupted", "lpm")
+    page.get_by_text("goes on from there").first.wait_for()
+    run_all(page)
+    assert run_with("finished", "lpm") == folder and read_record(folder).epochs_done == EPOCHS
+    page.get_by_text(re.compile(r"^report .*report\.html", re.M)).last.wait_for()
     assert (folder / "weights.safetensors").is_file()
     assert page.locator(".jp-OutputArea-output img").count() > 3

@@ -154,6 +154,24 @@ def test_three_runs_leave_a_report(leave):
     assert study.run.record.status == "finished" and study.run.record.is_sample
 
 
+def test_people_are_gone_through_from_the_largest_difference_down(leave):
+    leave("a", 1000.0)
+    leave("b", 1000.0, joints=slice(0, 7))
+    study = setup.start({"interactive": True})
+    controls, shown = figures.wins(study).children
+    better, person = controls.children
+    gains = []
+    for person.value in range(len(study.people)):  # noqa: B020
+        assert shown.children[0].value.startswith("LSP (generated sample), ")
+        gains.append(float(shown.children[0].value.split(": ")[1]))
+    assert gains == sorted(gains, reverse=True) and gains[0] > 0
+    better.index = 1
+    assert float(shown.children[0].value.split(": ")[1]) == max(gains)
+    captions = [column.children[0].value for column in shown.children[1].children]
+    assert captions[0] == "annotation" and captions[1] == "A net: 0 points"
+    assert any("3-wins" in figure for figure in study.run.record.figures)
+
+
 def test_without_runs_two_baselines_stand_in():
     study = setup.start({"dataset": "PennAction"})
     assert [one.record.model for one in study.contenders] == ["middle of the box", "mean pose"]

@@ -135,7 +135,7 @@ def browse(study: Comparison, number: int) -> w.Widget:
     worse = [(f"{first.name} beats {one.name}", (n, -1)) for n, one in enumerate(others, 1)]
     controls = {
         "better": w.Dropdown(options=better + worse, index=number - 1, layout=_WIDE),
-        "person": w.IntSlider(0, 0, len(study.people) - 1, description="person"),
+        "person": w.IntSlider(0, 0, len(study.people) - 1, description="person", layout=_WIDE),
     }
     return controlled(controls, draw, panels.widget)
 

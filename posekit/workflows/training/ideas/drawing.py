@@ -28,10 +28,14 @@ def outputs_of(modules: Iterable[nn.Module]) -> Iterator[list[Any]]:
 
 
 def crops(exp: Experiment, count: int) -> tuple[Tensor, list[np.ndarray]]:
-    """Test clips (B, T, 3, h, w), cut as in training and evenly spread, and their first images."""
+    """Test clips (B, T, 3, h, w), cut as in training, and their first images.
+
+    Of some that are evenly spread those with the least black border, which features are full of.
+    """
     clips = replace(exp.test, frames=exp.settings.clip_length(exp.about))
-    chosen = spread_rows(len(clips), count + 2)[1:][:count]
-    images = batch_of(clips, chosen, exp.machine)["images"]
+    images = batch_of(clips, spread_rows(len(clips), 4 * count), exp.machine)["images"]
+    black = (images[:, 0].amax(1) == 0).float().mean((-2, -1))
+    images = images[black.argsort(stable=True)[:count]]
     return images, pictures(images[:, 0])
 
 

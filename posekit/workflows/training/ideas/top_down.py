@@ -106,7 +106,7 @@ def dense_reuse(exp: Experiment) -> Drawn:
     dense = [(f"dense block {n}", reuse(block)) for n, block in enumerate(blocks, start=1)]
     added = [("crop", picture), *(strength(each[0]) for each in own)]
     joined = [highest(maps), *(strength(each[0]) for each in fused)]
-    figure = sheet([added, joined, dense], ("", "", "layer"))
+    figure = sheet([added, joined, dense], ("adds", "sum so far", "layer"))
     for ax in figure.axes[10 : 10 + len(dense)]:
         ax.set(xticks=range(4), yticks=range(4), yticklabels="1234", aspect="auto")
         ax.set_xticklabels(["input", "1", "2", "3"], fontsize=7)
