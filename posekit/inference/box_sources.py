@@ -61,7 +61,8 @@ class HogDetector:
         if not has_hog():
             raise PosekitError(
                 f"boxes=hog: OpenCV {cv2.__version__} has no people detector: pip install "
-                "'opencv-python<5', write boxes as x1 y1 x2 y2, or set boxes to whole"
+                "opencv-contrib-python in place of opencv-python, write boxes as x1 y1 x2 y2, or "
+                "set boxes to whole"
             )
         self._hog = cv2.HOGDescriptor()
         self._hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
@@ -82,7 +83,7 @@ class HogDetector:
 
 
 def has_hog() -> bool:
-    """Whether the installed OpenCV has the people detector: 5.0 dropped it."""
+    """Whether the installed OpenCV has it: from 5.0 on only opencv-contrib-python."""
     return hasattr(cv2, "HOGDescriptor")
 
 
