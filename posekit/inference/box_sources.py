@@ -53,7 +53,7 @@ class HogDetector:
         PosekitError: the installed OpenCV has none.
     """
 
-    about = "people proposed by OpenCV's HOG detector, which is rough: of 261 people in 65 images "
+    about = "boxes proposed by OpenCV's HOG detector, which is rough: of 261 people in 65 images "
     about += "of COCO it found 20, and 44 of its 64 boxes were wrong (IoU 0.5)"
     every = 10
 
@@ -98,7 +98,8 @@ class WholeFrame:
 
     def __init__(self, proposals: HogDetector | None = None) -> None:
         self._proposals = proposals
-        self.about = "one person in the whole frame" + ", or where HOG proposes" * bool(proposals)
+        searched = ", searched also where OpenCV's HOG detector proposes" * bool(proposals)
+        self.about = "one person in the whole frame" + searched
 
     def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """See `BoxSource`."""

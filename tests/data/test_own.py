@@ -439,41 +439,41 @@ def test_suspects_are_found_and_the_others_are_not(tmp_path):
     }
 
 
+def posed(keypoints, names):
+    """People of these keypoints (N, K, 2) in images of 60 by 70 pixels."""
+    from posekit.data import Annotations, Folder
+
+    count, skeleton = (
+        len(keypoints),
+        spec.make_skeleton("x", names, (), skeletons.mirror_pairs(names), ()),
+    )
+    boxes, image = np.tile(np.float32([0, 0, 60, 70]), (count, 1)), np.arange(count).astype(str)
+    visible = np.ones(keypoints.shape[:2], bool)
+    known = {"keypoints": keypoints.astype(np.float32), "visible": visible}
+    return Annotations("x", "train", "real", skeleton, boxes, image, Folder(Path("/")), **known)
+
+
 def test_exchanged_sides_are_suspects():
     rng = np.random.default_rng(0)
     shape = np.array([[30, 10], [10, 30], [50, 30], [12, 60], [48, 60]])
-    keypoints = (shape + rng.normal(0, 2, (40, 5, 2))).astype(np.float32)
-    names = ("head", "l_hand", "r_hand", "l_foot", "r_foot")
-    skeleton = spec.make_skeleton("x", names, (), skeletons.mirror_pairs(names), ())
-    keypoints[7] = keypoints[7][skeleton.flip]
-    keypoints[20, 3:] = keypoints[20, [4, 3]]
-    image = np.array([f"{i}.png" for i in range(40)])
-    boxes = np.tile(np.float32([0, 0, 60, 70]), (40, 1))
-    from posekit.data import Annotations, Folder
-
-    table = Annotations(
-        "x", "train", "real", skeleton, boxes, image, Folder(Path("/")),
-        keypoints=keypoints, visible=np.ones((40, 5), bool),
-    )  # fmt: skip
-    found = suspects(table).sort_values("row")
+    people = posed(
+        shape + rng.normal(0, 2, (40, 5, 2)), ("head", "l_hand", "r_hand", "l_foot", "r_foot")
+    )
+    assert not len(suspects(people))
+    people.keypoints[7] = people.keypoints[7][people.skeleton.flip]
+    people.keypoints[20, 3:] = people.keypoints[20, [4, 3]]
+    found = suspects(people).sort_values("row")
     assert found["row"].tolist() == [7, 20]
     assert found["where"].tolist() == ["whole body", "foot"]
 
 
-def test_the_score_is_pck_with_ap_by_oks_beside_it(tmp_path):
-    from posekit.data.predictions import Predictions
-
-    _, test = both(written(tmp_path, content()))
-    scorer = dataset("cats").scorer
-    exact = scorer.score(test, Predictions(test.keypoints, np.ones((2, 3))))
-    assert exact.mean == 100 and exact.extra == {"OKS-AP": 100, "OKS-AP50": 100}
-    assert "sigmas 0.07 for every joint" in exact.protocol
-    moved = test.keypoints + np.float32([4.9, 0])  # 0.2 of 24 pixels is 4.8
-    assert scorer.score(test, Predictions(moved, np.ones((2, 3)))).mean == 0
-    assert pd.DataFrame([exact.values]).columns.tolist() == [
-        "ear",
-        "nose",
-        "Mean",
-        "OKS-AP",
-        "OKS-AP50",
-    ]
+def test_sides_are_told_by_the_joints_that_know_them():
+    rng = np.random.default_rng(0)
+    paws, ears = rng.uniform(5, 55, (80, 4, 2)), np.array([[28, 35], [32, 35]])
+    ears = ears + rng.uniform(-20, 20, (80, 1, 2)) + rng.normal(0, 0.7, (80, 2, 2))
+    names = ("ear_l", "ear_r", "fore_l", "fore_r", "hind_l", "hind_r")
+    people = posed(np.concatenate([ears, paws], 1), names)
+    assert not len(suspects(people))
+    wrong = [3, 31, 52, 77]
+    people.keypoints[wrong] = people.keypoints[wrong][:, people.skeleton.flip]
+    assert sorted(suspects(people)["row"]) == wrong
