@@ -89,8 +89,8 @@ def check_libraries():
         stop(
             f"OpenCV does not start: {tried.stderr.strip().splitlines()[-1]}\n"
             "It needs two system libraries: apt-get install libgl1 libglib2.0-0 (Debian, Ubuntu).\n"
-            f"Where they cannot be installed: {PYTHON} -m pip uninstall opencv-python, then "
-            f"{PYTHON} -m pip install opencv-python-headless"
+            f"Where they cannot be installed: {PYTHON} -m pip uninstall opencv-contrib-python, "
+            f"then {PYTHON} -m pip install opencv-contrib-python-headless"
         )
 
 

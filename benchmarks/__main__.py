@@ -29,7 +29,8 @@ from .report import write_pages
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_LIBRARIES = "numpy torch opencv-python scipy pycocotools faster-coco-eval onnxruntime orjson"
+_LIBRARIES = "numpy torch opencv-contrib-python scipy pycocotools faster-coco-eval onnxruntime "
+_LIBRARIES += "orjson"
 _BESIDE = {"__main__", "harness", "report"}
 
 

@@ -15,7 +15,8 @@ from .annotations import Annotations
 
 Found = tuple[np.ndarray, Sequence[str]]
 _LEFT = ["left", "left"]
-_NEAREST, _COMPARED = 3, 1000  # poses that count, and that are looked at
+_FEWEST, _WAYS, _RIDGE = 20, 2, 1e-4  # people; ways in which poses differ; of the regression
+_SURE = 10.0  # log-odds; of what is as sure as that, the whole body is named first
 
 
 def outside(people: Annotations) -> Found:
@@ -69,22 +70,36 @@ def turned(people: Annotations) -> Found:
 
 
 def exchanged(people: Annotations) -> Found:
-    """How much nearer the most similar poses are with left and right exchanged, of all or one pair.
+    """How likely left and right are exchanged, of all pairs or of one: the logarithm of the odds.
 
-    For skeletons without shoulders and hips, whose trunk tells no side. Joints are compared
+    For skeletons without shoulders and hips, whose trunk tells no side. What lies between the left
+    and the right joint of a pair changes its sign by an exchange; a linear function tells the sides
+    by it, together with the main ways in which the rest of the pose differs. Joints are compared
     relative to the box.
     """
-    flip, own = people.skeleton.flip, np.arange(len(people.skeleton))
-    pairs = [j for j in own if people.skeleton.sides.get(people.skeleton.joints[j]) == "left"]
-    if _has_trunk(people) or not pairs or len(people) <= _NEAREST:
+    flip, sides = people.skeleton.flip, people.skeleton.sides
+    left = [j for j, joint in enumerate(people.skeleton.joints) if sides.get(joint) == "left"]
+    if _has_trunk(people) or not left or len(people) < _FEWEST:
         return np.zeros((len(people), 0)), ()
-    orders = [flip, *(np.where(np.isin(own, [j, flip[j]]), flip, own) for j in pairs)]
     low, high = people.boxes[:, None, :2], people.boxes[:, None, 2:]
     poses = (_known(people) - (low + high) / 2) / (high - low).max(-1, keepdims=True).clip(1)
-    rows = np.random.default_rng(0).permutation(len(poses))[:_COMPARED]
-    usual, *others = (_nearest(poses[:, order], poses[rows], rows) for order in (own, *orders))
-    kinds = [kind_and_side(people.skeleton.joints[j])[0] for j in pairs]
-    return 1 - np.stack(others, 1) / usual[:, None].clip(1e-9), ["whole body", *kinds]
+    apart = np.nan_to_num(poses[:, left] - poses[:, flip[left]])
+    shape = np.nan_to_num(poses + poses[:, flip]).reshape(len(poses), -1)
+    ways = np.linalg.svd(shape - shape.mean(0), full_matrices=False)[0][:, :_WAYS]
+    ways = np.concatenate([np.ones((len(poses), 1)), ways * len(poses) ** 0.5], 1)
+    signs = apart[..., None] * ways[:, None, None]
+    odds = [_odds(part.reshape(len(poses), -1)) for part in (signs, *signs.swapaxes(0, 1))]
+    kinds = [kind_and_side(people.skeleton.joints[j])[0] for j in left]
+    return np.stack(odds, 1), ["whole body", *kinds]
+
+
+def _odds(signs: np.ndarray) -> np.ndarray:
+    """Log-odds (N,) that a row of (N, F) has the wrong sign, by a regression on the other rows."""
+    square = signs.T @ signs
+    inverse = np.linalg.inv(square + _RIDGE * (np.trace(square) + 1e-9) * np.eye(len(square)))
+    own = ((signs @ inverse) * signs).sum(1)  # what a row says of itself
+    said = (signs @ inverse @ signs.sum(0) - own) / (1 - own)
+    return (-2 * said * np.median(said) / said.var().clip(1e-4)).clip(max=_SURE)
 
 
 def stretched(people: Annotations) -> Found:
@@ -117,7 +132,7 @@ def repeated(people: Annotations) -> Found:
 CHECKS: dict[str, tuple[Callable[[Annotations], Found], float]] = {
     "left and right limbs crossed": (crossed, 0.4),
     "body faces two ways": (turned, 0.4),
-    "left and right exchanged": (exchanged, 0.5),
+    "left and right exchanged": (exchanged, 5.0),
     "joint outside the box": (outside, 0.1),
     "limb too long": (stretched, 2.5),
     "annotated twice": (repeated, 0.5),
@@ -158,18 +173,6 @@ def _known(people: Annotations) -> np.ndarray:
 
 def _has_trunk(people: Annotations) -> bool:
     return {"left_shoulder", "right_shoulder", "left_hip", "right_hip"} <= {*people.skeleton.joints}
-
-
-def _nearest(poses: np.ndarray, others: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Mean squared distance (N,) of poses (N, K, 2) to the nearest of others, which are rows."""
-    there, known = (~np.isnan(p).reshape(len(p), -1) * 1.0 for p in (poses, others))
-    a, b = (np.nan_to_num(p).reshape(len(p), -1) for p in (poses, others))
-    count = there @ known.T
-    total = a**2 @ known.T + there @ (b**2).T - 2 * a @ b.T
-    away = np.where(count >= there.sum(1, keepdims=True) / 2, total / count.clip(1), np.inf)
-    away[rows, np.arange(len(rows))] = np.inf  # itself
-    nearest = np.sort(away, 1)[:, :_NEAREST].mean(1)
-    return np.where(np.isfinite(nearest), nearest, np.nan)
 
 
 def _length(a: np.ndarray, b: np.ndarray) -> np.ndarray:

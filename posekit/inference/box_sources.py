@@ -53,7 +53,7 @@ class HogDetector:
         PosekitError: the installed OpenCV has none.
     """
 
-    about = "people proposed by OpenCV's HOG detector, which is rough: of 261 people in 65 images "
+    about = "boxes proposed by OpenCV's HOG detector, which is rough: of 261 people in 65 images "
     about += "of COCO it found 20, and 44 of its 64 boxes were wrong (IoU 0.5)"
     every = 10
 
@@ -61,7 +61,8 @@ class HogDetector:
         if not has_hog():
             raise PosekitError(
                 f"boxes=hog: OpenCV {cv2.__version__} has no people detector: pip install "
-                "'opencv-python<5', write boxes as x1 y1 x2 y2, or set boxes to whole"
+                "opencv-contrib-python in place of opencv-python, write boxes as x1 y1 x2 y2, or "
+                "set boxes to whole"
             )
         self._hog = cv2.HOGDescriptor()
         self._hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
@@ -82,7 +83,7 @@ class HogDetector:
 
 
 def has_hog() -> bool:
-    """Whether the installed OpenCV has the people detector: 5.0 dropped it."""
+    """Whether the installed OpenCV has it: from 5.0 on only opencv-contrib-python."""
     return hasattr(cv2, "HOGDescriptor")
 
 
@@ -97,7 +98,8 @@ class WholeFrame:
 
     def __init__(self, proposals: HogDetector | None = None) -> None:
         self._proposals = proposals
-        self.about = "one person in the whole frame" + ", or where HOG proposes" * bool(proposals)
+        searched = ", searched also where OpenCV's HOG detector proposes" * bool(proposals)
+        self.about = "one person in the whole frame" + searched
 
     def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """See `BoxSource`."""

@@ -57,14 +57,14 @@ class Keypoints:
 
         Args:
             path: of the file.
-            form: coco (json), table (csv, a row a joint), deeplabcut (csv with likelihoods), sleap
-                (.slp, predicted instances); auto by the ending, table for .csv.
+            form: coco (json), table (csv, a row a joint), deeplabcut (csv or h5 with likelihoods),
+                sleap (.slp, predicted instances); auto by the ending, table for .csv.
 
         Raises:
-            PosekitError: the form is none of these.
+            PosekitError: the form is none of these, or lacks a package.
         """
         path = Path(path)
-        usual = {".json": "coco", ".csv": "table", ".slp": "sleap"}
+        usual = {".json": "coco", ".csv": "table", ".slp": "sleap", ".h5": "deeplabcut"}
         form = usual.get(path.suffix.lower(), form) if form == "auto" else form
         what = path, self.skeleton, self.image, self.xy.astype(float)
         if form == "coco":

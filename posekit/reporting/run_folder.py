@@ -38,7 +38,7 @@ from .lock import hold
 from .record import FILE, FoundRun, RunRecord, all_runs
 from .tables import write_table
 
-_PACKAGES = ("torch", "numpy", "opencv-python", "matplotlib", "pandas", "papermill")
+_PACKAGES = ("torch", "numpy", "opencv-contrib-python", "matplotlib", "pandas", "papermill")
 
 
 @dataclass

@@ -19,8 +19,8 @@ from ..weights.identify import identify
 from ..weights.storage import TORCH_ENDINGS
 
 PACKAGES = (
-    "torch torchvision numpy scipy pandas opencv-python matplotlib pydantic safetensors lmdb "
-    "pycocotools jupyterlab papermill nbval"
+    "torch torchvision numpy scipy pandas opencv-contrib-python matplotlib pydantic safetensors "
+    "lmdb pycocotools jupyterlab papermill nbval"
 ).split()
 ENDINGS = (".safetensors", ".caffemodel", ".onnx", *TORCH_ENDINGS)
 

@@ -211,7 +211,8 @@ def hand_over(exp: Experiment) -> None:
     """Write the test predictions in every form, and the network as ONNX.
 
     In the run folder: keypoints.json (COCO's form), keypoints.csv (a row a joint),
-    keypoints-deeplabcut.csv, keypoints.slp (where h5py is installed), NETWORK.onnx.
+    keypoints-deeplabcut.csv, and .h5 (where PyTables is installed), keypoints.slp (where h5py is),
+    NETWORK.onnx.
     """
     people, found, folder = exp.test.people, exp.predictions, exp.run.folder
     skeleton, number = exp.test.skeleton, np.arange(len(people))
@@ -219,6 +220,7 @@ def hand_over(exp: Experiment) -> None:
     forms = {"keypoints.json": "coco", "keypoints.csv": "table"}
     forms |= {"keypoints-deeplabcut.csv": "deeplabcut"}
     forms |= {"keypoints.slp": "sleap"} if find_spec("h5py") else {}
+    forms |= {"keypoints-deeplabcut.h5": "deeplabcut"} if find_spec("tables") else {}
     for file, form in forms.items():
         every.save(folder / file, form)
     if find_spec("onnx"):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from posekit.data import DATASETS, dataset, load
-from posekit.data.own import sleap, spec
+from posekit.data.own import deeplabcut, sleap, spec
 from posekit.data.registry import address
 from posekit.data.sample import ensure_sample
 from posekit.data.suspects import suspects
@@ -300,6 +300,70 @@ def test_other_tables_are_refused(tmp_path, text):
         spec.define(str(tmp_path / "x.csv"))
 
 
+CONFIG = {
+    "one animal": "bodyparts:\n- nose\n- tail\n- ear\n"
+    "skeleton:\n- - nose\n  - tail\n- - nose\n  - ear\n",
+    "individuals": "bodyparts: MULTI!\nmultianimalbodyparts: [nose, tail, ear]\n"
+    "skeleton: [[nose, tail], [nose, ear]]\n",
+}
+
+
+@pytest.mark.parametrize("table", CONFIG)
+def test_the_links_are_those_of_deeplabcuts_project(tmp_path, table):
+    folder = tmp_path / "labeled-data" / "a"
+    folder.mkdir(parents=True)
+    for name in ("1.png", "2.png"):
+        cv2.imwrite(str(folder / name), np.zeros((9, 9, 3), np.uint8))
+    (folder / "CollectedData_me.csv").write_text(TABLES[table])
+    (tmp_path / "config.yaml").write_text(CONFIG[table])
+    for path in (folder / "CollectedData_me.csv", tmp_path):
+        made = spec.define(str(path))
+        assert skeletons.skeleton(made.skeleton).limbs == (("nose", "tail"),)
+        labels = made.labels(Path(made.images))
+        assert "lack joints of config.yaml, whose links are left out: ear" in labels.notes[0]
+    for wrong in ("skeleton: nose\n", "skeleton: [[a, b, c]]\n", "- x\n"):
+        (tmp_path / "config.yaml").write_text(wrong)
+        with pytest.raises(PosekitError, match="config.yaml is not"):
+            spec.define(str(tmp_path))
+
+
+def cat_points() -> tuple:
+    """A skeleton, images and points, one of them missing."""
+    skeleton = skeletons.Skeleton(
+        "cat", CAT, (("nose", "ear_l"),), {}, mirror=(("ear_l", "ear_r"),)
+    )
+    points = np.arange(18.0).reshape(3, 3, 2)
+    points[1, 2] = np.nan
+    return skeleton, np.array(["a.png", "b.png", "c.png"]), points
+
+
+def test_deeplabcuts_hdf5_is_read_as_deeplabcut_reads_it(tmp_path):
+    pytest.importorskip("tables")
+    skeleton, image, points = cat_points()
+    scores = np.linspace(0, 1, 9).reshape(3, 3)
+    for animal in (None, np.array([0, 1, 0])):
+        for file in ("x.h5", "x.csv"):
+            deeplabcut.write(tmp_path / file, skeleton, image, points, scores, animal)
+        table = pd.read_hdf(tmp_path / "x.h5", "df_with_missing")
+        levels = ["scorer", "bodyparts", "coords"]
+        levels[1:1] = [] if animal is None else ["individuals"]
+        assert [*table.columns.names] == levels and table.index.tolist() == image.tolist()
+        found = table.xs("posekit", axis=1)
+        found = found if animal is None else found.T.groupby(level=[1, 2], sort=False).first().T
+        np.testing.assert_array_equal(found.to_numpy().reshape(3, 3, 3)[..., :2], points)
+        theirs = pd.read_csv(tmp_path / "x.csv", header=[*range(len(levels))], index_col=0)
+        np.testing.assert_array_equal(theirs.to_numpy(), table.to_numpy())
+    with pytest.raises(PosekitError, match="HDF5 may hold code: name the CSV"):
+        spec.define(str(tmp_path / "x.h5"))
+
+
+def test_without_pytables_one_message_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(deeplabcut, "find_spec", lambda name: None)
+    with pytest.raises(PosekitError, match="x.h5: HDF5 needs the package tables: pip install tab"):
+        deeplabcut.write(tmp_path / "x.h5", *cat_points())
+    assert not [*tmp_path.iterdir()]
+
+
 def test_the_animal_is_the_same_in_three_forms():
     root = ensure_sample(dataset(spec.animal().address).name, smoke=True)
     parts = []
@@ -329,12 +393,7 @@ def test_frames_of_sleaps_videos_are_extracted(tmp_path):
         film.write(np.full((24, 32, 3), grey, np.uint8))
     film.release()
     h5py = pytest.importorskip("h5py")
-    skeleton = skeletons.Skeleton(
-        "cat", CAT, (("nose", "ear_l"),), {}, mirror=(("ear_l", "ear_r"),)
-    )
-    image = np.array(["a", "b", "c"])
-    points = np.arange(18.0).reshape(3, 3, 2)
-    points[1, 2] = np.nan
+    skeleton, image, points = cat_points()
     sleap.write(tmp_path / "x.slp", skeleton, image, points)
     with h5py.File(tmp_path / "x.slp", "a") as file:  # frames 0, 1, 2 of the film
         del file["videos_json"]
@@ -348,13 +407,14 @@ def test_frames_of_sleaps_videos_are_extracted(tmp_path):
     assert abs(shown.mean() - 80) < 4
 
 
+# Its wheel brings a package named tests, before which `python -m tests.mutants` finds nothing, and
+# 270 MB with imageio-ffmpeg and skia-python: it is no part of the extra dev.
+SLEAP_IO = "pip install --target FOLDER sleap-io, and PYTHONPATH=FOLDER for this test alone"
+
+
 def test_sleap_reads_what_is_written_and_the_other_way_round(tmp_path):
-    sio = pytest.importorskip("sleap_io")
-    skeleton = skeletons.Skeleton(
-        "cat", CAT, (("nose", "ear_l"),), {}, mirror=(("ear_l", "ear_r"),)
-    )
-    points = np.arange(18.0).reshape(3, 3, 2)
-    points[1, 2] = np.nan
+    sio = pytest.importorskip("sleap_io", reason=SLEAP_IO)
+    skeleton, _, points = cat_points()
     sleap.write(tmp_path / "x.slp", skeleton, np.array(["a.png", "a.png", "b.png"]), points)
     theirs = sio.load_slp(str(tmp_path / "x.slp"), open_videos=False)
     found = np.concatenate([[one.numpy() for one in frame.instances] for frame in theirs])
@@ -379,41 +439,41 @@ def test_suspects_are_found_and_the_others_are_not(tmp_path):
     }
 
 
+def posed(keypoints, names):
+    """People of these keypoints (N, K, 2) in images of 60 by 70 pixels."""
+    from posekit.data import Annotations, Folder
+
+    count, skeleton = (
+        len(keypoints),
+        spec.make_skeleton("x", names, (), skeletons.mirror_pairs(names), ()),
+    )
+    boxes, image = np.tile(np.float32([0, 0, 60, 70]), (count, 1)), np.arange(count).astype(str)
+    visible = np.ones(keypoints.shape[:2], bool)
+    known = {"keypoints": keypoints.astype(np.float32), "visible": visible}
+    return Annotations("x", "train", "real", skeleton, boxes, image, Folder(Path("/")), **known)
+
+
 def test_exchanged_sides_are_suspects():
     rng = np.random.default_rng(0)
     shape = np.array([[30, 10], [10, 30], [50, 30], [12, 60], [48, 60]])
-    keypoints = (shape + rng.normal(0, 2, (40, 5, 2))).astype(np.float32)
-    names = ("head", "l_hand", "r_hand", "l_foot", "r_foot")
-    skeleton = spec.make_skeleton("x", names, (), skeletons.mirror_pairs(names), ())
-    keypoints[7] = keypoints[7][skeleton.flip]
-    keypoints[20, 3:] = keypoints[20, [4, 3]]
-    image = np.array([f"{i}.png" for i in range(40)])
-    boxes = np.tile(np.float32([0, 0, 60, 70]), (40, 1))
-    from posekit.data import Annotations, Folder
-
-    table = Annotations(
-        "x", "train", "real", skeleton, boxes, image, Folder(Path("/")),
-        keypoints=keypoints, visible=np.ones((40, 5), bool),
-    )  # fmt: skip
-    found = suspects(table).sort_values("row")
+    people = posed(
+        shape + rng.normal(0, 2, (40, 5, 2)), ("head", "l_hand", "r_hand", "l_foot", "r_foot")
+    )
+    assert not len(suspects(people))
+    people.keypoints[7] = people.keypoints[7][people.skeleton.flip]
+    people.keypoints[20, 3:] = people.keypoints[20, [4, 3]]
+    found = suspects(people).sort_values("row")
     assert found["row"].tolist() == [7, 20]
     assert found["where"].tolist() == ["whole body", "foot"]
 
 
-def test_the_score_is_pck_with_ap_by_oks_beside_it(tmp_path):
-    from posekit.data.predictions import Predictions
-
-    _, test = both(written(tmp_path, content()))
-    scorer = dataset("cats").scorer
-    exact = scorer.score(test, Predictions(test.keypoints, np.ones((2, 3))))
-    assert exact.mean == 100 and exact.extra == {"OKS-AP": 100, "OKS-AP50": 100}
-    assert "sigmas 0.07 for every joint" in exact.protocol
-    moved = test.keypoints + np.float32([4.9, 0])  # 0.2 of 24 pixels is 4.8
-    assert scorer.score(test, Predictions(moved, np.ones((2, 3)))).mean == 0
-    assert pd.DataFrame([exact.values]).columns.tolist() == [
-        "ear",
-        "nose",
-        "Mean",
-        "OKS-AP",
-        "OKS-AP50",
-    ]
+def test_sides_are_told_by_the_joints_that_know_them():
+    rng = np.random.default_rng(0)
+    paws, ears = rng.uniform(5, 55, (80, 4, 2)), np.array([[28, 35], [32, 35]])
+    ears = ears + rng.uniform(-20, 20, (80, 1, 2)) + rng.normal(0, 0.7, (80, 2, 2))
+    names = ("ear_l", "ear_r", "fore_l", "fore_r", "hind_l", "hind_r")
+    people = posed(np.concatenate([ears, paws], 1), names)
+    assert not len(suspects(people))
+    wrong = [3, 31, 52, 77]
+    people.keypoints[wrong] = people.keypoints[wrong][:, people.skeleton.flip]
+    assert sorted(suspects(people)["row"]) == wrong

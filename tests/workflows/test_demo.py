@@ -315,7 +315,7 @@ def test_what_is_wrong_is_said_in_one_message(tmp_path, video, spots):
     assert "does not lie inside jump frame 1, which is 160 x 120" in refusal(
         **known, boxes="10 10 200 90"
     )
-    assert "write auto, detector, whole" in refusal(**known, boxes="here")
+    assert "write auto, detector, hog, whole" in refusal(**known, boxes="here")
     assert "no weights of a person detector" in refusal(**known, boxes="detector")
     assert "set network as well" in refusal(beside="spot")
     assert "did you mean input" in refusal(inputs=str(video))

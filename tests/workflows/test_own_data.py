@@ -126,6 +126,10 @@ def test_predictions_are_handed_over(trained):
     assert len(pd.read_csv(folder / "keypoints.csv")) == 14 * count
     table = deeplabcut.read(folder / "keypoints-deeplabcut.csv")
     assert len(table.image) == count and table.joints == labels.joints
+    pytest.importorskip("tables")
+    table = pd.read_hdf(folder / "keypoints-deeplabcut.h5")
+    likelihoods = table.xs("likelihood", axis=1, level="coords")
+    assert likelihoods.notna().to_numpy().sum() == 14 * count
     h5py = pytest.importorskip("h5py")
     with h5py.File(folder / "keypoints.slp") as file:
         assert len(file["pred_points"]) == 14 * count and not len(file["points"])
