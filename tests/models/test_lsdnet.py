@@ -277,15 +277,15 @@ def test_evaluation_is_near_the_mean_of_many_trainings():
 def test_leaving_out_never_freezes():
     model = small(survival="constant", p_last=0.2)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    for _ in range(8):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
+    for _ in range(12):
         optimizer.zero_grad()
         model(torch.rand(4, 3, 32, 32)).square().mean().backward()
         for p in model.parameters():
-            p.grad.sign_()  # the tiny first weights would hide tiny gradients
+            p.grad.sign_()  # a tiny gradient is a step as well
         optimizer.step()
         assert all(p.requires_grad for p in model.parameters())
-    # 32 draws at 0.2 skip one block throughout once in 1,000 runs, and the seed is fixed.
+    # 48 draws at 0.2 skip one of 96 blocks throughout once in 400 runs, and the seed is fixed.
     for name, p in model.named_parameters():
         if "pconv" in name and name.endswith("weight"):
             assert not torch.equal(p, before[name]), name
