@@ -70,8 +70,8 @@ def _demos() -> list[FoundRun]:
 def _row(folder: Path, record: RunRecord, knobs: dict[str, int]) -> dict[str, Any]:
     pairs, recipe, own = _settings(folder / "params.yaml")
     picture = next(folder.glob("figures/0-best*"), None)
-    names = "paper", "model", "split", "trained", "smoke", "status", "trained_on", "started"
-    counts = "params_count", "gmacs", "latency_ms", "train_seconds", "epochs_done", "notes"
+    names = "paper model split trained smoke status trained_on started answer notes".split()
+    counts = "params_count", "gmacs", "latency_ms", "train_seconds", "epochs_done"
     return {name: getattr(record, name) for name in (*names, *counts)} | {
         "name": readable(folder.name),
         "link": link_to(folder),

@@ -41,7 +41,7 @@ def _film(path: Path) -> Markup:
         frames = enumerate(ImageSequence.Iterator(clip), start=1)
         shown = (_element(frame, f"frame {n}", 1, quality=75) for n, frame in frames)
         frames = Markup("").join(shown)
-        return Markup(_FILM).format(pause=clip.info["duration"], frames=frames)
+        return Markup(_FILM).format(pause=clip.info.get("duration", 200), frames=frames)
 
 
 def _element(picture: Image.Image, alt: str, fine: int, quality: int) -> Markup:

@@ -212,6 +212,8 @@ def test_a_study_begins_with_its_answer(visit, every_page):
     order = ".headline", "figure:not(.portrait) .pan", "td"
     heights = [page.locator(one).first.bounding_box()["y"] for one in order]
     assert "One loses more." in page.inner_text(".headline") and heights == sorted(heights)
+    page.goto(every_page[-1])
+    assert "One loses more." in page.inner_text("#runs")
 
 
 def test_a_clip_plays_stops_and_steps(visit, runs):

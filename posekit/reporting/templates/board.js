@@ -20,7 +20,7 @@ const COLUMNS = [ // heading, key to sort by, what a row shows; "wide" ones need
 for (const run of runs) {
   run.title = run.model || run.paper || run.name;
   run.recipeName = run.recipe.replace(".yaml", "");
-  run.about = [run.trained_on && `trained on ${run.trained_on}`, run.recipeName, ...run.changed]
+  run.about = run.answer || [run.trained_on && `trained on ${run.trained_on}`, run.recipeName, ...run.changed]
     .filter(Boolean).join(" · ");
   run.states = [run.status, run.smoke && "smoke", run.sample && "sample",
     run.trained === false && "untrained"].filter(Boolean);

@@ -46,12 +46,11 @@ def figure(exp: Exploration) -> Image:
     sizes.xaxis.set_major_formatter("{x:g}")
     names = people.skeleton.words
     annotated, hidden = people.visible.mean(0), (people.visible & people.occluded).mean(0)
-    joints.barh(names, 100 * annotated, color="#0072b2", label="annotated")
-    joints.barh(names, 100 * hidden, color="#d55e00", label="of these hidden")
-    joints.set(xlim=(0, 100), xlabel="% of the people", title="joints")
+    joints.barh(names, 100 * annotated, color="#0072b2")
+    joints.barh(names, 100 * hidden, color="#d55e00")
+    joints.set(xlim=(0, 100), xlabel="% of the people", title="annotated, red: hidden")
     joints.tick_params(axis="y", labelsize=7)
     joints.invert_yaxis()
-    joints.legend(fontsize=7, loc="lower left")
     counts.hist(people.visible.sum(1), bins=np.arange(len(names) + 2) - 0.5, color="#0072b2")
     counts.set(xlabel="annotated joints", title="people by joints")
     caption = "Joints in the box: right vermilion, left blue, at most 1,000 people."

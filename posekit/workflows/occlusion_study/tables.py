@@ -101,14 +101,12 @@ def _answer(study: Study) -> str:
     """Which network loses what, in one sentence."""
     parts, phrases = study.occlusions(), []
     for number, name in enumerate(study.names):
-        lost = {one.target: float(nan_mean(study.drop(number, one))) for one in parts}
-        known = {target: drop for target, drop in lost.items() if drop == drop}
-        if not known:
+        lost = pd.Series({one.target: float(nan_mean(study.drop(number, one))) for one in parts})
+        if lost.isna().all():
             return "nobody has a part that could be occluded"
-        most = max(known, key=known.get)
-        part = most.replace("_", " ")
         mean = float(nan_mean(study.drop(number, *parts)))
-        phrases.append(f"{name} loses {mean:.1f}, most by the {part}: {known[most]:.1f}")
+        part = lost.idxmax().replace("_", " ")
+        phrases.append(f"{name} loses {mean:.1f}, most by the {part}: {lost.max():.1f}")
     return f"With one part occluded, in {study.metric}: {'; '.join(phrases)}"
 
 

@@ -142,7 +142,7 @@ def survival(exp: Experiment, draws: int = 1000, samples: int = 12) -> Drawn:
     chances = [block.survival for block in blocks]
     above.plot(numbers, chances, ".-", color="#d55e00", label="chance to be kept")
     above.set(ylim=(0, 1.05), ylabel="chance")
-    above.legend(loc="lower left")
+    above.legend(loc="upper right")
     below.pcolormesh(numbers, np.arange(1, samples + 1), kept[:, :samples].T, cmap="Blues")
     below.set(xlabel="block of the finest branch, along the depth", ylabel="sample", yticks=())
     caption = "Chances and draws; below, the blocks (white) that samples of one step go round."
