@@ -68,8 +68,8 @@ def test_any_file_in_cocos_form_is_a_data_set(tmp_path):
     assert train.occluded[:, 1].all() and not train.occluded[:, [0, 2]].any()
     assert not set(train.image) & set(test.image)
     assert train.notes == (
-        "test part: 2 of 10 images (set by to video where they are frames of several videos), the "
-        "same every time",
+        "test part: 2 of 10 images (where they are frames of videos, set by=video), the same every "
+        "time",
     )
 
 
