@@ -407,9 +407,10 @@ def test_frames_of_sleaps_videos_are_extracted(tmp_path):
     assert abs(shown.mean() - 80) < 4
 
 
-# Its wheel brings a package named tests, before which `python -m tests.mutants` finds nothing, and
-# 270 MB with imageio-ffmpeg and skia-python: it is no part of the extra dev.
-SLEAP_IO = "pip install --target FOLDER sleap-io, and PYTHONPATH=FOLDER for this test alone"
+SLEAP_IO = (
+    "sleap-io stays out of the extra dev: its wheel holds a package named tests, which hides "
+)
+SLEAP_IO += "ours, and 270 MB come with it; pip install --target FOLDER sleap-io, PYTHONPATH=FOLDER"
 
 
 def test_sleap_reads_what_is_written_and_the_other_way_round(tmp_path):
