@@ -68,8 +68,8 @@ def test_any_file_in_cocos_form_is_a_data_set(tmp_path):
     assert train.occluded[:, 1].all() and not train.occluded[:, [0, 2]].any()
     assert not set(train.image) & set(test.image)
     assert train.notes == (
-        "test part: 2 of 10 images (set by to video where they are frames of several videos), the "
-        "same every time",
+        "test part: 2 of 10 images (where they are frames of videos, set by=video), the same every "
+        "time",
     )
 
 
@@ -407,9 +407,10 @@ def test_frames_of_sleaps_videos_are_extracted(tmp_path):
     assert abs(shown.mean() - 80) < 4
 
 
-# Its wheel brings a package named tests, before which `python -m tests.mutants` finds nothing, and
-# 270 MB with imageio-ffmpeg and skia-python: it is no part of the extra dev.
-SLEAP_IO = "pip install --target FOLDER sleap-io, and PYTHONPATH=FOLDER for this test alone"
+SLEAP_IO = (
+    "sleap-io stays out of the extra dev: its wheel holds a package named tests, which hides "
+)
+SLEAP_IO += "ours, and 270 MB come with it; pip install --target FOLDER sleap-io, PYTHONPATH=FOLDER"
 
 
 def test_sleap_reads_what_is_written_and_the_other_way_round(tmp_path):

@@ -17,7 +17,7 @@ from posekit.data import load
 from posekit.data.coco.reader import DETECTIONS
 from posekit.errors import PosekitError
 from posekit.geometry.skeletons import COCO
-from posekit.inference.box_sources import WholeFrame
+from posekit.inference.box_sources import GivenBoxes, HogDetector, WholeFrame
 from posekit.inference.media import Frame, Media, open_media
 from posekit.inference.tracker import Tracks
 from posekit.models import create_model
@@ -143,6 +143,29 @@ def test_boxes_go_to_the_images_that_their_file_names(tmp_path, spots):
         assert "two images by the name or the id of one image" in refusal(**known)
     written(tmp_path / "boxes.json", {**truth, "images": [{"id": "b", "file_name": "b.png"}]})
     assert "boxes.json: image 0 has no field id" in refusal(**known)
+
+
+def test_proposed_boxes_are_drawn_and_said_to_be_rough(tmp_path, spots, monkeypatch):
+    class Proposals(HogDetector):
+        def __init__(self):
+            pass
+
+        def find(self, frame):
+            return np.array([[30.0, 20, 110, 110]]), np.ones(1)
+
+    folder = folder_of(tmp_path / "some", a=60)
+    pictures = []
+    for source in (Proposals(), GivenBoxes(Proposals().find(None)[0])):
+        monkeypatch.setattr(setup, "open_box_source", lambda *_, found=source: found)
+        demo = run(input=str(folder), network="spot", boxes="hog")
+        path = demo.results.folder / "pictures" / "a.png.jpg"
+        pictures.append(cv2.imread(str(path)).astype(int))
+        said = "which is rough: of 261 people" in (demo.results.folder / "report.html").read_text()
+        assert said == isinstance(source, HogDetector)
+    scale = 4  # of the drawn picture
+    changed = np.abs(pictures[0] - pictures[1]).max(-1)[40 * scale : 100 * scale] > 60
+    assert changed[:, 30 * scale : 31 * scale + 2].any(1).all(), "the left side of the box"
+    assert not changed[:, 40 * scale : 100 * scale].any()
 
 
 def test_boxes_that_name_no_picture_are_refused(tmp_path, spots):

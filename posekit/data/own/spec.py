@@ -269,4 +269,4 @@ def _groups(image: np.ndarray, by: str) -> tuple[np.ndarray, str]:
     video, count = np.array(stems, str), len(np.unique(image))
     if by == "video" or (by == "auto" and _FEWEST <= len(set(stems)) <= count / 2):
         return video, "videos (folders, or images whose names differ in the last number)"
-    return image, "images (set by to video where they are frames of several videos)"
+    return image, "images (where they are frames of videos, set by=video)"
