@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .blocks_pose_machine import WeightInit
 from .blocks_top_down import conv, init_normal, scaled
 from .hrnet import Exchange, HighResolutionFrame
 from .registry import Description, Width, register
@@ -71,9 +72,13 @@ class LDCRN(HighResolutionFrame):
     Args:
         num_keypoints: K.
         width: multiplier of all channels.
+        weight_init: "paper" for the authors' N(0, 0.001), "he" for PyTorch's own rule, that of He
+            et al. 2015 for a slope of sqrt 5, by which a narrow network learns sooner.
     """
 
-    def __init__(self, num_keypoints: int, width: Width = 1.0) -> None:
+    def __init__(
+        self, num_keypoints: int, width: Width = 1.0, weight_init: WeightInit = "paper"
+    ) -> None:
         super().__init__()
         base, growth = scaled(32, width), scaled(96, width) // 8
         planes = channels = self.add_stem(width)
@@ -96,7 +101,7 @@ class LDCRN(HighResolutionFrame):
         for i, c in enumerate(widths, start=1):
             self.add_module(f"fconv{i}", nn.Conv2d(c, base, 1))
         self.final_layer = nn.Conv2d(base, num_keypoints, 1)
-        init_normal(self)
+        init_normal(self if weight_init == "paper" else self.final_layer)
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict heat maps (B, K, h/4, w/4) of images (B, 3, h, w).

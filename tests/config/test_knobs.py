@@ -24,6 +24,7 @@ from posekit.models import create_model
             {"survival": "constant", "p_last": 0.2},
         ),
         ("lsdnet", {"p_last": 0.5}, {}),
+        ("ldcrn", {}, {"weight_init": "he"}),
     ],
 )
 def test_options_depart_from_what_networks_do_anyway(paper, wishes, options):
