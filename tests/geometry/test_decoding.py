@@ -240,7 +240,7 @@ def test_maps_that_reach_0_alone_are_put_at_the_first_cell():
 
 @pytest.mark.parametrize("sigma", [2.0, 3.0])
 def test_dark_by_the_book(sigma):
-    """One Newton step on the logarithm of the map that scipy smooths, on maps of two bumps, one at a slant."""
+    """One Newton step on the logarithm of the map that scipy smooths; one of its bumps slants."""
     y, x = np.mgrid[:40.0, :30.0]
     maps = np.exp(-((x - 14.3) ** 2 + (y - 20.2) ** 2) / 12)
     maps += np.exp(-((x - 16.0) ** 2 + (y - 21.5) ** 2 - 1.7 * (x - 16) * (y - 21.5)) / 9)
