@@ -14,6 +14,7 @@ from test_processes import begin, epochs, processes, trained
 MINUTES = float(os.environ.get("POSEKIT_GROWTH_MINUTES", "3"))
 EVERY = 10  # seconds
 MOST = 20.0  # MB an hour, resident: less than a batch of pictures in every hundred epochs
+IN_FLIGHT = 10  # files of two batches on their way from a loading process, five tensors each
 WORDS = "train lpm PennAction -p source sample -p width 0.0625 -p epochs 100000 -p eval_every 2"
 
 
@@ -46,5 +47,6 @@ def test_memory_and_open_files_stay(tmp_path):
     print(f"MB first {memory[0]}, last {memory[-1]}, most {memory.max(0)}, an hour {slope}")
     print(f"files first {files[0]}, last {files[-1]}, most {files.max(0)}")
     assert status == 130
-    assert (files.max(0) <= files[0] + 8).all() and (files[-1] <= files[0] + 2).all()
+    earlier, later = files[: len(files) // 2].max(0), files[len(files) // 2 :].max(0)
+    assert (later <= earlier + IN_FLIGHT).all()
     assert (memory[-1] - memory[0] < max(MOST, 0.05 * memory[0].max())).all()

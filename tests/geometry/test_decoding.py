@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from posekit.errors import PosekitError
 from posekit.geometry import crops as geometry
@@ -235,3 +236,20 @@ def test_maps_that_reach_0_alone_are_put_at_the_first_cell():
         assert scores == 0
     maps[0, 3, 4] = 1e-3
     assert cells_of(maps, "argmax")[0].tolist() == [[4, 3]]
+
+
+@pytest.mark.parametrize("sigma", [2.0, 3.0])
+def test_dark_by_the_book(sigma):
+    """One Newton step on the logarithm of the map that scipy smooths; one of its bumps slants."""
+    y, x = np.mgrid[:40.0, :30.0]
+    maps = np.exp(-((x - 14.3) ** 2 + (y - 20.2) ** 2) / 12)
+    maps += np.exp(-((x - 16.0) ** 2 + (y - 21.5) ** 2 - 1.7 * (x - 16) * (y - 21.5)) / 9)
+    row, column = np.unravel_index(maps.argmax(), maps.shape)
+    smooth = gaussian_filter(maps, sigma, radius=round(2.5 * sigma), mode="constant")
+    along_y, along_x = np.gradient(np.log(smooth))
+    at = row, column
+    hessian = np.array([[g[at] for g in np.gradient(along)[::-1]] for along in (along_x, along_y)])
+    step = -np.linalg.solve(hessian, [along_x[at], along_y[at]])
+    assert 0.05 < np.abs(step).min() and abs(hessian[0, 1]) > 0.005
+    found = dark(torch.tensor(maps), torch.tensor([float(column), float(row)]).double(), sigma)
+    np.testing.assert_allclose(found, [column, row] + step, atol=1e-6)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,65 @@ def test_coming_back_loses_only_what_is_not_there():
 def test_unknown_skeleton():
     with pytest.raises(PosekitError, match="penn_action"):
         sk.skeleton("penn")
+
+
+def test_sigmas_and_sides_of_coco():
+    from pycocotools.cocoeval import Params
+
+    np.testing.assert_allclose(sk.COCO.sigmas, Params("keypoints").kpt_oks_sigmas, rtol=1e-12)
+    assert sk.COCO.flip.tolist() == [0, *(n + 1 if n % 2 else n - 1 for n in range(1, 17))]
+    with pytest.raises(FrozenInstanceError):
+        sk.COCO.joints = ()
+
+
+@pytest.mark.parametrize(
+    ("joint", "kind", "side"),
+    [
+        ("left_paw", "paw", "l"), ("paw_R", "paw", "r"), ("L.paw", "paw", "l"),
+        ("LPaw", "Paw", "l"), ("pawR", "paw", "r"), ("pawLeft", "paw", "l"), ("nose", "nose", ""),
+    ],
+)  # fmt: skip
+def test_sides_are_told_by_names(joint, kind, side):
+    assert sk.kind_and_side(joint) == (kind, side)
+
+
+MOUSE = sk.Skeleton("mouse", ("nose", "left_ear", "right_ear"), (("nose", "left_ear"),), {})
+BAD = {
+    "limbs": {"limbs": (("nose", "tail"),)},
+    "mirror": {"mirror": (("left_ear", "tail"),)},
+    "groups": {"groups": {"Tail": ("tail",)}},
+    "joints": {"joints": ("nose", "left_ear", "right_ear", "nose")},
+    "sigmas": {"sigmas": (0.1, 0.1)},
+}
+
+
+@pytest.mark.parametrize("change", BAD.values(), ids=BAD)
+def test_a_definition_that_does_not_fit_together_is_refused(change):
+    address = replace(MOUSE, name="n" * 60, **change).address
+    with pytest.raises(PosekitError) as error:
+        sk.skeleton(address)
+    assert str(error.value) == f"skeleton {'n' * 40}: its joints do not fit together"
+
+
+def test_a_definition_is_its_own_address(monkeypatch):
+    monkeypatch.setattr(sk, "SKELETONS", dict(sk.SKELETONS))
+    whole = replace(MOUSE, sigmas=(0.1, 0.2, 0.3), mirror=(("left_ear", "right_ear"),))
+    for one in (whole, sk.COCO):
+        assert sk.skeleton(one.address) == one
+    assert sk.skeleton(whole.address) is sk.skeleton("mouse")
+    with pytest.raises(PosekitError, match="the skeleton mouse exists with other joints"):
+        sk.skeleton(replace(MOUSE, joints=("left_ear", "nose")).address)
+    with pytest.raises(PosekitError, match="this is no skeleton: "):
+        sk.skeleton("{")
+
+
+def test_a_neck_between_head_and_shoulders_of_any_leading_axes():
+    three = sk.Skeleton("three", ("head_top", "right_shoulder", "left_shoulder"), (), {})
+    points = np.array([[0, 0], [8, 10], [4, 10]]) + np.zeros((2, 5, 3, 2))
+    seen = np.ones((2, 5, 3), bool)
+    seen[1, 2, 0] = False
+    found, visible = sk.convert(points, seen, three, sk.POSE_MACHINE)
+    neck = sk.POSE_MACHINE.index("neck")[0]
+    assert found.shape == (2, 5, 14, 2) and visible.shape == (2, 5, 14)
+    assert (found[:, :, neck] == [3, 8]).all()  # 0.5 head + 0.25 shoulders; 0.2 and 0.4
+    assert visible.sum() == 10 * 4 - 2 and not visible[1, 2, neck]

@@ -47,7 +47,7 @@ class Die(Hook):
             raise Killed
 
 
-def train(folder, settings, *hooks, trainer=Trainer):
+def train(folder, settings, *hooks, trainer=Trainer, scores=(10.0, 30.0, 20.0)):
     """Train a tiny LPM; returns log, network and checkpoints."""
     people = data.load("PennAction", "train", ensure_sample("PennAction", smoke=True))
     people = people.rows(people.sequence <= 4)
@@ -58,7 +58,7 @@ def train(folder, settings, *hooks, trainer=Trainer):
     task = PoseMachineTask(model, 8.0, 8.0, settings.loss)
 
     log, checkpoints = Log(folder / "log.jsonl"), Checkpoints(folder / "checkpoints")
-    scores = iter([10.0, 30.0, 20.0][len(log.records) :])
+    scores = iter(scores[len(log.records) :])
     batches = loader(clips, 4, True, 0, False)
     made = trainer(
         task, batches, lambda: next(scores), settings, choose_machine("cpu"), [log, *hooks]
@@ -202,3 +202,76 @@ def test_milestones_fall_after_their_epochs_and_one_sooner_when_faithful():
     for reference_mode, expected in ((False, [1, 1, 0.1, 0.01]), (True, [1, 0.1, 0.01, 0.01])):
         settings = resolve("hrnet", {**given, "reference_mode": reference_mode}).settings
         assert [lr_factor(settings, i, 40) for i in (9, 19, 20, 30)] == pytest.approx(expected)
+
+
+class Watch(Hook):
+    """Notes seeds, learning rates and records of a training, and its last batch."""
+
+    def __init__(self):
+        self.seeds, self.rates, self.records = [], [], []
+
+    def on_epoch_start(self, epoch, steps):
+        self.seeds.append(torch.initial_seed())
+        assert not self.trainer.scaler.is_enabled()  # float32 needs none
+
+    def on_step(self, step, batch, loss):
+        self.rates.append(self.trainer.lr)
+        self.batch = batch
+
+    def on_epoch(self, record):
+        self.records.append(record)
+
+
+def test_of_equal_scores_the_first_is_the_best_and_only_scored_epochs_can_be(tmp_path):
+    watch, settings = Watch(), settings_of(epochs=6, eval_every=2, schedule="onecycle", seed=2)
+    log, _, checkpoints = train(tmp_path, settings, watch, scores=(10.0, 30.0, 30.0))
+    assert [record.get("val") for record in log] == [None, 10, None, 30, None, 30]
+    assert torch.load(checkpoints.best, weights_only=True)["epoch"] == 4
+    assert watch.seeds == [2_000_006 + n for n in range(6)]
+    total = len(watch.rates)
+    expected = [settings.lr * lr_factor(settings, n, total) for n in range(total)]
+    assert watch.rates == expected and len(set(expected)) > 6
+    assert all(record["clips_per_second"] > 0 < record["memory_mb"] for record in watch.records)
+
+
+def test_processes_draw_numbers_of_their_own(tmp_path, monkeypatch):
+    watch = Watch()
+    monkeypatch.setattr("posekit.train.distributed.share", lambda: (1, 1))  # the second one
+    train(tmp_path, settings_of(epochs=1, seed=2), watch)
+    assert watch.seeds == [2_000_006 + 99_991]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_loss_is_looked_at_in_the_first_iteration_and_the_last(tmp_path, first):
+    class Diverges(Trainer):
+        steps = 0
+
+        def train_step(self, batch):
+            self.steps += 1
+            return torch.tensor(float("nan") if self.steps > first else 1.0)
+
+    watch = Watch()
+    with pytest.raises(PosekitError) as error:
+        train(tmp_path, settings_of(epochs=1), watch, trainer=Diverges)
+    steps = len(watch.rates) + 1
+    assert steps == 1 + first
+    assert f"the loss (epoch 1, iteration {steps})" in str(error.value)
+
+
+def test_accuracy_by_hand(tmp_path):
+    """A joint counts within a twentieth of each side of the crop, here 32 pixels: 1.6."""
+    seen = []
+
+    class Moved(Watch):
+        def on_step(self, step, batch, loss):
+            maps, joints = self.trainer.look(batch)
+            assert joints.shape == batch["keypoints"].shape and maps.shape[:2] == joints.shape[:2]
+            assert self.trainer.task.model.training
+            for x, y in ((1.59, 0), (1.61, 0), (0, -1.59), (1.59, 1.59)):
+                found = batch["keypoints"] + torch.tensor([x, y])
+                self.trainer.task.decode = lambda maps, size, found=found: (found, None)
+                seen.append(self.trainer.accuracy(batch))
+            del self.trainer.task.decode
+
+    train(tmp_path, settings_of(epochs=1), Moved())
+    assert seen[:4] == [100, 0, 100, 0]
