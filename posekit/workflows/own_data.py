@@ -146,7 +146,7 @@ def suspicious(exp: Experiment, most: int = 12) -> Any:
         min(6, len(shown)),
         [f"{one.image}\n{one.suspicion}: {one.where}" for one in shown.itertuples()],
     )
-    return exp.run.figure("0-suspicious", figure, "Annotations that look wrong; all are used.")
+    return exp.run.figure("1-suspicious", figure, "Annotations that look wrong; all are used.")
 
 
 def errors(exp: Experiment) -> pd.DataFrame:
