@@ -73,6 +73,8 @@ def set_up():
         run(UV, "venv", "--quiet", "--seed", "--python", sys.executable, ".venv")
     packages = ("-c", "constraints.txt", "-e", ".[dev]")
     needs = "It needs a network and 10 GB of space; .venv can be deleted to start again."
+    if STAMP.exists():  # of an older set-up, whose OpenCV has the same files as today's
+        run(UV, "pip", "uninstall", "--quiet", "--python", PYTHON, "opencv-python")
     run(UV, "pip", "install", "--python", PYTHON, *packages, why=needs)
     check_libraries()
     # What a notebook imports is compiled now, even where Python is told to keep nothing compiled.
